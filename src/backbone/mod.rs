@@ -1,0 +1,29 @@
+//! Backbones: what they are, where they come from, how they run.
+
+pub mod import;
+mod manifest;
+mod pooling;
+
+pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
+pub use pooling::Pooling;
+
+use std::path::PathBuf;
+
+use crate::preprocess::Preprocessing;
+
+/// A backbone that is ready to be opened: its files are here and everything about it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backbone {
+    /// A name in `models/`, `hf:owner/name`, or the path that was given.
+    pub name: String,
+    /// The local ONNX file.
+    pub model: PathBuf,
+    /// The local `tokenizer.json`, for text.
+    pub tokenizer: Option<PathBuf>,
+    /// How inputs are prepared.
+    pub preprocessing: Preprocessing,
+    /// Which tensor is the embedding, and how it is pooled.
+    pub output: Output,
+    /// SPDX expression or the publisher's words, if known.
+    pub licence: Option<String>,
+}

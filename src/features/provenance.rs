@@ -1,0 +1,39 @@
+//! What made a feature set.
+
+use serde::{Deserialize, Serialize};
+
+use crate::backbone::Output;
+use crate::file::sha256_hex;
+use crate::preprocess::Preprocessing;
+
+/// What made a feature set. Travels in every file of features and in every head trained on them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The backbone's name, as `--model` takes it.
+    pub backbone: String,
+    /// SHA-256 of the backbone's ONNX file.
+    pub backbone_sha256: String,
+    /// How inputs were prepared.
+    pub preprocessing: Preprocessing,
+    /// Which tensor was taken, and how it was pooled.
+    pub output: Output,
+    /// Length of the embeddings.
+    pub dimension: usize,
+    /// The execution provider that ran ("cpu", "cuda", ...).
+    pub provider: String,
+    /// Of the stored vectors: "f32".
+    pub precision: String,
+    /// Version of engraft.
+    pub engraft_version: String,
+    /// Version of ONNX Runtime.
+    pub onnxruntime_version: String,
+}
+
+impl Provenance {
+    /// A digest of all that decides the values: backbone, preprocessing, output and pooling. Equal fingerprints mean
+    /// features that may be mixed; where and with which version they were computed does not enter.
+    pub fn fingerprint(&self) -> String {
+        let parts = (&self.backbone_sha256, &self.preprocessing, &self.output);
+        sha256_hex(serde_json::to_string(&parts).unwrap_or_default().as_bytes())
+    }
+}

@@ -1,0 +1,26 @@
+//! Transfer learning without a Python stack.
+//!
+//! Data flows one way, and the modules below stand in the order of the flow: a module may use
+//! those above it and never those below (a test reads the imports and enforces it).
+#![deny(missing_docs)]
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod backbone;
+pub mod cli;
+#[cfg(test)]
+#[path = "../tests/support/close.rs"]
+mod close;
+
+pub mod error;
+pub mod eval;
+pub mod extract;
+pub mod features;
+pub mod file;
+pub mod head;
+pub mod onnx;
+pub mod preprocess;
+pub mod progress;
+pub mod source;
+
+pub use error::{Error, Result};

@@ -1,0 +1,45 @@
+//! A model file as a whole: read, write, metadata.
+
+use std::path::Path;
+
+use prost::Message;
+use prost::bytes::Bytes;
+
+use super::proto::{ModelProto, StringStringEntryProto};
+use crate::error::{Error, Result};
+use crate::file;
+
+/// Reads an `.onnx` file. Tensors stay views into the one buffer that was read.
+///
+/// # Errors
+/// When the file cannot be read, is not an ONNX protobuf or has no graph.
+pub fn read_model(path: &Path) -> Result<ModelProto> {
+    let bytes = Bytes::from(file::read(path)?);
+    let model = ModelProto::decode(bytes).map_err(|e| Error::malformed(path, format!("not an ONNX model ({e})")))?;
+    if model.graph.is_none() {
+        return Err(Error::malformed(path, "an ONNX model without a graph"));
+    }
+    Ok(model)
+}
+
+/// Writes a model, whole or not at all.
+///
+/// # Errors
+/// When the disk refuses, or the model is beyond protobuf's 2 GiB.
+pub fn write_model(model: &ModelProto, path: &Path) -> Result<()> {
+    if model.encoded_len() > i32::MAX as usize {
+        return Err(Error::malformed(path, "an ONNX file cannot hold more than 2 GiB of weights"));
+    }
+    file::write_atomic(path, &model.encode_to_vec())
+}
+
+/// The value of a metadata key.
+pub fn metadata<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
+    model.metadata_props.iter().find(|p| p.key() == key).map(|p| p.value())
+}
+
+/// Sets a metadata key, replacing an earlier value.
+pub fn set_metadata(model: &mut ModelProto, key: &str, value: impl Into<String>) {
+    model.metadata_props.retain(|p| p.key() != key);
+    model.metadata_props.push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.into()) });
+}

@@ -1,0 +1,19 @@
+//! How long work tells of itself without printing: the caller gives an observer.
+
+/// Watches long work, and may stop it. All methods default to nothing, so `()` is silent.
+pub trait Progress: Sync {
+    /// A stage begins; `total` in units of `advance`, if known.
+    fn begin(&self, _stage: &str, _total: Option<u64>) {}
+    /// `done` more units are finished.
+    fn advance(&self, _done: u64) {}
+    /// The stage is over.
+    fn end(&self) {}
+    /// A fact the user should see once ("auto chose the CPU because ...").
+    fn note(&self, _message: &str) {}
+    /// True once the user has asked to stop: return [`crate::Error::Interrupted`] soon.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+impl Progress for () {}

@@ -1,0 +1,64 @@
+//! What to embed: image folders, tables and lines become a stream of samples.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// What the backbone is to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// An image file, read and decoded by the pipeline.
+    File(PathBuf),
+    /// A text.
+    Text(String),
+}
+
+/// One input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Unique within a run: the path relative to the input folder, the row's id, or `<file>:<row>`.
+    pub id: String,
+    /// The image or text.
+    pub content: Content,
+    /// The class, if known.
+    pub label: Option<String>,
+}
+
+/// Where an input failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Listing or reading the input.
+    Read,
+    /// Decoding or preprocessing an image.
+    Decode,
+    /// Tokenising a text.
+    Tokenize,
+    /// Running the backbone, or checking its output.
+    Run,
+}
+
+/// An input that could not be embedded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The sample's id.
+    pub id: String,
+    /// Where it failed.
+    pub stage: Stage,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// One step of a source's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A sample to embed.
+    Sample(Sample),
+    /// An input that is known to be unusable already.
+    Reject(Reject),
+}
+
+/// A stream of entries in a stable order. An `Err` ends the run; a bad row is an [`Entry::Reject`].
+pub type Entries = Box<dyn Iterator<Item = Result<Entry>> + Send>;
