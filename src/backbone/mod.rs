@@ -1,11 +1,22 @@
 //! Backbones: what they are, where they come from, how they run.
 
+pub mod fetch;
+mod home;
 pub mod import;
 mod manifest;
 mod pooling;
+mod provider;
+mod runtime;
+mod session;
+mod setup;
 
+pub use home::Home;
 pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
 pub use pooling::Pooling;
+pub use provider::{Device, Provider, ProviderStatus};
+pub use runtime::{Place, Runtime};
+pub use session::{Input, Session, Tensor};
+pub use setup::{Flavour, Installed, setup};
 
 use std::path::PathBuf;
 

@@ -114,3 +114,15 @@ pub fn model(graph: GraphProto) -> ModelProto {
         ..Default::default()
     }
 }
+
+/// The bytes of a model that doubles its one-element input `x`: enough to try an execution provider with.
+pub fn doubling_model() -> Vec<u8> {
+    let graph = GraphProto {
+        name: Some("doubling".to_owned()),
+        node: vec![node("Add", &["x", "x"], &["y"], vec![])],
+        input: vec![value("x", DataType::Float, &[Dim::Fixed(1)])],
+        output: vec![value("y", DataType::Float, &[Dim::Fixed(1)])],
+        ..Default::default()
+    };
+    prost::Message::encode_to_vec(&model(graph))
+}

@@ -1,0 +1,49 @@
+//! engraft's own folder: the runtime, the imported backbones, fetched data.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The folder where everything fetched is kept. Nothing in it is needed that cannot be fetched again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// `ENGRAFT_HOME`, or `engraft` in the platform's data folder (`XDG_DATA_HOME`, by default `~/.local/share`).
+    ///
+    /// # Errors
+    /// When neither the variable nor a home folder is known.
+    pub fn from_env() -> Result<Self> {
+        match std::env::var_os("ENGRAFT_HOME").filter(|v| !v.is_empty()) {
+            Some(path) => Ok(Self(PathBuf::from(path))),
+            None => dirs::data_dir().map(|p| Self(p.join("engraft"))).ok_or_else(|| {
+                Error::Usage("no home folder is known: set ENGRAFT_HOME to a folder to keep models in".into())
+            }),
+        }
+    }
+
+    /// A given folder.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// ONNX Runtime libraries, a folder for each flavour and version.
+    pub fn runtime(&self) -> PathBuf {
+        self.0.join("runtime")
+    }
+
+    /// The files of one known backbone.
+    pub fn model(&self, name: &str) -> PathBuf {
+        self.0.join("models").join(name)
+    }
+
+    /// Example data.
+    pub fn data(&self) -> PathBuf {
+        self.0.join("data")
+    }
+}

@@ -1,0 +1,189 @@
+//! Fetches ONNX Runtime for this machine: `engraft setup`.
+
+use std::path::PathBuf;
+
+use super::fetch;
+use super::home::Home;
+use super::manifest::PackageManager;
+use crate::error::{Error, Result};
+use crate::file;
+use crate::progress::Progress;
+
+/// Which build of ONNX Runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// The CPU provider only: about 35 MB.
+    Cpu,
+    /// With the CUDA and TensorRT providers: about 315 MB; needs CUDA 13 and cuDNN 9 on the machine.
+    Gpu,
+}
+
+/// One wheel that carries the shared libraries. The Python tag is fixed, so that the digest is the same for everyone;
+/// the libraries themselves do not depend on Python.
+struct Wheel {
+    flavour: Flavour,
+    os: &'static str,
+    arch: &'static str,
+    package: &'static str,
+    version: &'static str,
+    platform: &'static str,
+    sha256: &'static str,
+    library: &'static str,
+}
+
+const CPU: &str = "1.32.0";
+const GPU: &str = "1.31.1";
+
+const WHEELS: [Wheel; 5] = [
+    Wheel {
+        flavour: Flavour::Cpu,
+        os: "linux",
+        arch: "x86_64",
+        package: "onnxruntime",
+        version: CPU,
+        platform: "manylinux_2_28_x86_64",
+        sha256: "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+        library: "libonnxruntime.so.1.32.0",
+    },
+    Wheel {
+        flavour: Flavour::Cpu,
+        os: "linux",
+        arch: "aarch64",
+        package: "onnxruntime",
+        version: CPU,
+        platform: "manylinux_2_28_aarch64",
+        sha256: "2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c",
+        library: "libonnxruntime.so.1.32.0",
+    },
+    Wheel {
+        flavour: Flavour::Cpu,
+        os: "macos",
+        arch: "aarch64",
+        package: "onnxruntime",
+        version: CPU,
+        platform: "macosx_14_0_arm64",
+        sha256: "366b9e53d07812cc5c92822cecf7563b76a8a0f32ba3bb8dd232a206ac3bcb6c",
+        library: "libonnxruntime.1.32.0.dylib",
+    },
+    Wheel {
+        flavour: Flavour::Cpu,
+        os: "windows",
+        arch: "x86_64",
+        package: "onnxruntime",
+        version: CPU,
+        platform: "win_amd64",
+        sha256: "d7e0c45cc5f456ad7805e6dd256a7662736cda9c2fd17becae194eb3c2f6df72",
+        library: "onnxruntime.dll",
+    },
+    Wheel {
+        flavour: Flavour::Gpu,
+        os: "linux",
+        arch: "x86_64",
+        package: "onnxruntime-gpu",
+        version: GPU,
+        platform: "manylinux_2_28_x86_64",
+        sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+        library: "libonnxruntime.so.1.31.1",
+    },
+];
+
+/// What `setup` found or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The shared library.
+    pub library: PathBuf,
+    /// Its version.
+    pub version: String,
+    /// Whether it was there before.
+    pub already: bool,
+}
+
+/// Puts ONNX Runtime into `home/runtime/<flavour>-<version>/`; does nothing when it is there. The folder appears whole
+/// or not at all.
+///
+/// # Errors
+/// When no wheel is known for this machine, pip fails, the digest differs or the disk is full.
+pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<Installed> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let wheel = WHEELS.iter().find(|w| w.flavour == flavour && w.os == os && w.arch == arch).ok_or_else(|| {
+        Error::Runtime(format!(
+            "no {flavour:?} build of ONNX Runtime is known for {os} {arch}; install one yourself and name its library with --ort-lib"
+        ))
+    })?;
+    let name = match flavour {
+        Flavour::Cpu => format!("cpu-{}", wheel.version),
+        Flavour::Gpu => format!("gpu-{}", wheel.version),
+    };
+    let folder = home.runtime().join(name);
+    let library = folder.join(wheel.library);
+    let installed = |already| Installed { library: library.clone(), version: wheel.version.to_owned(), already };
+    if library.is_file() {
+        return Ok(installed(true));
+    }
+    let options = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11", "--abi=cp311", "--platform"];
+    let options = [&options[..], &[wheel.platform]].concat();
+    let (_temp, archive) = fetch::download(PackageManager::Pip, wheel.package, wheel.version, &options, progress)?;
+    let got = file::sha256_file(&archive)?;
+    if got != wheel.sha256 {
+        let what = format!("the wheel of {} {}", wheel.package, wheel.version);
+        return Err(Error::Checksum { what, expected: wheel.sha256.to_owned(), got });
+    }
+    std::fs::create_dir_all(home.runtime()).map_err(Error::io("create", home.runtime()))?;
+    let staging = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(home.runtime())
+        .map_err(Error::io("create", home.runtime()))?;
+    let mut failure = None;
+    fetch::visit(&archive, &mut |member, reader| {
+        let Some(name) = wanted(member) else { return Ok(()) };
+        let path = staging.path().join(name);
+        let written = std::fs::File::create(&path).and_then(|mut f| std::io::copy(reader, &mut f).and(f.sync_all()));
+        if let Err(e) = written {
+            failure.get_or_insert_with(|| Error::io("write", &path)(e));
+        }
+        Ok(())
+    })?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    if !staging.path().join(wheel.library).is_file() {
+        return Err(Error::malformed(&archive, format!("there is no {} in it", wheel.library)));
+    }
+    publish(staging, &folder)?;
+    Ok(installed(false))
+}
+
+/// Renames the finished folder into place. Another process may have been faster: then its folder is as good as ours.
+fn publish(staging: tempfile::TempDir, folder: &std::path::Path) -> Result<()> {
+    set_readable(staging.path())?;
+    match std::fs::rename(staging.path(), folder) {
+        Ok(()) => {
+            let _ = staging.keep();
+            Ok(())
+        }
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(e) => Err(Error::io("rename", folder)(e)),
+    }
+}
+
+/// A temporary folder is private; what is published gets the ordinary mode.
+#[cfg(unix)]
+fn set_readable(folder: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).map_err(Error::io("write", folder))
+}
+
+#[cfg(not(unix))]
+fn set_readable(_: &std::path::Path) -> Result<()> {
+    Ok(())
+}
+
+/// The libraries themselves and the licence texts that must go with them; not Python's binding.
+fn wanted(member: &str) -> Option<&str> {
+    let name = member.rsplit('/').next()?;
+    let library = member.starts_with("onnxruntime/capi/")
+        && (name.starts_with("libonnxruntime") || name.starts_with("onnxruntime") && name.ends_with(".dll"))
+        && !name.contains("pybind");
+    let notice = matches!(member, "onnxruntime/LICENSE" | "onnxruntime/ThirdPartyNotices.txt");
+    (library || notice).then_some(name)
+}
