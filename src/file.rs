@@ -47,22 +47,10 @@ impl AtomicFile {
         let path = self.path;
         let temp = self.writer.into_inner().map_err(|e| Error::io("write", &path)(e.into_error()))?;
         temp.as_file().sync_all().map_err(Error::io("write", &path))?;
-        set_default_mode(temp.as_file(), &path)?;
+        set_mode(temp.path(), 0o644).map_err(Error::io("write", &path))?;
         temp.persist(&path).map_err(|e| Error::io("rename", &path)(e.error))?;
         Ok(())
     }
-}
-
-/// Temporary files are private (0600); what the user keeps gets the ordinary mode.
-#[cfg(unix)]
-fn set_default_mode(file: &File, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::io("write", path))
-}
-
-#[cfg(not(unix))]
-fn set_default_mode(_: &File, _: &Path) -> Result<()> {
-    Ok(())
 }
 
 impl Write for AtomicFile {
@@ -79,6 +67,59 @@ impl std::io::Seek for AtomicFile {
     fn seek(&mut self, position: std::io::SeekFrom) -> std::io::Result<u64> {
         self.writer.seek(position)
     }
+}
+
+/// A folder that appears under its name, with everything in it, only when [`AtomicFolder::commit`] succeeds.
+#[derive(Debug)]
+pub struct AtomicFolder {
+    path: PathBuf,
+    staging: tempfile::TempDir,
+}
+
+impl AtomicFolder {
+    /// Creates a hidden sibling of `path` to fill. Makes the parent folders.
+    ///
+    /// # Errors
+    /// When the parent cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        let parent = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        let staging = tempfile::Builder::new().prefix(".engraft-").suffix(".partial").tempdir_in(parent);
+        Ok(Self { path: path.to_path_buf(), staging: staging.map_err(Error::io("create", path))? })
+    }
+
+    /// Where to put the content.
+    pub fn staging(&self) -> &Path {
+        self.staging.path()
+    }
+
+    /// Renames into place. If another process was faster, its folder is kept and ours dropped.
+    ///
+    /// # Errors
+    /// When the rename fails.
+    pub fn commit(self) -> Result<()> {
+        set_mode(self.staging.path(), 0o755).map_err(Error::io("write", &self.path))?;
+        match std::fs::rename(self.staging.path(), &self.path) {
+            Ok(()) => {
+                let _ = self.staging.keep();
+                Ok(())
+            }
+            Err(_) if self.path.is_dir() => Ok(()),
+            Err(e) => Err(Error::io("rename", &self.path)(e)),
+        }
+    }
+}
+
+/// What is temporary is private; what the user keeps gets the ordinary mode.
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Writes `bytes` to `path`, whole or not at all.

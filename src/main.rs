@@ -1,2 +1,7 @@
-//! The command line.
-fn main() {}
+//! Parse, run, map to an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    engraft::cli::main()
+}

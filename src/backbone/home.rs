@@ -1,5 +1,6 @@
 //! engraft's own folder: the runtime, the imported backbones, fetched data.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -40,6 +41,19 @@ impl Home {
     /// The files of one known backbone.
     pub fn model(&self, name: &str) -> PathBuf {
         self.0.join("models").join(name)
+    }
+
+    /// Waits until no other process holds `name`, and holds it until the file is dropped: two processes that need the
+    /// same download make it once.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn lock(&self, name: &str) -> Result<File> {
+        let path = self.0.join("locks").join(name);
+        std::fs::create_dir_all(self.0.join("locks")).map_err(Error::io("create", &self.0))?;
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        file.lock().map_err(Error::io("lock", &path))?;
+        Ok(file)
     }
 
     /// Example data.

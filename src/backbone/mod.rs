@@ -1,15 +1,19 @@
 //! Backbones: what they are, where they come from, how they run.
 
 pub mod fetch;
+mod folder;
 mod home;
+pub mod hub;
 pub mod import;
 mod manifest;
 mod pooling;
 mod provider;
+pub mod registry;
 mod runtime;
 mod session;
 mod setup;
 
+pub use folder::Overrides;
 pub use home::Home;
 pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
 pub use pooling::Pooling;

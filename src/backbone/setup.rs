@@ -6,7 +6,7 @@ use super::fetch;
 use super::home::Home;
 use super::manifest::PackageManager;
 use crate::error::{Error, Result};
-use crate::file;
+use crate::file::{self, AtomicFolder};
 use crate::progress::Progress;
 
 /// Which build of ONNX Runtime.
@@ -114,7 +114,8 @@ pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<I
         Flavour::Cpu => format!("cpu-{}", wheel.version),
         Flavour::Gpu => format!("gpu-{}", wheel.version),
     };
-    let folder = home.runtime().join(name);
+    let folder = home.runtime().join(&name);
+    let _alone = home.lock(&name)?;
     let library = folder.join(wheel.library);
     let installed = |already| Installed { library: library.clone(), version: wheel.version.to_owned(), already };
     if library.is_file() {
@@ -128,15 +129,11 @@ pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<I
         let what = format!("the wheel of {} {}", wheel.package, wheel.version);
         return Err(Error::Checksum { what, expected: wheel.sha256.to_owned(), got });
     }
-    std::fs::create_dir_all(home.runtime()).map_err(Error::io("create", home.runtime()))?;
-    let staging = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempdir_in(home.runtime())
-        .map_err(Error::io("create", home.runtime()))?;
+    let unpacked = AtomicFolder::create(&folder)?;
     let mut failure = None;
     fetch::visit(&archive, &mut |member, reader| {
         let Some(name) = wanted(member) else { return Ok(()) };
-        let path = staging.path().join(name);
+        let path = unpacked.staging().join(name);
         let written = std::fs::File::create(&path).and_then(|mut f| std::io::copy(reader, &mut f).and(f.sync_all()));
         if let Err(e) = written {
             failure.get_or_insert_with(|| Error::io("write", &path)(e));
@@ -146,36 +143,11 @@ pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<I
     if let Some(failure) = failure {
         return Err(failure);
     }
-    if !staging.path().join(wheel.library).is_file() {
+    if !unpacked.staging().join(wheel.library).is_file() {
         return Err(Error::malformed(&archive, format!("there is no {} in it", wheel.library)));
     }
-    publish(staging, &folder)?;
+    unpacked.commit()?;
     Ok(installed(false))
-}
-
-/// Renames the finished folder into place. Another process may have been faster: then its folder is as good as ours.
-fn publish(staging: tempfile::TempDir, folder: &std::path::Path) -> Result<()> {
-    set_readable(staging.path())?;
-    match std::fs::rename(staging.path(), folder) {
-        Ok(()) => {
-            let _ = staging.keep();
-            Ok(())
-        }
-        Err(_) if folder.is_dir() => Ok(()),
-        Err(e) => Err(Error::io("rename", folder)(e)),
-    }
-}
-
-/// A temporary folder is private; what is published gets the ordinary mode.
-#[cfg(unix)]
-fn set_readable(folder: &std::path::Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).map_err(Error::io("write", folder))
-}
-
-#[cfg(not(unix))]
-fn set_readable(_: &std::path::Path) -> Result<()> {
-    Ok(())
 }
 
 /// The libraries themselves and the licence texts that must go with them; not Python's binding.

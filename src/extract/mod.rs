@@ -1,1 +1,7 @@
-//! extract.
+//! Samples in, embeddings out: read → decode → batch → run → write, overlapped and bounded.
+
+mod embedder;
+mod pipeline;
+
+pub use embedder::{Embedded, Embedder};
+pub use pipeline::{Extraction, Limit, Options, Sink, Summary};

