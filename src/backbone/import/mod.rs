@@ -1,1 +1,4 @@
 //! Weights in other formats become ONNX files, in Rust.
+
+mod pickle;
+mod weights;
