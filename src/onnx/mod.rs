@@ -15,4 +15,5 @@ pub use cut::{CutPoint, cut};
 pub use find::{Dimension, TensorInfo, inputs, opset, outputs};
 pub use graph::GraphBuilder;
 pub use model::{metadata, read_model, set_metadata, write_model};
+pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;

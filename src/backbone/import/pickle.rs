@@ -38,7 +38,7 @@ fn read_all<'a>(reader: &mut Reader<'a>) -> Parsed<Vec<(String, Tensor<'a>)>> {
 
     let mut system = Machine::default();
     let description = system.run(reader)?;
-    let little = system.entries(description)?.iter().any(|e| *e == (Value::Text("little_endian"), Value::Bool(true)));
+    let little = system.entries(description)?.contains(&(Value::Text("little_endian"), Value::Bool(true)));
     if !little {
         return Err("it was not written by a little-endian machine".to_owned());
     }
