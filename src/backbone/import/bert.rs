@@ -168,10 +168,14 @@ impl Encoder<'_> {
         g.tensor_i64("shape/split", &[4], &[0, 0, heads, head]);
         g.tensor_i64("shape/join", &[3], &[0, 0, hidden]);
         g.tensor_f32("scale", &[], &[(head as f32).sqrt()]);
-        g.tensor_f32("half", &[], &[0.5]);
         g.tensor_f32("one", &[], &[1.0]);
+        if self.activation != Activation::Relu {
+            g.tensor_f32("half", &[], &[0.5]);
+        }
         match self.activation {
-            Activation::Gelu => drop(g.tensor_f32("sqrt2", &[], &[std::f32::consts::SQRT_2])),
+            Activation::Gelu => {
+                g.tensor_f32("sqrt2", &[], &[std::f32::consts::SQRT_2]);
+            }
             Activation::GeluTanh => {
                 g.tensor_f32("three", &[], &[3.0]);
                 g.tensor_f32("gelu/cubic", &[], &[0.044_715]);
@@ -394,6 +398,8 @@ mod tests {
                 assert!(node.output.iter().all(|name| known.insert(name)), "{node:?}");
             }
             assert!(known.contains("last_hidden_state"));
+            let used: HashSet<&str> = graph.node.iter().flat_map(|n| &n.input).map(String::as_str).collect();
+            assert!(graph.initializer.iter().all(|t| used.contains(t.name())));
         }
     }
 
