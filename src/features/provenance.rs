@@ -1,10 +1,18 @@
 //! What made a feature set.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Output;
+use crate::error::{Error, Result};
 use crate::file::sha256_hex;
 use crate::preprocess::Preprocessing;
+
+/// The metadata key of a provenance, as JSON.
+pub const PROVENANCE_KEY: &str = "engraft.provenance";
+/// The metadata key of a provenance's fingerprint, for readers that only compare.
+pub const FINGERPRINT_KEY: &str = "engraft.fingerprint";
 
 /// What made a feature set. Travels in every file of features and in every head trained on them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +38,11 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// Reads the JSON that `path` carries.
+    pub(super) fn parse(json: &str, path: &Path) -> Result<Self> {
+        serde_json::from_str(json).map_err(|e| Error::malformed(path, format!("{PROVENANCE_KEY}: {e}")))
+    }
+
     /// A digest of all that decides the values: backbone, preprocessing, output and pooling. Equal fingerprints mean
     /// features that may be mixed; where and with which version they were computed does not enter.
     pub fn fingerprint(&self) -> String {

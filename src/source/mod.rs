@@ -1,10 +1,31 @@
 //! What to embed: image folders, tables and lines become a stream of samples.
 
+mod delimited;
+mod folder;
+mod json_lines;
+mod lines;
+mod open;
+mod table;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use lines::lines;
+pub use open::{SourceOptions, open, open_all};
+pub use table::TableOptions;
+
 use crate::error::Result;
+
+/// What a backbone reads, and so what its inputs must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Modality {
+    /// Images.
+    Image,
+    /// Texts.
+    Text,
+}
 
 /// What the backbone is to see.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,92 @@
+//! Writes files that are a header of fixed length and then the matrix, row by row, with the ids beside them.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::format::free;
+use super::sidecar::SidecarWriter;
+use super::{Existing, FeatureWriter, Provenance, Rows, floats};
+use crate::error::{Error, Result};
+use crate::file::{AtomicFile, write_atomic};
+
+/// What differs between the formats.
+pub(super) struct Layout {
+    /// The header for a number of rows; its length must not depend on it.
+    pub(super) header: Box<dyn Fn(u64) -> Vec<u8> + Send>,
+    /// Where the provenance goes.
+    pub(super) provenance: Place,
+}
+
+/// Where a format keeps the provenance.
+pub(super) enum Place {
+    /// In the header.
+    Header,
+    /// In a file beside the array, if there is one.
+    Beside(Option<Provenance>),
+}
+
+/// Where a format without metadata keeps the provenance.
+pub(super) fn provenance_path(array: &Path) -> PathBuf {
+    array.with_extension("provenance.json")
+}
+
+pub(super) struct FlatWriter {
+    file: AtomicFile,
+    sidecar: SidecarWriter,
+    layout: Layout,
+    dimension: usize,
+    rows: u64,
+}
+
+impl FlatWriter {
+    pub(super) fn create(path: &Path, dimension: usize, layout: Layout, existing: Existing) -> Result<Self> {
+        if matches!(layout.provenance, Place::Beside(_)) {
+            free(&provenance_path(path), existing)?;
+        }
+        let sidecar = SidecarWriter::create(path, existing)?;
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(&(layout.header)(0)).map_err(Error::io("write", path))?;
+        Ok(Self { file, sidecar, layout, dimension, rows: 0 })
+    }
+}
+
+impl FeatureWriter for FlatWriter {
+    fn append(&mut self, rows: &Rows) -> Result<()> {
+        rows.check(self.dimension)?;
+        self.rows += rows.matrix.nrows() as u64;
+        floats::write(&mut self.file, &rows.matrix).map_err(Error::io("write", self.file.path()))?;
+        self.sidecar.append(rows)
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let Self { mut file, mut sidecar, layout, rows, .. } = *self;
+        let path = file.path().to_path_buf();
+        let header = (layout.header)(rows);
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(&header))
+            .and_then(|()| file.flush())
+            .map_err(Error::io("write", &path))?;
+        sidecar.flush()?;
+        // Several files cannot be renamed at once. The array is absent while the others change, and comes last: ids
+        // never stand beside the values of another run.
+        absent(&path)?;
+        match &layout.provenance {
+            Place::Header => {}
+            Place::Beside(None) => absent(&provenance_path(&path))?,
+            Place::Beside(Some(provenance)) => {
+                let path = provenance_path(&path);
+                let json = serde_json::to_vec_pretty(provenance).map_err(|e| Error::malformed(&path, e))?;
+                write_atomic(&path, &json)?;
+            }
+        }
+        sidecar.commit()?;
+        file.commit()
+    }
+}
+
+fn absent(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("replace", path)(e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Which format a path names.
+
+use std::path::Path;
+
+use super::flat::FlatWriter;
+use super::parquet::ParquetWriter;
+use super::shards::{self, ShardsWriter};
+use super::{Existing, FeatureWriter, Provenance, npy, safetensors};
+use crate::error::{Error, Result};
+
+/// A file format of feature sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One Parquet file: `id`, `label`, `content` and `embedding`, a list of fixed size of 32-bit floats.
+    Parquet,
+    /// A folder of Parquet files, `part-00000.parquet` and so on.
+    Shards,
+    /// A NumPy array of n×d little-endian 32-bit floats; `<stem>.jsonl` holds the ids, labels and contents, a line a
+    /// row, and `<stem>.provenance.json` the provenance.
+    Npy,
+    /// A tensor `embedding` of n×d 32-bit floats with the provenance in the file's metadata; `<stem>.jsonl` as for npy.
+    Safetensors,
+}
+
+impl Format {
+    /// By the path's extension, in any case. An existing folder and a path that ends in `/` name shards.
+    ///
+    /// # Errors
+    /// When the extension is none of `.parquet`, `.npy` and `.safetensors`.
+    pub fn from_path(path: &Path) -> Result<Self> {
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir() {
+            return Ok(Self::Shards);
+        }
+        Self::from_extension(path).ok_or_else(|| {
+            let known = "name it .parquet, .npy, .safetensors, or a folder with a / at the end";
+            Error::Usage(format!("{} is no known format of features: {known}", path.display()))
+        })
+    }
+
+    /// The format of the feature set that is at `path`, if one is: a file with one of the extensions, or a folder
+    /// with `.parquet` files directly in it.
+    pub fn detect(path: &Path) -> Option<Self> {
+        if path.is_dir() {
+            return shards::list(path).is_ok_and(|files| !files.is_empty()).then_some(Self::Shards);
+        }
+        Self::from_extension(path).filter(|_| path.is_file())
+    }
+
+    fn from_extension(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "parquet" => Some(Self::Parquet),
+            "npy" => Some(Self::Npy),
+            "safetensors" => Some(Self::Safetensors),
+            _ => None,
+        }
+    }
+}
+
+/// Begins a feature set of embeddings of length `dimension` at `path`.
+///
+/// # Errors
+/// [`Error::Exists`] when something is there and `existing` refuses; [`Error::Usage`] when a file that engraft did not
+/// write would have to be replaced; when the folder cannot be written, or `dimension` is 0 or not the provenance's.
+pub fn create(
+    path: &Path,
+    format: Format,
+    dimension: usize,
+    provenance: Option<&Provenance>,
+    existing: Existing,
+) -> Result<Box<dyn FeatureWriter>> {
+    if dimension == 0 {
+        return Err(Error::Data("embeddings of length 0 cannot be stored".to_owned()));
+    }
+    if let Some(p) = provenance.filter(|p| p.dimension != dimension) {
+        return Err(Error::Mismatch {
+            what: format!("lengths of embeddings of {}", p.backbone),
+            expected: p.dimension.to_string(),
+            got: dimension.to_string(),
+        });
+    }
+    Ok(match format {
+        Format::Parquet => {
+            free(path, existing)?;
+            Box::new(ParquetWriter::create(path, dimension, provenance)?)
+        }
+        Format::Shards => Box::new(ShardsWriter::create(path, dimension, provenance, existing)?),
+        Format::Npy => {
+            free(path, existing)?;
+            Box::new(FlatWriter::create(path, dimension, npy::layout(dimension, provenance), existing)?)
+        }
+        Format::Safetensors => {
+            free(path, existing)?;
+            let layout = safetensors::layout(path, dimension, provenance)?;
+            Box::new(FlatWriter::create(path, dimension, layout, existing)?)
+        }
+    })
+}
+
+/// Fails when a file is there and is to stay.
+pub(super) fn free(path: &Path, existing: Existing) -> Result<()> {
+    match existing {
+        Existing::Refuse if path.symlink_metadata().is_ok() => Err(Error::Exists(path.to_path_buf())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_formats() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Format::from_path(Path::new("a.parquet")).unwrap(), Format::Parquet);
+        assert_eq!(Format::from_path(Path::new("a.b.NPY")).unwrap(), Format::Npy);
+        assert_eq!(Format::from_path(Path::new("a.safetensors")).unwrap(), Format::Safetensors);
+        assert_eq!(Format::from_path(Path::new("new/")).unwrap(), Format::Shards);
+        assert_eq!(Format::from_path(folder.path()).unwrap(), Format::Shards);
+        assert!(matches!(Format::from_path(Path::new("a.h5")), Err(Error::Usage(_))));
+
+        assert_eq!(Format::detect(folder.path()), None);
+        std::fs::write(folder.path().join("x.parquet"), b"").unwrap();
+        assert_eq!(Format::detect(folder.path()), Some(Format::Shards));
+        assert_eq!(Format::detect(&folder.path().join("x.parquet")), Some(Format::Parquet));
+        assert_eq!(Format::detect(&folder.path().join("y.parquet")), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! Feature sets in Parquet, ours and others'.
+
+use std::error::Error as StdError;
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, ListArray, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use ndarray::Array2;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::floats::narrow;
+use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
+use super::{FeatureSet, FeatureWriter, Provenance, Rows};
+use crate::error::{Error, Result};
+use crate::file::AtomicFile;
+
+const ID: &str = "id";
+const LABEL: &str = "label";
+const CONTENT: &str = "content";
+const EMBEDDING: &str = "embedding";
+
+/// Row groups hold at most this many rows, and fewer where the embeddings are long: a writer keeps one in memory.
+const GROUP_ROWS: usize = 8192;
+const GROUP_BYTES: usize = 32 << 20;
+/// How many rows are read at a time.
+const READ_ROWS: usize = 4096;
+
+pub(super) struct ParquetWriter {
+    path: PathBuf,
+    writer: ArrowWriter<AtomicFile>,
+    schema: SchemaRef,
+    dimension: usize,
+}
+
+impl ParquetWriter {
+    pub(super) fn create(path: &Path, dimension: usize, provenance: Option<&Provenance>) -> Result<Self> {
+        let schema = schema(dimension, path)?;
+        let properties = properties(dimension, provenance, path)?;
+        let file = AtomicFile::create(path)?;
+        let writer =
+            ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(|e| cause("write", path, &e))?;
+        Ok(Self { path: path.to_path_buf(), writer, schema, dimension })
+    }
+}
+
+impl FeatureWriter for ParquetWriter {
+    fn append(&mut self, rows: &Rows) -> Result<()> {
+        rows.check(self.dimension)?;
+        let batch = batch(rows, &self.schema).map_err(|e| cause("write", &self.path, &e))?;
+        self.writer.write(&batch).map_err(|e| cause("write", &self.path, &e))
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.writer.into_inner().map_err(|e| cause("write", &self.path, &e))?.commit()
+    }
+}
+
+fn schema(dimension: usize, path: &Path) -> Result<SchemaRef> {
+    let size = i32::try_from(dimension).map_err(|_| Error::malformed(path, format!("{dimension} dimensions")))?;
+    // The inner field is named and nullable as pyarrow's `list_(float32(), d)` has it.
+    let list = DataType::FixedSizeList(Arc::new(Field::new_list_field(DataType::Float32, true)), size);
+    Ok(Arc::new(Schema::new(vec![
+        Field::new(ID, DataType::Utf8, false),
+        Field::new(LABEL, DataType::Utf8, true),
+        Field::new(CONTENT, DataType::Utf8, true),
+        Field::new(EMBEDDING, list, false),
+    ])))
+}
+
+fn properties(dimension: usize, provenance: Option<&Provenance>, path: &Path) -> Result<WriterProperties> {
+    let metadata = provenance.map(|provenance| -> Result<_> {
+        let json = serde_json::to_string(provenance).map_err(|e| Error::malformed(path, e))?;
+        let entry = |key: &str, value| KeyValue { key: key.to_owned(), value: Some(value) };
+        Ok(vec![entry(PROVENANCE_KEY, json), entry(FINGERPRINT_KEY, provenance.fingerprint())])
+    });
+    let embedding = ColumnPath::new([EMBEDDING, "list", Field::LIST_FIELD_DEFAULT_NAME].map(String::from).to_vec());
+    let group = (GROUP_BYTES / dimension.saturating_mul(4)).clamp(1, GROUP_ROWS);
+    // Floats neither repeat nor compress: a dictionary, compression and statistics of them would only cost time.
+    Ok(WriterProperties::builder()
+        .set_created_by(concat!("engraft ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_key_value_metadata(metadata.transpose()?)
+        .set_max_row_group_row_count(Some(group))
+        .set_compression(Compression::SNAPPY)
+        .set_column_compression(embedding.clone(), Compression::UNCOMPRESSED)
+        .set_column_dictionary_enabled(embedding.clone(), false)
+        .set_column_statistics_enabled(embedding, EnabledStatistics::None)
+        .build())
+}
+
+fn batch(rows: &Rows, schema: &SchemaRef) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    let DataType::FixedSizeList(field, size) = schema.field_with_name(EMBEDDING)?.data_type() else {
+        return Err(arrow_schema::ArrowError::SchemaError(EMBEDDING.to_owned()));
+    };
+    let values = Float32Array::from_iter_values(rows.matrix.iter().copied());
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(&rows.ids)),
+        Arc::new(StringArray::from_iter(&rows.labels)),
+        Arc::new(StringArray::from_iter(&rows.contents)),
+        Arc::new(FixedSizeListArray::try_new(field.clone(), *size, Arc::new(values), None)?),
+    ];
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+/// An error of the Parquet or Arrow crate; where the operating system is the cause, that cause is kept.
+fn cause(action: &'static str, path: &Path, error: &(dyn StdError + 'static)) -> Error {
+    let mut link = Some(error);
+    while let Some(current) = link {
+        if let Some(code) = current.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Error::io(action, path)(io::Error::from_raw_os_error(code));
+        }
+        link = current.source();
+    }
+    Error::malformed(path, error)
+}
+
+/// The rows of one or more files, in order.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    ids: Vec<String>,
+    labels: Vec<Option<String>>,
+    contents: Vec<Option<String>>,
+    values: Vec<f32>,
+    dimension: Option<usize>,
+    /// Of the first file.
+    provenance: Option<Option<Provenance>>,
+}
+
+impl Gathered {
+    /// Reads a file. `embedding` must be a list of 32- or 64-bit floats of one length; `id`, `label` and `content` may
+    /// be missing, and ids and labels may be integers or booleans. Other columns are not read.
+    pub(super) fn append(&mut self, path: &Path) -> Result<()> {
+        // The Parquet crate panics on some damaged files. What was gathered is given up with the error.
+        catch_unwind(AssertUnwindSafe(|| self.append_unguarded(path)))
+            .unwrap_or_else(|_| Err(Error::malformed(path, "the Parquet data is damaged")))
+    }
+
+    fn append_unguarded(&mut self, path: &Path) -> Result<()> {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let length = file.metadata().map_err(Error::io("read", path))?.len();
+        // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|e| cause("read", path, &e))?;
+        let metadata = builder.metadata().file_metadata();
+        let pairs = metadata.key_value_metadata().into_iter().flatten();
+        let json = pairs.filter(|pair| pair.key == PROVENANCE_KEY).find_map(|pair| pair.value.as_deref());
+        self.belongs(json.map(|json| Provenance::parse(json, path)).transpose()?, path)?;
+
+        if builder.schema().field_with_name(EMBEDDING).is_err() {
+            let names: Vec<&str> = builder.schema().fields().iter().map(|f| f.name().as_str()).collect();
+            return Err(Error::malformed(path, format!("no column `{EMBEDDING}`, but {}", names.join(", "))));
+        }
+        // One allocation instead of doublings; never more than the file could hold uncompressed.
+        let known = self.provenance.as_ref().and_then(|p| p.as_ref()).map(|p| p.dimension);
+        let wanted = usize::try_from(metadata.num_rows()).unwrap_or(0).saturating_mul(known.unwrap_or(0));
+        let wanted = wanted.min(usize::try_from(length / 4).unwrap_or(usize::MAX));
+        self.values.try_reserve_exact(wanted).map_err(|e| Error::malformed(path, e))?;
+
+        let used = [ID, LABEL, CONTENT, EMBEDDING];
+        let columns = builder.schema().fields().iter().enumerate();
+        let columns: Vec<usize> =
+            columns.filter(|(_, field)| used.contains(&field.name().as_str())).map(|(i, _)| i).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+        let reader =
+            builder.with_projection(mask).with_batch_size(READ_ROWS).build().map_err(|e| cause("read", path, &e))?;
+        for batch in reader {
+            self.push(&batch.map_err(|e| cause("read", path, &e))?, path)?;
+        }
+        Ok(())
+    }
+
+    /// Fails when a file was made otherwise than the first one.
+    fn belongs(&mut self, provenance: Option<Provenance>, path: &Path) -> Result<()> {
+        let Some(first) = &self.provenance else {
+            self.provenance = Some(provenance);
+            return Ok(());
+        };
+        let fingerprint = |p: &Option<Provenance>| p.as_ref().map_or("none".to_owned(), Provenance::fingerprint);
+        let (expected, got) = (fingerprint(first), fingerprint(&provenance));
+        if expected != got {
+            let what = format!("the fingerprints of the shards up to {}", path.display());
+            return Err(Error::Mismatch { what, expected, got });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, batch: &RecordBatch, path: &Path) -> Result<()> {
+        let start = self.ids.len();
+        let n = batch.num_rows();
+        let column = |name| batch.column_by_name(name).map(|column| texts(column, name, path)).transpose();
+        match column(ID)? {
+            None => self.ids.extend((start..start + n).map(|row| row.to_string())),
+            Some(ids) => {
+                for id in ids {
+                    let row = self.ids.len();
+                    self.ids.push(id.ok_or_else(|| Error::malformed(path, format!("row {row} has no id")))?);
+                }
+            }
+        }
+        self.labels.extend(column(LABEL)?.unwrap_or_else(|| vec![None; n]));
+        self.contents.extend(column(CONTENT)?.unwrap_or_else(|| vec![None; n]));
+        let lists = batch.column_by_name(EMBEDDING).and_then(|column| column.as_list_opt::<i32>());
+        let lists = lists.ok_or_else(|| Error::malformed(path, format!("column `{EMBEDDING}` is not a list")))?;
+        self.embeddings(lists, start, path)
+    }
+
+    fn embeddings(&mut self, lists: &ListArray, start: usize, path: &Path) -> Result<()> {
+        for (i, list) in lists.iter().enumerate() {
+            let row = start + i;
+            let list = list.ok_or_else(|| Error::malformed(path, format!("row {row} has no embedding")))?;
+            let dimension = *self.dimension.get_or_insert(list.len());
+            if list.len() != dimension || dimension == 0 {
+                let reason = format!("row {row} has an embedding of length {}, expected {dimension}", list.len());
+                return Err(Error::malformed(path, reason));
+            }
+            if list.null_count() > 0 {
+                return Err(Error::malformed(path, format!("the embedding of row {row} has empty places")));
+            }
+            if let Some(floats) = list.as_primitive_opt::<Float32Type>() {
+                self.values.extend_from_slice(floats.values());
+            } else if let Some(floats) = list.as_primitive_opt::<Float64Type>() {
+                for wide in floats.values() {
+                    self.values.push(narrow(*wide, path)?);
+                }
+            } else {
+                let reason = format!("`{EMBEDDING}` is a list of {}, expected 32- or 64-bit floats", list.data_type());
+                return Err(Error::malformed(path, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// All that was read. Without rows the length of the embeddings is the provenance's, or 0.
+    pub(super) fn finish(self, path: &Path) -> Result<FeatureSet> {
+        let provenance = self.provenance.flatten();
+        let dimension = self.dimension.or(provenance.as_ref().map(|p| p.dimension)).unwrap_or(0);
+        let matrix =
+            Array2::from_shape_vec((self.ids.len(), dimension), self.values).map_err(|e| Error::malformed(path, e))?;
+        FeatureSet { ids: self.ids, labels: self.labels, contents: self.contents, matrix, provenance }.checked(path)
+    }
+}
+
+/// A column of texts, integers or booleans as texts.
+fn texts(column: &ArrayRef, name: &str, path: &Path) -> Result<Vec<Option<String>>> {
+    fn all<T: ToString>(values: impl Iterator<Item = Option<T>>) -> Vec<Option<String>> {
+        values.map(|value| value.map(|value| value.to_string())).collect()
+    }
+    if let Some(column) = column.as_string_opt::<i32>() {
+        Ok(all(column.iter()))
+    } else if let Some(column) = column.as_primitive_opt::<Int64Type>() {
+        Ok(all(column.iter()))
+    } else if let Some(column) = column.as_primitive_opt::<Int32Type>() {
+        Ok(all(column.iter()))
+    } else if let Some(column) = column.as_boolean_opt() {
+        Ok(all(column.iter()))
+    } else {
+        Err(Error::malformed(path, format!("column `{name}` is {}, expected text", column.data_type())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_such() {
+        struct Full;
+        impl io::Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                // ENOSPC on Linux, macOS and the BSDs.
+                Err(io::Error::from_raw_os_error(28))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let path = Path::new("out.parquet");
+        let schema = schema(2, path).unwrap();
+        let properties = properties(2, None, path).unwrap();
+        let rows =
+            Rows { ids: vec!["a".to_owned()], labels: vec![None], contents: vec![None], matrix: Array2::zeros((1, 2)) };
+        let attempt = ArrowWriter::try_new(Full, schema.clone(), Some(properties)).and_then(|mut writer| {
+            writer.write(&batch(&rows, &schema)?)?;
+            writer.close()
+        });
+        match cause("write", path, &attempt.map(|_| ()).unwrap_err()) {
+            Error::Io { path: named, source, .. } => {
+                assert_eq!((named.as_path(), source.raw_os_error()), (path, Some(28)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

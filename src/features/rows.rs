@@ -1,0 +1,63 @@
+//! The rows that writers take, a batch at a time.
+
+use ndarray::Array2;
+
+use crate::error::{Error, Result};
+
+/// Some rows of a feature set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// One id a row, unique over all that is appended to one writer.
+    pub ids: Vec<String>,
+    /// One label a row, where known.
+    pub labels: Vec<Option<String>>,
+    /// A digest of each input's content, where known.
+    pub contents: Vec<Option<String>>,
+    /// n×d.
+    pub matrix: Array2<f32>,
+}
+
+impl Rows {
+    /// Fails unless there is one id, label and content for each row, and rows are of this length.
+    pub(super) fn check(&self, dimension: usize) -> Result<()> {
+        let n = self.matrix.nrows();
+        let counts = [self.ids.len(), self.labels.len(), self.contents.len()];
+        if counts != [n; 3] {
+            let got = format!("{} ids, {} labels and {} contents", counts[0], counts[1], counts[2]);
+            return Err(Error::Mismatch { what: "rows".to_owned(), expected: format!("{n} of each"), got });
+        }
+        if self.matrix.ncols() != dimension {
+            return Err(Error::Mismatch {
+                what: "lengths of embeddings".to_owned(),
+                expected: dimension.to_string(),
+                got: self.matrix.ncols().to_string(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Writes a feature set a batch at a time, in bounded memory. Nothing is there under the output's name before
+/// [`finish`](FeatureWriter::finish); a writer that is dropped leaves nothing.
+pub trait FeatureWriter: Send {
+    /// Adds rows, in order.
+    ///
+    /// # Errors
+    /// When the disk refuses, or the rows are not of the announced dimension.
+    fn append(&mut self, rows: &Rows) -> Result<()>;
+
+    /// Completes the output and gives it its name.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// What happens to an output that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and the call fails.
+    Refuse,
+    /// It is replaced once the new one is complete.
+    Replace,
+}

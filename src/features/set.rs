@@ -1,0 +1,135 @@
+//! A feature set in memory.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+use std::path::Path;
+
+use ndarray::{Array2, Axis, s};
+
+use super::parquet::Gathered;
+use super::{Existing, Format, Provenance, Rows, create, npy, safetensors, shards};
+use crate::error::{Error, Result};
+
+/// How many rows go to a writer at a time.
+const BATCH: usize = 8192;
+
+/// Ids, labels and the n×d matrix of embeddings, with what made them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureSet {
+    /// One id a row, unique.
+    pub ids: Vec<String>,
+    /// One label a row, where known.
+    pub labels: Vec<Option<String>>,
+    /// A digest of each input's content, where known: equal content has equal digests.
+    pub contents: Vec<Option<String>>,
+    /// n×d.
+    pub matrix: Array2<f32>,
+    /// What made the matrix.
+    pub provenance: Option<Provenance>,
+}
+
+impl FeatureSet {
+    /// Reads a feature set in any [`Format`], whoever wrote it. A column or file of ids that is missing is made up by
+    /// row numbers, from 0; missing labels, contents and provenance stay unknown.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is not what its name says, repeats an id, or holds embeddings of unequal length;
+    /// when shards were made by different backbones or preprocessing.
+    pub fn read(path: &Path) -> Result<Self> {
+        match Format::from_path(path)? {
+            Format::Parquet => {
+                let mut gathered = Gathered::default();
+                gathered.append(path)?;
+                gathered.finish(path)
+            }
+            Format::Shards => shards::read(path),
+            Format::Npy => npy::read(path),
+            Format::Safetensors => safetensors::read(path),
+        }
+    }
+
+    /// Writes the set in the format that the path names.
+    ///
+    /// # Errors
+    /// As [`create`] and [`FeatureWriter`](super::FeatureWriter).
+    pub fn write(&self, path: &Path, existing: Existing) -> Result<()> {
+        let format = Format::from_path(path)?;
+        let mut writer = create(path, format, self.dimension(), self.provenance.as_ref(), existing)?;
+        for start in (0..self.len()).step_by(BATCH) {
+            writer.append(&self.rows(start..self.len().min(start + BATCH)))?;
+        }
+        writer.finish()
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.matrix.nrows()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Length of the embeddings.
+    pub fn dimension(&self) -> usize {
+        self.matrix.ncols()
+    }
+
+    /// The rows of these indices, in this order.
+    ///
+    /// # Panics
+    /// When an index is not below [`len`](Self::len).
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            ids: rows.iter().map(|&row| self.ids[row].clone()).collect(),
+            labels: rows.iter().map(|&row| self.labels[row].clone()).collect(),
+            contents: rows.iter().map(|&row| self.contents[row].clone()).collect(),
+            matrix: self.matrix.select(Axis(0), rows),
+            provenance: self.provenance.clone(),
+        }
+    }
+
+    /// The labels that occur, sorted, each once.
+    pub fn class_names(&self) -> Vec<String> {
+        self.labels.iter().flatten().collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
+    /// The index of each row's label in `names`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the first row that has no label or one that is not in `names`.
+    pub fn class_indices(&self, names: &[String]) -> Result<Vec<usize>> {
+        let index: std::collections::HashMap<&str, usize> =
+            names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let of = |(id, label): (&String, &Option<String>)| match label {
+            None => Err(Error::Data(format!("{id} has no label"))),
+            Some(label) => index.get(label.as_str()).copied().ok_or_else(|| {
+                Error::Data(format!("{id} has the label `{label}`, which is not among the {} classes", names.len()))
+            }),
+        };
+        self.ids.iter().zip(&self.labels).map(of).collect()
+    }
+
+    fn rows(&self, range: Range<usize>) -> Rows {
+        Rows {
+            ids: self.ids[range.clone()].to_vec(),
+            labels: self.labels[range.clone()].to_vec(),
+            contents: self.contents[range.clone()].to_vec(),
+            matrix: self.matrix.slice(s![range, ..]).to_owned(),
+        }
+    }
+
+    /// The set, if its ids are unique and its length is the provenance's. `path` is where it was read from.
+    pub(super) fn checked(self, path: &Path) -> Result<Self> {
+        let mut seen = HashSet::with_capacity(self.ids.len());
+        if let Some(twice) = self.ids.iter().find(|id| !seen.insert(id.as_str())) {
+            return Err(Error::malformed(path, format!("the id {twice} occurs twice")));
+        }
+        if let Some(p) = self.provenance.as_ref().filter(|p| p.dimension != self.dimension()) {
+            let reason = format!("embeddings of length {}, but its provenance says {}", self.dimension(), p.dimension);
+            return Err(Error::malformed(path, reason));
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,140 @@
+//! A folder of Parquet files.
+
+use std::path::{Path, PathBuf};
+
+use super::parquet::{Gathered, ParquetWriter};
+use super::{Existing, FeatureSet, FeatureWriter, Provenance, Rows};
+use crate::error::{Error, Result};
+
+/// A shard is full once it has this many rows.
+const SHARD_ROWS: usize = 65_536;
+
+/// The `.parquet` files directly in `folder`, by name; hidden ones are not listed.
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads every shard, in the order of their names.
+pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
+    let files = list(folder)?;
+    if files.is_empty() {
+        return Err(Error::Data(format!("no .parquet files in {}", folder.display())));
+    }
+    let mut gathered = Gathered::default();
+    for file in &files {
+        gathered.append(file)?;
+    }
+    gathered.finish(folder)
+}
+
+/// Writes shards into a hidden folder inside the output's, and moves them up when all are complete.
+pub(super) struct ShardsWriter {
+    folder: PathBuf,
+    /// Removed with all that is in it when the writer is dropped.
+    staging: tempfile::TempDir,
+    /// Dropped after `staging`: removes the output's folder if this writer made it and nothing was put there.
+    _made: Option<RemoveIfEmpty>,
+    dimension: usize,
+    provenance: Option<Provenance>,
+    current: Box<ParquetWriter>,
+    current_rows: usize,
+    /// Names of the shards begun, the current one included.
+    names: Vec<String>,
+}
+
+/// A folder that goes again when it is empty.
+struct RemoveIfEmpty(PathBuf);
+
+impl Drop for RemoveIfEmpty {
+    fn drop(&mut self) {
+        // It fails where the folder is not empty, which is meant.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+impl ShardsWriter {
+    pub(super) fn create(
+        folder: &Path,
+        dimension: usize,
+        provenance: Option<&Provenance>,
+        existing: Existing,
+    ) -> Result<Self> {
+        let made = match folder.try_exists().map_err(Error::io("read", folder))? {
+            true => None,
+            false => Some(RemoveIfEmpty(folder.to_path_buf())),
+        };
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        replaceable(folder, existing)?;
+        let staging = tempfile::Builder::new()
+            .prefix(".engraft-")
+            .suffix(".partial")
+            .tempdir_in(folder)
+            .map_err(Error::io("create", folder))?;
+        let names = vec![name(0)];
+        let current = Box::new(ParquetWriter::create(&staging.path().join(name(0)), dimension, provenance)?);
+        let (folder, provenance) = (folder.to_path_buf(), provenance.cloned());
+        Ok(Self { folder, staging, _made: made, dimension, provenance, current, current_rows: 0, names })
+    }
+}
+
+impl FeatureWriter for ShardsWriter {
+    fn append(&mut self, rows: &Rows) -> Result<()> {
+        // A shard ends between two appends, so that no rows are copied; it may be longer by a batch.
+        if self.current_rows >= SHARD_ROWS {
+            let name = name(self.names.len());
+            let next =
+                ParquetWriter::create(&self.staging.path().join(&name), self.dimension, self.provenance.as_ref())?;
+            let full = std::mem::replace(&mut self.current, Box::new(next));
+            full.finish()?;
+            self.names.push(name);
+            self.current_rows = 0;
+        }
+        self.current_rows += rows.matrix.nrows();
+        self.current.append(rows)
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let Self { folder, staging, current, names, .. } = *self;
+        current.finish()?;
+        for old in list(&folder)?.iter().filter(|file| is_ours(file)) {
+            std::fs::remove_file(old).map_err(Error::io("replace", old))?;
+        }
+        for name in &names {
+            let path = folder.join(name);
+            std::fs::rename(staging.path().join(name), &path).map_err(Error::io("rename", &path))?;
+        }
+        Ok(())
+    }
+}
+
+fn name(shard: usize) -> String {
+    format!("part-{shard:05}.parquet")
+}
+
+fn is_ours(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let digits = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix(".parquet"));
+    digits.is_some_and(|digits| digits.len() >= 5 && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Fails when the folder holds Parquet files that must stay: any, or those that are not named as ours are.
+fn replaceable(folder: &Path, existing: Existing) -> Result<()> {
+    let files = list(folder)?;
+    match (existing, files.iter().find(|file| !is_ours(file))) {
+        (Existing::Refuse, _) if !files.is_empty() => Err(Error::Exists(folder.to_path_buf())),
+        (Existing::Replace, Some(foreign)) => {
+            let reason = "it is no shard of engraft's, so it is not replaced: give another -o";
+            Err(Error::Usage(format!("{} is in the way: {reason}", foreign.display())))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,144 @@
+//! `<stem>.jsonl` beside an array: the id, label and content of each row, in order.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::format::free;
+use super::{Existing, Rows};
+use crate::error::{Error, Result};
+use crate::file::AtomicFile;
+
+/// The extensions of the arrays that have such a file.
+const EXTENSIONS: [&str; 2] = ["npy", "safetensors"];
+
+/// One line as engraft writes it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    id: Cow<'a, str>,
+    label: Option<Cow<'a, str>>,
+    content: Option<Cow<'a, str>>,
+}
+
+/// One line as others may have written it: further keys, and numbers for texts.
+#[derive(Deserialize)]
+struct ForeignLine {
+    id: Scalar,
+    label: Option<Scalar>,
+    content: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(serde_json::Number),
+    Bool(bool),
+}
+
+impl From<Scalar> for String {
+    fn from(scalar: Scalar) -> Self {
+        match scalar {
+            Scalar::Text(text) => text,
+            Scalar::Number(number) => number.to_string(),
+            Scalar::Bool(value) => value.to_string(),
+        }
+    }
+}
+
+/// What the lines hold: ids, labels, contents.
+pub(super) type Lines = (Vec<String>, Vec<Option<String>>, Vec<Option<String>>);
+
+/// The file that goes with an array.
+fn beside(array: &Path) -> PathBuf {
+    array.with_extension("jsonl")
+}
+
+/// Reads the lines for an array of `rows` rows. Where there is no such file, ids are row numbers, from 0.
+pub(super) fn read(array: &Path, rows: usize) -> Result<Lines> {
+    let path = beside(array);
+    let file = match File::open(&path) {
+        Ok(file) => BufReader::new(file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(((0..rows).map(|row| row.to_string()).collect(), vec![None; rows], vec![None; rows]));
+        }
+        Err(e) => return Err(Error::io("read", &path)(e)),
+    };
+    let (mut ids, mut labels, mut contents) = Lines::default();
+    for (i, line) in file.lines().enumerate() {
+        let line = line.map_err(Error::io("read", &path))?;
+        let line: ForeignLine = serde_json::from_str(&line).map_err(|e| {
+            Error::malformed(&path, format!("line {} is not {{\"id\", \"label\", \"content\"}}: {e}", i + 1))
+        })?;
+        ids.push(line.id.into());
+        labels.push(line.label.map(String::from));
+        contents.push(line.content);
+    }
+    if ids.len() != rows {
+        let reason = format!("{} lines, but {} has {rows} rows", ids.len(), array.display());
+        return Err(Error::malformed(&path, reason));
+    }
+    Ok((ids, labels, contents))
+}
+
+/// Writes the lines.
+pub(super) struct SidecarWriter {
+    file: AtomicFile,
+}
+
+impl SidecarWriter {
+    /// A file that is replaced must be one of ours: `reviews.jsonl` may well be what `reviews.npy` was made from.
+    pub(super) fn create(array: &Path, existing: Existing) -> Result<Self> {
+        let path = beside(array);
+        free(&path, existing)?;
+        let mut others = EXTENSIONS.iter().map(|e| array.with_extension(e)).filter(|other| other != array);
+        if let Some(other) = others.find(|other| other.exists() && path.exists()) {
+            let (path, other) = (path.display(), other.display());
+            return Err(Error::Usage(format!("{path} belongs to {other}, so it is not replaced: give another -o")));
+        }
+        if !is_ours(&path)? {
+            let reason = "it does not hold the ids of an array, so it is not replaced: give another -o";
+            return Err(Error::Usage(format!("{} is in the way: {reason}", path.display())));
+        }
+        Ok(Self { file: AtomicFile::create(&path)? })
+    }
+
+    pub(super) fn append(&mut self, rows: &Rows) -> Result<()> {
+        for ((id, label), content) in rows.ids.iter().zip(&rows.labels).zip(&rows.contents) {
+            let line = Line {
+                id: id.as_str().into(),
+                label: label.as_deref().map(Into::into),
+                content: content.as_deref().map(Into::into),
+            };
+            serde_json::to_writer(&mut self.file, &line).map_err(|e| Error::io("write", self.file.path())(e.into()))?;
+            self.file.write_all(b"\n").map_err(Error::io("write", self.file.path()))?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything to the operating system, so that a full disk shows before anything is renamed.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(Error::io("write", self.file.path()))
+    }
+
+    pub(super) fn commit(self) -> Result<()> {
+        self.file.commit()
+    }
+}
+
+/// Whether nothing would be lost by replacing this file: it is absent or empty, or its first line is ours.
+fn is_ours(path: &Path) -> Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    let mut first = Vec::new();
+    let limit = 1 << 20;
+    std::io::Read::take(BufReader::new(file), limit).read_until(b'\n', &mut first).map_err(Error::io("read", path))?;
+    Ok(first.is_empty() || serde_json::from_slice::<Line>(&first).is_ok())
+}

@@ -1,0 +1,337 @@
+//! Tables of texts or image paths: CSV, TSV and JSON lines.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::delimited::delimited;
+use super::json_lines::json_lines;
+use super::{Content, Entries, Entry, Modality, Reject, Sample, Stage};
+use crate::error::{Error, Result};
+
+/// Which columns of a table are what. A column that is given must be there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// The text. If not given, exactly one of `text`, `sentence`, `content`, `review`, `tweet` must be there.
+    pub text_column: Option<String>,
+    /// The image's path, relative to the table's folder. If not given, exactly one of `path`, `file`, `file_name`,
+    /// `image`, `image_path` must be there.
+    pub path_column: Option<String>,
+    /// The class. If not given, `label` where it is there, else the samples have none.
+    pub label_column: Option<String>,
+    /// The id. If not given, ids are `<file name>:<line>`.
+    pub id_column: Option<String>,
+}
+
+const TEXT_COLUMNS: [&str; 5] = ["text", "sentence", "content", "review", "tweet"];
+const PATH_COLUMNS: [&str; 5] = ["path", "file", "file_name", "image", "image_path"];
+
+/// A kind of table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Commas, quotes as in RFC 4180; a quoted field may span lines.
+    Csv,
+    /// Tabs. Quotes are ordinary characters, as in the registered format: a stray one cannot swallow the next rows.
+    Tsv,
+    /// One JSON object a line.
+    JsonLines,
+}
+
+impl Table {
+    /// By the file name's extension.
+    pub(super) fn from_path(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
+            "jsonl" | "ndjson" => Some(Self::JsonLines),
+            _ => None,
+        }
+    }
+
+    /// The rows of the table at `path`. A malformed row, an empty text and an id that was used before are rejects
+    /// under `<file name>:<line>`. Empty labels are no labels; numbers and booleans of JSON become their text.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a column is missing or cannot be told.
+    pub(super) fn open(self, path: &Path, modality: Modality, options: &TableOptions) -> Result<Entries> {
+        match self {
+            Self::Csv => delimited(path, csv::ReaderBuilder::new(), modality, options),
+            Self::Tsv => {
+                let mut builder = csv::ReaderBuilder::new();
+                builder.delimiter(b'\t').quoting(false);
+                delimited(path, builder, modality, options)
+            }
+            Self::JsonLines => json_lines(path, modality, options),
+        }
+    }
+}
+
+/// The value of one column in one row.
+pub(super) enum Cell {
+    Missing,
+    Text(String),
+    /// A number or a boolean.
+    Scalar(String),
+    /// What it is instead.
+    Unusable(&'static str),
+}
+
+/// The names of the columns that are used.
+pub(super) struct Columns {
+    content: String,
+    label: Option<String>,
+    id: Option<String>,
+}
+
+impl Columns {
+    pub(super) fn resolve(path: &Path, names: &[&str], modality: Modality, options: &TableOptions) -> Result<Self> {
+        let (what, flag, given, other, usual) = match modality {
+            Modality::Text => ("text", "--text-column", &options.text_column, &options.path_column, TEXT_COLUMNS),
+            Modality::Image => ("path", "--path-column", &options.path_column, &options.text_column, PATH_COLUMNS),
+        };
+        let content = match (given, other) {
+            (Some(name), _) => there(path, names, name)?,
+            (None, Some(_)) => {
+                let reads = if modality == Modality::Text { "texts" } else { "images" };
+                return Err(Error::Usage(format!("the backbone reads {reads}: give {flag}")));
+            }
+            (None, None) => match matching(names, &usual).as_slice() {
+                [one] => there(path, names, one)?,
+                [] => {
+                    let (path, columns) = (path.display(), quoted(names));
+                    let reason = format!("which column of {path} is the {what}? It has {columns}; name it with {flag}");
+                    return Err(Error::Data(reason));
+                }
+                several => {
+                    let (path, columns) = (path.display(), quoted(several));
+                    let reason = format!("{path} has {columns}, each of which may be the {what}; choose with {flag}");
+                    return Err(Error::Data(reason));
+                }
+            },
+        };
+        let named = |name: &Option<String>| name.as_ref().map(|name| there(path, names, name)).transpose();
+        let label = match named(&options.label_column)? {
+            Some(name) => Some(name),
+            None => matching(names, &["label"]).first().map(|name| there(path, names, name)).transpose()?,
+        };
+        Ok(Self { content, label, id: named(&options.id_column)? })
+    }
+}
+
+/// `name`, if exactly one column is called so.
+fn there(path: &Path, names: &[&str], name: &str) -> Result<String> {
+    let path = path.display();
+    match names.iter().filter(|found| **found == name).count() {
+        1 => Ok(name.to_owned()),
+        0 => Err(Error::Data(format!("{path} has no column `{name}`; it has {}", quoted(names)))),
+        n => Err(Error::Data(format!("{path} has {n} columns called `{name}`"))),
+    }
+}
+
+fn matching<'a>(names: &[&'a str], usual: &[&str]) -> Vec<&'a str> {
+    let mut found: Vec<&str> =
+        names.iter().filter(|name| usual.iter().any(|usual| name.eq_ignore_ascii_case(usual))).copied().collect();
+    found.dedup();
+    found
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Turns the rows of one table into entries.
+pub(super) struct Rows {
+    /// The table's folder, which image paths are relative to.
+    folder: PathBuf,
+    file_name: String,
+    modality: Modality,
+    columns: Columns,
+    /// The line of each id of the id column.
+    seen: HashMap<String, u64>,
+}
+
+impl Rows {
+    pub(super) fn new(path: &Path, modality: Modality, columns: Columns) -> Self {
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { folder, file_name, modality, columns, seen: HashMap::new() }
+    }
+
+    pub(super) fn reject(&self, line: u64, reason: String) -> Entry {
+        Entry::Reject(Reject { id: format!("{}:{line}", self.file_name), stage: Stage::Read, reason })
+    }
+
+    pub(super) fn entry(&mut self, line: u64, cell: impl Fn(&str) -> Cell) -> Entry {
+        self.sample(line, cell).map_or_else(|reason| self.reject(line, reason), Entry::Sample)
+    }
+
+    fn sample(&mut self, line: u64, cell: impl Fn(&str) -> Cell) -> Result<Sample, String> {
+        let name = &self.columns.content;
+        let content = match cell(name) {
+            Cell::Text(text) if !text.trim().is_empty() => text,
+            Cell::Text(_) => return Err(format!("`{name}` is empty")),
+            Cell::Missing => return Err(format!("`{name}` is missing")),
+            Cell::Scalar(value) => return Err(format!("`{name}` is {value}, not a text")),
+            Cell::Unusable(what) => return Err(format!("`{name}` is {what}")),
+        };
+        let content = match self.modality {
+            Modality::Text => Content::Text(content),
+            Modality::Image => Content::File(self.folder.join(content)),
+        };
+        let value = |name: &Option<String>| match name.as_ref().map(|name| (name, cell(name))) {
+            None | Some((_, Cell::Missing)) => Ok(None),
+            Some((_, Cell::Text(text) | Cell::Scalar(text))) => Ok((!text.trim().is_empty()).then_some(text)),
+            Some((name, Cell::Unusable(what))) => Err(format!("`{name}` is {what}")),
+        };
+        let label = value(&self.columns.label)?;
+        let id = match (value(&self.columns.id)?, &self.columns.id) {
+            (_, None) => format!("{}:{line}", self.file_name),
+            (None, Some(name)) => return Err(format!("`{name}` is missing")),
+            (Some(id), Some(_)) => {
+                if let Some(before) = self.seen.get(&id) {
+                    return Err(format!("the id {id} is used before, in line {before}"));
+                }
+                self.seen.insert(id.clone(), line);
+                id
+            }
+        };
+        Ok(Sample { id, content, label })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, bytes: impl AsRef<[u8]>, modality: Modality, options: &TableOptions) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let entries = Table::from_path(&path).unwrap().open(&path, modality, options)?;
+        let shown = entries.map(|entry| match entry.unwrap() {
+            Entry::Sample(Sample { id, content: Content::Text(text), label }) => format!("{id}|{text}|{label:?}"),
+            Entry::Sample(Sample { id, content: Content::File(file), label }) => {
+                format!("{id}|{}|{label:?}", file.strip_prefix(folder.path()).unwrap_or(&file).display())
+            }
+            Entry::Reject(Reject { id, reason, .. }) => format!("{id}! {reason}"),
+        });
+        Ok(shown.collect())
+    }
+
+    fn texts(name: &str, bytes: impl AsRef<[u8]>) -> Result<Vec<String>> {
+        read(name, bytes, Modality::Text, &TableOptions::default())
+    }
+
+    fn some(name: &str) -> Option<String> {
+        Some(name.to_owned())
+    }
+
+    #[test]
+    fn csv_rows_and_their_lines() {
+        let table = "\u{feff}text, label\n\"two\nlines, quoted\",pos\n\none,neg\nx\n ,pos\nunlabelled,\ny,pos,more\nlast,\"a\"\"b\"";
+        let want = [
+            "t.csv:2|two\nlines, quoted|Some(\"pos\")",
+            "t.csv:5|one|Some(\"neg\")",
+            "t.csv:6! 1 fields, but the header has 2",
+            "t.csv:7! `text` is empty",
+            "t.csv:8|unlabelled|None",
+            "t.csv:9! 3 fields, but the header has 2",
+            "t.csv:10|last|Some(\"a\\\"b\")",
+        ];
+        assert_eq!(texts("t.csv", table).unwrap(), want);
+        assert_eq!(texts("t.csv", table.replace('\n', "\r\n")).unwrap()[1..], want[1..]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_reject_the_row_only_where_they_are_used() {
+        let got = texts("t.csv", b"text,note\ncaf\xe9,a\nok,caf\xe9\n").unwrap();
+        assert_eq!(got, ["t.csv:2! `text` is not valid UTF-8", "t.csv:3|ok|None"]);
+        assert!(matches!(texts("t.csv", b"t\xe9xt\nx\n"), Err(Error::Malformed { .. })));
+        assert!(matches!(texts("t.csv", b""), Err(Error::Data(_))));
+    }
+
+    #[test]
+    fn tsv_takes_quotes_as_they_are() {
+        let got = texts("t.tsv", "Text\tLabel\n\"hello, he said\tpos\nit's 5\" wide\tneg\n").unwrap();
+        assert_eq!(got, ["t.tsv:2|\"hello, he said|Some(\"pos\")", "t.tsv:3|it's 5\" wide|Some(\"neg\")"]);
+    }
+
+    #[test]
+    fn json_lines_take_scalars_as_labels_and_nothing_else_as_text() {
+        let table = concat!(
+            "{\"id\": 7, \"text\": \"a\", \"label\": 1}\n",
+            "\n",
+            "{\"text\": \"b\", \"label\": true, \"id\": \"b\"}\n",
+            "{\"text\": 5, \"id\": 1}\n",
+            "{\"text\": null, \"id\": 2}\n",
+            "{\"id\": 3}\n",
+            "[1, 2]\n",
+            "{\"text\": \"broken\n",
+            "{\"text\": \"c\", \"label\": [\"x\"], \"id\": 4}\n",
+            "{\"text\": \"d\", \"label\": null, \"id\": \"7\"}\n",
+            "{\"text\": \"e\", \"label\": \"\", \"id\": null}\n",
+            "{\"text\": \"f\", \"id\": 6}",
+        );
+        let options = TableOptions { id_column: some("id"), ..TableOptions::default() };
+        let want = [
+            "7|a|Some(\"1\")",
+            "b|b|Some(\"true\")",
+            "t.jsonl:4! `text` is 5, not a text",
+            "t.jsonl:5! `text` is missing",
+            "t.jsonl:6! `text` is missing",
+            "t.jsonl:7! not a JSON object: invalid type: sequence, expected a map at character 0",
+            "t.jsonl:8! not a JSON object: EOF while parsing a string at character 16",
+            "t.jsonl:9! `label` is an array",
+            "t.jsonl:10! the id 7 is used before, in line 1",
+            "t.jsonl:11! `id` is missing",
+            "6|f|None",
+        ];
+        assert_eq!(read("t.jsonl", table, Modality::Text, &options).unwrap(), want);
+        assert!(matches!(texts("t.ndjson", "no json\n"), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_label_may_be_absent_from_the_first_objects() {
+        let got = texts("t.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\", \"label\": \"x\"}\n").unwrap();
+        assert_eq!(got, ["t.jsonl:1|a|None", "t.jsonl:2|b|Some(\"x\")"]);
+    }
+
+    #[test]
+    fn image_paths_are_relative_to_the_table() {
+        let got = read("t.csv", "file_name,text\na/1.png,x\n/abs/2.png,y\n", Modality::Image, &TableOptions::default());
+        assert_eq!(got.unwrap(), ["t.csv:2|a/1.png|None", "t.csv:3|/abs/2.png|None"]);
+    }
+
+    #[test]
+    fn columns_are_never_guessed() {
+        let error =
+            |table: &str, modality, options: TableOptions| read("t.csv", table, modality, &options).unwrap_err();
+        let none = TableOptions::default;
+
+        let missing = error("body,label\nx,y\n", Modality::Text, none());
+        assert!(matches!(&missing, Error::Data(s) if s.contains("`body`, `label`") && s.contains("--text-column")));
+        let two = error("text,content\nx,y\n", Modality::Text, none());
+        assert!(matches!(&two, Error::Data(s) if s.contains("`text`, `content`") && s.contains("--text-column")));
+        let path = error("text\nx\n", Modality::Image, none());
+        assert!(matches!(&path, Error::Data(s) if s.contains("`text`") && s.contains("--path-column")));
+        let twice = error("text,text\nx,y\n", Modality::Text, none());
+        assert!(matches!(&twice, Error::Data(s) if s.contains("2 columns called `text`")), "{twice}");
+
+        for options in [
+            TableOptions { text_column: some("txt"), ..none() },
+            TableOptions { label_column: some("txt"), ..none() },
+            TableOptions { id_column: some("txt"), ..none() },
+        ] {
+            let given = error("text,stars\nx,y\n", Modality::Text, options);
+            assert!(
+                matches!(&given, Error::Data(s) if s.contains("no column `txt`; it has `text`, `stars`")),
+                "{given}"
+            );
+        }
+        let other = error("text\nx\n", Modality::Image, TableOptions { text_column: some("text"), ..none() });
+        assert!(matches!(other, Error::Usage(_)));
+
+        let options = TableOptions { text_column: some("content"), label_column: some("stars"), ..none() };
+        let got = read("t.csv", "text,content,stars\nx,y,5\n", Modality::Text, &options).unwrap();
+        assert_eq!(got, ["t.csv:2|y|Some(\"5\")"]);
+    }
+}
