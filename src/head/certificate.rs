@@ -12,8 +12,12 @@ pub struct Certificate {
     pub objective: f64,
     /// `‖∇J‖₂` divided by the same norm at zero weights.
     pub gradient_norm: f64,
-    /// Bound on `(J − J*)/J`, how far the objective is above the optimum: strong convexity gives
-    /// `J − J* ≤ ‖∇_W J‖²/(2·alpha)` when the intercepts are stationary; `‖∇_b J‖·(1 + ‖b‖)` is added for what they lack.
+    /// Bound on `(J − J*)/J`, how far the objective is above the optimum.
+    ///
+    /// With the best intercepts for W, J is strongly convex in W with modulus alpha, so `J − J* ≤ ‖∇_W J‖²/(2·alpha)`.
+    /// Away from the best intercepts `∇_W J` may be off by the longest feature row R times `‖∇_b J‖`, and J by the
+    /// Newton decrement along the intercepts, `h_k = Σ_i p_ik (1 − p_ik)` being their curvature. Hence
+    /// `(‖∇_W J‖ + R·‖∇_b J‖)²/(2·alpha) + Σ_k (∂J/∂b_k)²/h_k`, divided by J.
     pub gap: f64,
     /// Iterations of the solver.
     pub iterations: usize,
@@ -31,9 +35,20 @@ pub(crate) struct Optimality {
     pub(crate) gap: f64,
 }
 
-/// See [`Certificate::gap`]. All norms are Euclidean; the result is absolute.
-pub(crate) fn gap_bound(weight_gradient: f64, intercept_gradient: f64, intercepts: f64, alpha: f64) -> f64 {
-    weight_gradient.powi(2) / (2.0 * alpha) + intercept_gradient * (1.0 + intercepts)
+/// [`Certificate::gap`] before the division by J.
+pub(crate) fn gap_bound(
+    weight_gradient: f64,
+    intercept_gradient: impl IntoIterator<Item = f64>,
+    curvature: impl IntoIterator<Item = f64>,
+    longest_row: f64,
+    alpha: f64,
+) -> f64 {
+    let (mut squares, mut decrement) = (0.0, 0.0);
+    for (g, h) in intercept_gradient.into_iter().zip(curvature) {
+        squares += g * g;
+        decrement += g * g / h.max(f64::MIN_POSITIVE);
+    }
+    (weight_gradient + longest_row * squares.sqrt()).powi(2) / (2.0 * alpha) + decrement
 }
 
 /// One pass in f64 over the data: `weights` d×K and `intercepts` K on the scaled features.
@@ -49,7 +64,8 @@ pub(crate) fn optimality(
 ) -> Optimality {
     let classes = intercepts.len();
     let uniform = 1.0 / classes as f64;
-    let mut loss = 0.0;
+    let (mut loss, mut longest_row) = (0.0, 0.0_f64);
+    let mut curvature = Array2::zeros((1, classes));
     let mut at_weights = Gradient::zeros(weights.nrows(), classes);
     let mut at_zero = Gradient::zeros(weights.nrows(), classes);
     for (rows, labels) in x.axis_chunks_iter(Axis(0), 256).zip(labels.chunks(256)) {
@@ -61,23 +77,26 @@ pub(crate) fn optimality(
             let log_sum = max + row.mapv(|z| (z - max).exp()).sum().ln();
             loss += log_sum - row[label];
             row.mapv_inplace(|z| (z - log_sum).exp());
+            curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += p * (1.0 - p));
             row[label] -= 1.0;
             start[label] -= 1.0;
         }
+        longest_row = features.rows().into_iter().map(|row| row.dot(&row).sqrt()).fold(longest_row, f64::max);
         at_weights.add(&features, &residual);
         at_zero.add(&features, &start);
     }
-    let (weights, intercepts) = (one_logit(weights, 1.0), one_logit(intercepts.insert_axis(Axis(0)), 1.0));
-    let gradient = (one_logit(at_weights.weights.view(), 0.5) + alpha * &weights, at_weights.intercepts.view());
-    let (weight_gradient, intercept_gradient) = (norm(&gradient.0), norm(&one_logit(gradient.1, 0.5)));
+    let weights = one_logit(weights, 1.0);
+    let weight_gradient = norm(&(one_logit(at_weights.weights.view(), 0.5) + alpha * &weights));
+    let intercept_gradient = one_logit(at_weights.intercepts.view(), 0.5);
     let start =
         norm(&one_logit(at_zero.weights.view(), 0.5)).hypot(norm(&one_logit(at_zero.intercepts.view(), 0.5)));
     let objective = loss + 0.5 * alpha * norm(&weights).powi(2);
+    let gap = gap_bound(weight_gradient, intercept_gradient.iter().copied(), curvature, longest_row, alpha);
     Optimality {
         objective,
         // A zero start gradient (all features equal, balanced classes) means that zero weights are optimal.
-        gradient_norm: weight_gradient.hypot(intercept_gradient) / if start > 0.0 { start } else { 1.0 },
-        gap: gap_bound(weight_gradient, intercept_gradient, norm(&intercepts), alpha) / objective.max(f64::MIN_POSITIVE),
+        gradient_norm: weight_gradient.hypot(norm(&intercept_gradient)) / if start > 0.0 { start } else { 1.0 },
+        gap: gap / objective.max(f64::MIN_POSITIVE),
     }
 }
 
@@ -114,6 +133,7 @@ fn norm(values: &Array2<f64>) -> f64 {
 mod tests {
     use ndarray::{Array1, array};
 
+    use super::super::linear::Input;
     use super::super::standardize::Scaling;
     use super::*;
     use crate::close::{Tolerance, assert_close};
@@ -134,8 +154,9 @@ mod tests {
     fn two_classes_are_one_logit() {
         // One row x = 1 of class 1, weights ±w/2: J = ln(1 + e^-w) + alpha/2 w², J' = -1/(1 + e^w) + alpha w.
         let (x, w, alpha) = (array![[1.0_f32]], 0.3_f64, 0.5);
+        let scaler = Scaler { input: Input::Raw, mean: array![0.0], inverse: array![1.0] };
         let weights = array![[-w / 2.0, w / 2.0]];
-        let got = optimality(x.view(), &[1], &Scaler::Identity, weights.view(), array![0.0, 0.0].view(), alpha);
+        let got = optimality(x.view(), &[1], &scaler, weights.view(), array![0.0, 0.0].view(), alpha);
         let residual = -1.0 / (1.0 + w.exp());
         assert_close([got.objective], [(1.0 + (-w).exp()).ln() + alpha / 2.0 * w * w], Tolerance::Close);
         let norm = (residual + alpha * w).hypot(residual) / 0.5_f64.hypot(0.5);

@@ -106,8 +106,6 @@ fn unusable_data_is_named() {
     assert!(message(Array2::zeros((20, 0)).view(), &labels).contains("20 rows of 0"));
     x[[7, 2]] = f32::NAN;
     assert!(message(x.view(), &labels).contains("feature 2 of row 7 is NaN"));
-    let huge = Array2::from_shape_fn((20, 3), |(i, j)| if (i + j) % 2 == 0 { 3e38 } else { -3e38 });
-    assert!(message(huge.view(), &labels).contains("not finite") || message(huge.view(), &labels).contains("too large"));
     for bad in [0.0, -1.0, f64::NAN] {
         assert!(matches!(Logistic::new().alpha(bad).check(), Err(Error::Usage(_))));
     }

@@ -16,12 +16,13 @@ const CURVATURE: f64 = 0.9;
 /// Evaluations of one line search.
 const TRIALS: usize = 30;
 
-/// A point with its value and gradient.
+/// A point with its value and gradient, and what else `evaluate` found out there.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Point {
+pub(crate) struct Point<E> {
     pub(crate) x: Vec<f64>,
     pub(crate) value: f64,
     pub(crate) gradient: Vec<f64>,
+    pub(crate) extra: E,
 }
 
 /// Why the minimiser returned.
@@ -35,22 +36,23 @@ pub(crate) enum Stop {
     Iterations,
 }
 
-/// Minimises `evaluate` from `start`. `evaluate` gives the value and writes the gradient; values within `noise`
-/// (relative) count as equal; `done` sees each iterate with its number, the start being 0, and ends the search.
+/// Minimises `evaluate` from `start`. `evaluate` gives the value and an extra of the caller's choice, and writes the
+/// gradient; values within `noise` (relative) count as equal; `done` sees each iterate with its number, the start being 0, and ends the search.
 ///
 /// Returns the last iterate, the number of iterations, and why it stopped.
 ///
 /// # Errors
 /// Those of `evaluate` and `done`.
-pub(crate) fn minimize(
+pub(crate) fn minimize<E>(
     start: Vec<f64>,
     max_iterations: usize,
     noise: f64,
-    mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<f64>,
-    mut done: impl FnMut(&Point, usize) -> Result<bool>,
-) -> Result<(Point, usize, Stop)> {
-    let mut at = Point { gradient: vec![0.0; start.len()], x: start, value: 0.0 };
-    at.value = evaluate(&at.x, &mut at.gradient)?;
+    mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
+    mut done: impl FnMut(&Point<E>, usize) -> Result<bool>,
+) -> Result<(Point<E>, usize, Stop)> {
+    let mut gradient = vec![0.0; start.len()];
+    let (value, extra) = evaluate(&start, &mut gradient)?;
+    let mut at = Point { x: start, value, gradient, extra };
     let mut memory = Memory::default();
     let mut iterations = 0;
     loop {
@@ -87,7 +89,7 @@ struct Memory {
 }
 
 impl Memory {
-    fn push(&mut self, from: &Point, to: &Point) {
+    fn push<E>(&mut self, from: &Point<E>, to: &Point<E>) {
         let s: Vec<f64> = to.x.iter().zip(&from.x).map(|(a, b)| a - b).collect();
         let y: Vec<f64> = to.gradient.iter().zip(&from.gradient).map(|(a, b)| a - b).collect();
         let sy = dot(&s, &y);
@@ -122,41 +124,42 @@ impl Memory {
 
     /// 1 where curvature is known. Before, the step that would lower the value by a hundredth if the function were
     /// linear: the line search lengthens it cheaply.
-    fn first_step(&self, at: &Point) -> f64 {
+    fn first_step<E>(&self, at: &Point<E>) -> f64 {
         if self.pairs.is_empty() { 0.01 * at.value.abs().max(1e-300) / dot(&at.gradient, &at.gradient) } else { 1.0 }
     }
 }
 
 /// A point along `direction` that satisfies the (approximate) Wolfe conditions, or `None` if rounding hides it.
-fn line_search(
-    from: &Point,
+fn line_search<E>(
+    from: &Point<E>,
     direction: &[f64],
     first_step: f64,
     noise: f64,
-    evaluate: &mut impl FnMut(&[f64], &mut [f64]) -> Result<f64>,
-) -> Result<Option<Point>> {
+    evaluate: &mut impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
+) -> Result<Option<Point<E>>> {
     let slope = dot(&from.gradient, direction);
     if slope >= 0.0 || !slope.is_finite() {
         return Ok(None);
     }
     let equal = from.value + noise * from.value.abs();
-    let mut to = Point { x: vec![0.0; from.x.len()], value: 0.0, gradient: vec![0.0; from.x.len()] };
+    let mut x = vec![0.0; from.x.len()];
+    let mut gradient = vec![0.0; from.x.len()];
     // The minimum lies between `low` and `high`; each is a step and the slope there.
     let (mut low, mut high) = ((0.0, slope), None::<(f64, f64)>);
     let mut step = first_step;
     for _ in 0..TRIALS {
-        for ((x, x0), d) in to.x.iter_mut().zip(&from.x).zip(direction) {
+        for ((x, x0), d) in x.iter_mut().zip(&from.x).zip(direction) {
             *x = x0 + step * d;
         }
-        to.value = evaluate(&to.x, &mut to.gradient)?;
-        let there = dot(&to.gradient, direction);
-        let finite = to.value.is_finite() && there.is_finite();
-        let wolfe = to.value <= from.value + DECREASE * step * slope;
-        let approximate = to.value <= equal && there <= (2.0 * DECREASE - 1.0) * slope;
+        let (value, extra) = evaluate(&x, &mut gradient)?;
+        let there = dot(&gradient, direction);
+        let finite = value.is_finite() && there.is_finite();
+        let wolfe = value <= from.value + DECREASE * step * slope;
+        let approximate = value <= equal && there <= (2.0 * DECREASE - 1.0) * slope;
         if finite && there >= CURVATURE * slope && (wolfe || approximate) {
-            return Ok(Some(to));
+            return Ok(Some(Point { x, value, gradient, extra }));
         }
-        if !finite || there >= 0.0 || to.value > equal {
+        if !finite || there >= 0.0 || value > equal {
             high = Some((step, if finite { there } else { f64::INFINITY }));
         } else {
             low = (step, there);
@@ -191,5 +194,54 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 fn add_scaled(to: &mut [f64], scale: f64, from: &[f64]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += scale * from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+
+    /// `Σ ln cosh(a_i (x_i − i))` with curvatures from 1 to 1e4: convex, flat far out.
+    fn valley(x: &[f64], gradient: &mut [f64]) -> Result<(f64, ())> {
+        let mut value = 0.0;
+        for (i, (x, g)) in x.iter().zip(gradient).enumerate() {
+            let a = 10.0_f64.powf(i as f64 / 4.5);
+            let z = a * (x - i as f64);
+            value += z.abs() + (-2.0 * z.abs()).exp().ln_1p() - 2.0_f64.ln();
+            *g = a * z.tanh();
+        }
+        Ok((value, ()))
+    }
+
+    #[test]
+    fn finds_the_minimum() {
+        let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-9);
+        let (at, iterations, stop) = minimize(vec![0.0; 10], 500, 1e-13, valley, small).unwrap();
+        assert_eq!(stop, Stop::Done, "{iterations} iterations, {at:?}");
+        assert_close(at.x, (0..10).map(f64::from), Tolerance::Within(1e-9));
+    }
+
+    #[test]
+    fn noise_ends_the_search() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let noisy = |x: &[f64], gradient: &mut [f64]| {
+            let (value, ()) = valley(x, gradient)?;
+            gradient.iter_mut().for_each(|g| *g += 1e-3 * (rng.f64() - 0.5));
+            Ok((value * (1.0 + 1e-7 * rng.f64()), ()))
+        };
+        let (at, iterations, stop) = minimize(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false)).unwrap();
+        assert!(stop != Stop::Done && iterations <= 2000);
+        assert!(at.value < 1e-4, "{stop:?} at {}", at.value);
+    }
+
+    #[test]
+    fn a_stationary_start_stalls_at_once() {
+        let flat = |_: &[f64], gradient: &mut [f64]| {
+            gradient.fill(0.0);
+            Ok((1.0, ()))
+        };
+        let (_, iterations, stop) = minimize(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false)).unwrap();
+        assert_eq!((iterations, stop), (0, Stop::Stalled));
     }
 }

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use linfa::ParamGuard;
 use linfa::traits::Fit;
-use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2, s};
+use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Axis, Data, Ix1, Ix2, s};
 
 use super::certificate::{Certificate, gap_bound, optimality};
 use super::lbfgs::{self, Point};
-use super::linear::{Input, LinearHead};
+use super::linear::LinearHead;
 use super::linfa_solver;
 use super::objective::Problem;
 use super::real::Real;
@@ -204,32 +204,35 @@ impl CheckedLogistic {
     fn minimize(&self, problem: &Problem, progress: &dyn Progress) -> Result<(Vec<f64>, usize)> {
         let start = vec![0.0; problem.parameters()];
         // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
-        let (at, single) = self.descend::<f32>(problem, start, self.max_iterations, 0.5, progress)?;
-        let (at, double) = self.descend::<f64>(problem, at.x, self.max_iterations - single, 0.99, progress)?;
-        Ok((at.x, single + double))
+        let longest_row = problem.scaler.longest_row(problem.x);
+        let (theta, single) =
+            self.descend::<f32>(problem, start, longest_row, (0.5, self.max_iterations), progress)?;
+        let (theta, double) =
+            self.descend::<f64>(problem, theta, longest_row, (0.99, self.max_iterations - single), progress)?;
+        Ok((theta, single + double))
     }
 
     fn descend<F: Real>(
         &self,
         problem: &Problem,
         start: Vec<f64>,
-        max_iterations: usize,
-        margin: f64,
+        longest_row: f64,
+        (margin, max_iterations): (f64, usize),
         progress: &dyn Progress,
-    ) -> Result<(Point, usize)> {
+    ) -> Result<(Vec<f64>, usize)> {
         let mut patience = Patience::default();
-        let done = |at: &Point, iteration: usize| {
+        let done = |at: &Point<Vec<f64>>, iteration: usize| {
             if iteration > 0 {
                 progress.advance(1);
             }
-            let gap = gap(at, problem);
+            let gap = gap(at, longest_row, self.alpha);
             Ok(gap <= margin * self.tolerance * at.value || patience.is_over(gap))
         };
         let evaluate = |theta: &[f64], gradient: &mut [f64]| {
             if progress.interrupted() { Err(Error::Interrupted) } else { Ok(problem.evaluate::<F>(theta, gradient)) }
         };
         let (at, iterations, _) = lbfgs::minimize(start, max_iterations, F::NOISE, evaluate, done)?;
-        Ok((at, iterations))
+        Ok((at.x, iterations))
     }
 }
 
@@ -259,10 +262,10 @@ impl Patience {
 }
 
 /// The solver's own estimate of [`Certificate::gap`], absolute.
-fn gap(at: &Point, problem: &Problem) -> f64 {
-    let split = at.x.len() - problem.outputs;
-    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
-    gap_bound(norm(&at.gradient[..split]), norm(&at.gradient[split..]), norm(&at.x[split..]), problem.alpha)
+fn gap(at: &Point<Vec<f64>>, longest_row: f64, alpha: f64) -> f64 {
+    let (weights, intercepts) = at.gradient.split_at(at.gradient.len() - at.extra.len());
+    let norm = weights.iter().map(|v| v * v).sum::<f64>().sqrt();
+    gap_bound(norm, intercepts.iter().copied(), at.extra.iter().copied(), longest_row, alpha)
 }
 
 /// Number of classes of data that can be fitted.
@@ -310,14 +313,7 @@ fn split_parameters(theta: &[f64], outputs: usize) -> (Array2<f64>, Array1<f64>)
 
 /// Moves the scaling into the weights: `((x − mean)·inverse)·W + b = x·(inverse·W) + (b − mean·(inverse·W))`.
 fn fold(mut weights: Array2<f64>, mut intercepts: Array1<f64>, scaler: &Scaler) -> Result<LinearHead> {
-    let input = match scaler {
-        Scaler::UnitRows => Input::UnitLength,
-        Scaler::Identity => Input::Raw,
-        Scaler::Columns { mean, inverse } => {
-            weights *= &inverse.view().insert_axis(ndarray::Axis(1));
-            intercepts -= &mean.dot(&weights);
-            Input::Raw
-        }
-    };
-    LinearHead::new(weights.mapv(|v| v as f32), intercepts.mapv(|v| v as f32), input)
+    weights *= &scaler.inverse.view().insert_axis(Axis(1));
+    intercepts -= &scaler.mean.dot(&weights);
+    LinearHead::new(weights.mapv(|v| v as f32), intercepts.mapv(|v| v as f32), scaler.input)
 }

@@ -32,6 +32,7 @@ struct Sum<'a> {
     next_block: usize,
     loss: f64,
     gradient: &'a mut [f64],
+    curvature: Vec<f64>,
 }
 
 impl Problem<'_> {
@@ -40,14 +41,15 @@ impl Problem<'_> {
         (self.x.ncols() + 1) * self.outputs
     }
 
-    /// `J(θ)`; its gradient goes into `gradient`. Products and residuals are in `F`, sums over blocks in f64.
-    pub(crate) fn evaluate<F: Real>(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
+    /// `J(θ)`, and `Σ_i p_ik (1 − p_ik)` for each logit: the curvature along its intercept. The gradient goes into
+    /// `gradient`. Products and residuals are in `F`, sums over blocks in f64.
+    pub(crate) fn evaluate<F: Real>(&self, theta: &[f64], gradient: &mut [f64]) -> (f64, Vec<f64>) {
         let weights = theta.len() - self.outputs;
         gradient.fill(0.0);
         let typed: Vec<F> = theta.iter().map(|&v| F::of(v)).collect();
         let blocks = self.x.nrows().div_ceil(BLOCK);
         let threads = self.threads.clamp(1, blocks.max(1));
-        let sum = Mutex::new(Sum { next_block: 0, loss: 0.0, gradient });
+        let sum = Mutex::new(Sum { next_block: 0, loss: 0.0, gradient, curvature: vec![0.0; self.outputs] });
         let turn = Condvar::new();
         std::thread::scope(|scope| {
             for first in 1..threads {
@@ -62,7 +64,7 @@ impl Problem<'_> {
             *g += self.alpha * w;
             penalty += w * w;
         }
-        sum.loss + 0.5 * self.alpha * penalty
+        (sum.loss + 0.5 * self.alpha * penalty, sum.curvature)
     }
 
     fn add_blocks<F: Real>(
@@ -77,6 +79,7 @@ impl Problem<'_> {
         // The last column stays 1: the intercept is one more weight.
         let mut features = Array2::from_elem((BLOCK.min(self.x.nrows()), d + 1), F::one());
         let mut logits = Array2::from_elem((features.nrows(), m), F::zero());
+        let mut curvature = vec![F::zero(); m];
         let mut partial = Array2::from_elem((d + 1, m), F::zero());
         for block in blocks {
             let rows = block * BLOCK..((block + 1) * BLOCK).min(self.x.nrows());
@@ -86,9 +89,15 @@ impl Problem<'_> {
             let mut logits = logits.slice_mut(s![..count, ..]);
             general_mat_mul(F::one(), &features, &theta, F::zero(), &mut logits);
             let mut loss = 0.0;
+            curvature.fill(F::zero());
             for (mut row, &label) in logits.rows_mut().into_iter().zip(&self.labels[rows]) {
                 if let Some(row) = row.as_slice_mut() {
                     loss += if m == 1 { binary_residual(row, label) } else { softmax_residual(row, label) };
+                    for (sum, &r) in curvature.iter_mut().zip(&*row) {
+                        // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
+                        let size = if r < F::zero() { F::zero() - r } else { r };
+                        *sum = *sum + size * (F::one() - size);
+                    }
                 }
             }
             general_mat_mul(F::one(), &features.t(), &logits, F::zero(), &mut partial);
@@ -99,6 +108,9 @@ impl Problem<'_> {
             }
             sum.loss += loss;
             for (total, &value) in sum.gradient.iter_mut().zip(&partial) {
+                *total += value.into();
+            }
+            for (total, &value) in sum.curvature.iter_mut().zip(&curvature) {
                 *total += value.into();
             }
             sum.next_block += 1;
@@ -190,7 +202,7 @@ mod tests {
                         let mut value = |step: f64| {
                             let mut moved = at.clone();
                             moved[i] += step;
-                            problem.evaluate::<f64>(&moved, &mut ignored)
+                            problem.evaluate::<f64>(&moved, &mut ignored).0
                         };
                         (value(1e-5) - value(-1e-5)) / 2e-5
                     })
@@ -209,10 +221,12 @@ mod tests {
         let mut one = vec![0.0; 24];
         let mut four = vec![0.0; 24];
         let mut double = vec![0.0; 24];
-        let value = problem(1).evaluate::<f32>(&at, &mut one);
-        assert_eq!(value.to_bits(), problem(4).evaluate::<f32>(&at, &mut four).to_bits());
+        let single = problem(1).evaluate::<f32>(&at, &mut one);
+        assert_eq!(single, problem(4).evaluate::<f32>(&at, &mut four));
         assert_eq!(one, four);
-        assert_close([value], [problem(2).evaluate::<f64>(&at, &mut double)], Tolerance::Within(1e-6));
+        let (value, curvature) = problem(2).evaluate::<f64>(&at, &mut double);
+        assert_close([single.0], [value], Tolerance::Within(1e-6));
+        assert_close(single.1, curvature, Tolerance::Within(1e-6));
         assert_close(one, double, Tolerance::Within(1e-5));
     }
 

@@ -1,8 +1,9 @@
 //! How features are scaled before a head is fitted.
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::linear::Input;
 use super::real::Real;
 
 /// How features are scaled before a head is fitted. The fitted head contains the scaling: it takes raw embeddings.
@@ -24,52 +25,51 @@ pub enum Scaling {
 /// Rows shorter than this are divided by it instead of by their length: a zero row stays zero.
 pub(crate) const MIN_LENGTH: f32 = 1e-12;
 
-/// A [`Scaling`] with what it learned from the training rows.
+/// A [`Scaling`] with what it learned from the training rows: `(rows(x) − mean) · inverse`.
+///
+/// Columns are centred whatever the scaling. Where that is not asked for it only moves a constant between the weights
+/// and the intercept, which is not penalised: the same optimum, reached in a fraction of the iterations.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Scaler {
-    /// `(x − mean) · inverse`, per column. Both are f32 values, so that f32 and f64 work on the same features.
-    Columns { mean: Array1<f64>, inverse: Array1<f64> },
-    /// `x / max(‖x‖, MIN_LENGTH)`, per row.
-    UnitRows,
-    /// `x`.
-    Identity,
+pub(crate) struct Scaler {
+    pub(crate) input: Input,
+    /// Per column, as is `inverse`. Both hold f32 values, so that f32 and f64 work on the same features.
+    pub(crate) mean: Array1<f64>,
+    pub(crate) inverse: Array1<f64>,
 }
 
 impl Scaler {
     pub(crate) fn fit(scaling: Scaling, x: ArrayView2<f32>) -> Self {
-        match scaling {
-            Scaling::Standardize => {
-                let (mean, inverse) = column_scales(x);
-                Scaler::Columns { mean, inverse }
-            }
-            Scaling::L2 => Scaler::UnitRows,
-            Scaling::None => Scaler::Identity,
-        }
+        let input = if scaling == Scaling::L2 { Input::UnitLength } else { Input::Raw };
+        let (mean, deviation) = column_moments(x, input);
+        let inverse = match scaling {
+            Scaling::Standardize => deviation.mapv(inverse_scale),
+            Scaling::L2 | Scaling::None => Array1::ones(x.ncols()),
+        };
+        Self { input, mean: mean.mapv(|m| f64::from(m as f32)), inverse }
     }
 
     /// Writes the scaled rows of `x` (n×d) into `out` (n×d).
     pub(crate) fn apply<F: Real>(&self, x: ArrayView2<f32>, mut out: ArrayViewMut2<F>) {
-        match self {
-            Scaler::Columns { mean, inverse } => {
-                let mean = mean.mapv(F::of);
-                let inverse = inverse.mapv(F::of);
-                for (row, mut to) in x.rows().into_iter().zip(out.rows_mut()) {
-                    ndarray::Zip::from(&mut to)
-                        .and(row)
-                        .and(&mean)
-                        .and(&inverse)
-                        .for_each(|to, &x, &mean, &inverse| *to = (F::of_f32(x) - mean) * inverse);
-                }
-            }
-            Scaler::UnitRows => {
-                for (row, mut to) in x.rows().into_iter().zip(out.rows_mut()) {
-                    let squares: f64 = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-                    let inverse = F::of(1.0 / squares.sqrt().max(f64::from(MIN_LENGTH)));
-                    to.zip_mut_with(&row, |to, &x| *to = F::of_f32(x) * inverse);
-                }
-            }
-            Scaler::Identity => out.zip_mut_with(&x, |to, &x| *to = F::of_f32(x)),
+        let mean = self.mean.mapv(F::of);
+        let inverse = self.inverse.mapv(F::of);
+        for (row, mut to) in x.rows().into_iter().zip(out.rows_mut()) {
+            let factor = F::of(row_factor(row, self.input));
+            ndarray::Zip::from(&mut to)
+                .and(row)
+                .and(&mean)
+                .and(&inverse)
+                .for_each(|to, &x, &mean, &inverse| *to = (F::of_f32(x) * factor - mean) * inverse);
         }
+    }
+
+    /// The greatest Euclidean length of a scaled row.
+    pub(crate) fn longest_row(&self, x: ArrayView2<f32>) -> f64 {
+        let mut scaled = Array2::<f32>::zeros((1, x.ncols()));
+        let squares = x.axis_chunks_iter(Axis(0), 1).map(|row| {
+            self.apply(row, scaled.view_mut());
+            scaled.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>()
+        });
+        squares.fold(0.0, f64::max).sqrt()
     }
 
     /// Scaled `x`, n×d, in f64.
@@ -80,34 +80,52 @@ impl Scaler {
     }
 }
 
-/// Mean and inverse standard deviation (divisor n) of each column, summed in f64 in two passes.
-fn column_scales(x: ArrayView2<f32>) -> (Array1<f64>, Array1<f64>) {
+/// What a row is multiplied by before its columns are scaled.
+fn row_factor(row: ArrayView1<f32>, input: Input) -> f64 {
+    match input {
+        Input::Raw => 1.0,
+        Input::UnitLength => {
+            let squares: f64 = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+            1.0 / squares.sqrt().max(f64::from(MIN_LENGTH))
+        }
+    }
+}
+
+/// Mean and standard deviation (divisor n) of each column, summed in f64 in two passes; 0 for a constant column.
+fn column_moments(x: ArrayView2<f32>, input: Input) -> (Array1<f64>, Array1<f64>) {
     let n = x.nrows() as f64;
     let mut mean = Array1::<f64>::zeros(x.ncols());
     for row in x.rows() {
-        mean.zip_mut_with(&row, |sum, &v| *sum += f64::from(v));
+        let factor = row_factor(row, input);
+        mean.zip_mut_with(&row, |sum, &v| *sum += f64::from(v) * factor);
     }
     mean /= n;
     let mut variance = Array1::<f64>::zeros(x.ncols());
     for row in x.rows() {
+        let factor = row_factor(row, input);
         ndarray::Zip::from(&mut variance).and(row).and(&mean).for_each(|sum, &v, &mean| {
-            let from_mean = f64::from(v) - mean;
+            let from_mean = f64::from(v) * factor - mean;
             *sum += from_mean * from_mean;
         });
     }
     variance /= n;
-    let inverse = ndarray::Zip::from(&variance).and(&mean).map_collect(|&variance, &mean| {
+    let deviation = ndarray::Zip::from(&variance).and(&mean).map_collect(|&variance, &mean| {
         // Rounding alone gives a constant column this much variance (as in scikit-learn's StandardScaler).
         let rounding = n * f64::EPSILON * variance + (n * f64::EPSILON * mean).powi(2);
-        let inverse = (1.0 / variance.sqrt()) as f32;
-        if variance > rounding && inverse.is_normal() { f64::from(inverse) } else { 1.0 }
+        if variance > rounding { variance.sqrt() } else { 0.0 }
     });
-    (mean.mapv(|m| f64::from(m as f32)), inverse)
+    (mean, deviation)
+}
+
+/// 1 for a constant column, and for one so narrow or so wide that f32 cannot hold the inverse.
+fn inverse_scale(deviation: f64) -> f64 {
+    let inverse = (1.0 / deviation) as f32;
+    if inverse.is_normal() { f64::from(inverse) } else { 1.0 }
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, Axis, array};
+    use ndarray::array;
 
     use super::*;
     use crate::close::{Tolerance, assert_close};
@@ -126,9 +144,9 @@ mod tests {
     #[test]
     fn rows_get_length_one_and_zero_rows_stay() {
         let x = array![[3.0_f32, 4.0], [0.0, 0.0]];
-        let mut scaled = Array2::<f32>::zeros((2, 2));
-        Scaler::fit(Scaling::L2, x.view()).apply(x.view(), scaled.view_mut());
-        assert_close(scaled.index_axis(Axis(0), 0).to_vec(), [0.6, 0.8], Tolerance::Approximate);
-        assert_close(scaled.index_axis(Axis(0), 1).to_vec(), [0.0, 0.0], Tolerance::Exact);
+        let scaler = Scaler::fit(Scaling::L2, x.view());
+        assert_close(scaler.mean.to_vec(), [0.3, 0.4], Tolerance::Approximate);
+        let rows = scaler.scaled(x.view()) + &scaler.mean;
+        assert_close(rows.iter().copied(), [0.6, 0.8, 0.0, 0.0], Tolerance::Approximate);
     }
 }
