@@ -202,9 +202,9 @@ mod tests {
     use super::*;
     use crate::close::{Tolerance, assert_close};
 
-    /// `Σ ln cosh(a_i (x_i − i))` with curvatures from 1 to 1e4: convex, flat far out.
+    /// `1 + Σ ln cosh(a_i (x_i − i))` with curvatures from 1 to 1e4: convex, flat far out.
     fn valley(x: &[f64], gradient: &mut [f64]) -> Result<(f64, ())> {
-        let mut value = 0.0;
+        let mut value = 1.0;
         for (i, (x, g)) in x.iter().zip(gradient).enumerate() {
             let a = 10.0_f64.powf(i as f64 / 4.5);
             let z = a * (x - i as f64);
@@ -216,10 +216,10 @@ mod tests {
 
     #[test]
     fn finds_the_minimum() {
-        let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-9);
+        let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
         let (at, iterations, stop) = minimize(vec![0.0; 10], 500, 1e-13, valley, small).unwrap();
         assert_eq!(stop, Stop::Done, "{iterations} iterations, {at:?}");
-        assert_close(at.x, (0..10).map(f64::from), Tolerance::Within(1e-9));
+        assert_close(at.x, (0..10).map(f64::from), Tolerance::Within(1e-6));
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         };
         let (at, iterations, stop) = minimize(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false)).unwrap();
         assert!(stop != Stop::Done && iterations <= 2000);
-        assert!(at.value < 1e-4, "{stop:?} at {}", at.value);
+        assert!(at.value < 1.0 + 1e-4, "{stop:?} at {}", at.value);
     }
 
     #[test]
