@@ -1,6 +1,9 @@
 //! ONNX graphs: read, write, find, cut and build. The only code that knows the protobuf.
 
 pub mod build;
+mod cut;
+mod find;
+mod graph;
 mod model;
 #[allow(missing_docs, clippy::all)]
 pub mod proto {
@@ -8,4 +11,8 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
 
+pub use cut::{CutPoint, cut};
+pub use find::{Dimension, TensorInfo, inputs, opset, outputs};
+pub use graph::GraphBuilder;
 pub use model::{metadata, read_model, set_metadata, write_model};
+pub use proto::tensor_proto::DataType;
