@@ -96,7 +96,7 @@ pub(crate) fn optimality(
         objective,
         // A zero start gradient (all features equal, balanced classes) means that zero weights are optimal.
         gradient_norm: weight_gradient.hypot(norm(&intercept_gradient)) / if start > 0.0 { start } else { 1.0 },
-        gap: gap / objective.max(f64::MIN_POSITIVE),
+        gap: (gap / objective.max(f64::MIN_POSITIVE)).min(f64::MAX),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Heads: what is fitted on features, and the solver that fits it.
 
 mod certificate;
+mod head_onnx;
 mod lbfgs;
 mod linear;
 mod linfa_solver;
@@ -10,6 +11,7 @@ mod real;
 mod standardize;
 
 pub use certificate::Certificate;
+pub use head_onnx::{HeadFile, HeadKind};
 pub use linear::{Input, LinearHead};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use standardize::Scaling;

@@ -10,9 +10,11 @@ pub mod proto {
     //! The generated protobuf types of `onnx.proto`.
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
+mod tensor;
 
 pub use cut::{CutPoint, cut};
 pub use find::{Dimension, TensorInfo, inputs, opset, outputs};
 pub use graph::GraphBuilder;
 pub use model::{metadata, read_model, set_metadata, write_model};
 pub use proto::tensor_proto::DataType;
+pub use tensor::{FloatTensor, float_constant, same_computation};
