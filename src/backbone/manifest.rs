@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pooling;
 use crate::error::{Error, Result};
+use crate::onnx::Dimension;
 use crate::preprocess::Preprocessing;
 
 /// One known backbone. The text form is TOML; unknown keys are errors.
@@ -101,8 +102,13 @@ pub enum Import {
 pub struct CutOutput {
     /// Its name in the source graph.
     pub tensor: String,
+    /// Take only this token: `[batch, tokens, d]` becomes `[batch, d]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<i64>,
     /// Its name as an output.
     pub output: String,
+    /// The output's shape; a name is a size known at run time.
+    pub shape: Vec<Dimension>,
 }
 
 /// Which tensor is the embedding.
@@ -129,11 +135,22 @@ pub struct Reference {
     /// Texts, for a text backbone.
     #[serde(default)]
     pub texts: Vec<String>,
-    /// For an image backbone: seeds of synthetic images, see `backbone::verify`.
+    /// For an image backbone: seeds of synthetic images, RGB and exactly as large as the backbone's input, so that no
+    /// crop or resize enters; see [`Reference::pixel`]. The rest of the preprocessing (scale, mean, std) applies.
     #[serde(default)]
     pub image_seeds: Vec<u32>,
-    /// One embedding for each input.
+    /// One embedding for each input, rounded to six decimals; pooled and normalised as the manifest's output says.
     pub embeddings: Vec<Vec<f32>>,
+}
+
+impl Reference {
+    /// The pixel in row `y` and column `x` of a synthetic image, channel 0 to 2 for R, G, B:
+    /// `((3x + 85·channel) xor (2y + 37·seed)) mod 256`.
+    pub fn pixel(seed: u32, y: u32, x: u32, channel: u32) -> u8 {
+        let across = x.wrapping_mul(3).wrapping_add(channel.wrapping_mul(85));
+        let down = y.wrapping_mul(2).wrapping_add(seed.wrapping_mul(37));
+        (across ^ down) as u8
+    }
 }
 
 impl Manifest {
@@ -143,5 +160,79 @@ impl Manifest {
     /// When a key is missing, unknown or of the wrong type.
     pub fn parse(text: &str, origin: &str) -> Result<Self> {
         toml::from_str(text).map_err(|e| Error::malformed(origin, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::Path;
+
+    use super::*;
+
+    fn known() -> Vec<(String, Manifest)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let manifests = paths.filter(|path| path.extension().is_some_and(|e| e == "toml")).map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, Manifest::parse(&text, &path.display().to_string()).unwrap())
+        });
+        manifests.collect()
+    }
+
+    fn is_sha256(text: &str) -> bool {
+        text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    }
+
+    #[test]
+    fn every_known_backbone_is_complete() {
+        let manifests = known();
+        assert!(manifests.len() >= 5);
+        for (name, manifest) in manifests {
+            assert_eq!(manifest.name, name);
+            let files: Vec<&PackageFile> = manifest.packages.iter().flat_map(|p| &p.files).collect();
+            assert!(is_sha256(&manifest.sha256) && files.iter().all(|f| is_sha256(&f.sha256)), "{name}");
+            let kept: HashSet<&str> = files.iter().map(|f| f.keep.as_str()).collect();
+            assert_eq!(kept.len(), files.len(), "{name}");
+            let mut needed = match manifest.import {
+                Import::Onnx => vec!["model.onnx"],
+                Import::Cut { .. } => vec!["source.onnx"],
+                Import::EfficientnetLite { .. } => vec!["weights.pth"],
+                Import::Bert => vec!["model.safetensors", "config.json"],
+            };
+            if matches!(manifest.preprocessing, Preprocessing::Text(_)) {
+                needed.push("tokenizer.json");
+            }
+            assert!(needed.iter().all(|file| kept.contains(file)), "{name} lacks one of {needed:?}");
+        }
+    }
+
+    #[test]
+    fn every_known_backbone_has_reference_outputs() {
+        for (name, manifest) in known() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("models/reference/{name}.json"));
+            let reference: Reference = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let inputs = match manifest.preprocessing {
+                Preprocessing::Image(_) => reference.image_seeds.len(),
+                Preprocessing::Text(_) => reference.texts.len(),
+            };
+            assert!(inputs > 0 && inputs == reference.embeddings.len(), "{name}");
+            assert!(reference.embeddings.iter().all(|row| row.len() == manifest.dimension), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let text = "name = \"x\"\ncolour = \"red\"";
+        let error = Manifest::parse(text, "x.toml").unwrap_err().to_string();
+        assert!(error.contains("x.toml") && error.contains("colour"), "{error}");
+    }
+
+    #[test]
+    fn synthetic_pixels_equal_those_of_the_reference_script() {
+        // image(seed, 224)[y, x, c] of tests/golden/reference/make_references.py.
+        let pixels = [(1, 0, 0, 0), (1, 0, 1, 0), (1, 1, 0, 2), (2, 223, 223, 1), (2, 100, 7, 2)];
+        assert_eq!(pixels.map(|(seed, y, x, c)| Reference::pixel(seed, y, x, c)), [37, 38, 141, 250, 173]);
     }
 }

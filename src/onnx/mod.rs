@@ -16,5 +16,6 @@ pub use cut::{CutPoint, cut};
 pub use find::{Dimension, TensorInfo, inputs, opset, outputs};
 pub use graph::GraphBuilder;
 pub use model::{metadata, read_model, set_metadata, write_model};
+pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use tensor::{FloatTensor, float_constant, same_computation};
