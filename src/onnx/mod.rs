@@ -10,6 +10,7 @@ pub mod proto {
     //! The generated protobuf types of `onnx.proto`.
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
+mod tensor;
 
 pub use cut::{CutPoint, cut};
 pub use find::{Dimension, TensorInfo, inputs, opset, outputs};
@@ -17,3 +18,4 @@ pub use graph::GraphBuilder;
 pub use model::{metadata, read_model, set_metadata, write_model};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
+pub use tensor::{FloatTensor, float_constant, same_computation};

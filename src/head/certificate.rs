@@ -1,0 +1,165 @@
+//! How near weights are to the optimum, computed apart from whatever solver found them.
+
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+use super::standardize::Scaler;
+
+/// What a fit reports of itself, computed in f64 from the final weights by code that no solver uses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// `J = Σ_i CE_i + (alpha/2)·‖W‖²` in nats, on the scaled features; scikit-learn's objective with `C = 1/alpha`.
+    pub objective: f64,
+    /// `‖∇J‖₂` divided by the same norm at zero weights.
+    pub gradient_norm: f64,
+    /// Bound on `(J − J*)/J`, how far the objective is above the optimum.
+    ///
+    /// With the best intercepts for W, J is strongly convex in W with modulus alpha, so `J − J* ≤ ‖∇_W J‖²/(2·alpha)`.
+    /// Away from the best intercepts `∇_W J` may be off by the longest feature row R times `‖∇_b J‖`, and J by the
+    /// Newton decrement along the intercepts, `h_k = Σ_i p_ik (1 − p_ik)` being their curvature. Hence
+    /// `(‖∇_W J‖ + R·‖∇_b J‖)²/(2·alpha) + Σ_k (∂J/∂b_k)²/h_k`, divided by J.
+    pub gap: f64,
+    /// Iterations of the solver.
+    pub iterations: usize,
+    /// Whether `gap` is at most the tolerance that was asked for.
+    pub converged: bool,
+    /// Duration of the fit, this check included.
+    pub seconds: f64,
+}
+
+/// The part of a [`Certificate`] that depends on the weights alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Optimality {
+    pub(crate) objective: f64,
+    pub(crate) gradient_norm: f64,
+    pub(crate) gap: f64,
+}
+
+/// [`Certificate::gap`] before the division by J.
+pub(crate) fn gap_bound(
+    weight_gradient: f64,
+    intercept_gradient: impl IntoIterator<Item = f64>,
+    curvature: impl IntoIterator<Item = f64>,
+    longest_row: f64,
+    alpha: f64,
+) -> f64 {
+    let (mut squares, mut decrement) = (0.0, 0.0);
+    for (g, h) in intercept_gradient.into_iter().zip(curvature) {
+        squares += g * g;
+        decrement += g * g / h.max(f64::MIN_POSITIVE);
+    }
+    (weight_gradient + longest_row * squares.sqrt()).powi(2) / (2.0 * alpha) + decrement
+}
+
+/// One pass in f64 over the data: `weights` d×K and `intercepts` K on the scaled features.
+///
+/// Two classes count as one logit `z = z₁ − z₀` with one weight vector, as scikit-learn does.
+pub(crate) fn optimality(
+    x: ArrayView2<f32>,
+    labels: &[usize],
+    scaler: &Scaler,
+    weights: ArrayView2<f64>,
+    intercepts: ArrayView1<f64>,
+    alpha: f64,
+) -> Optimality {
+    let classes = intercepts.len();
+    let uniform = 1.0 / classes as f64;
+    let (mut loss, mut longest_row) = (0.0, 0.0_f64);
+    let mut curvature = Array2::zeros((1, classes));
+    let mut at_weights = Gradient::zeros(weights.nrows(), classes);
+    let mut at_zero = Gradient::zeros(weights.nrows(), classes);
+    for (rows, labels) in x.axis_chunks_iter(Axis(0), 256).zip(labels.chunks(256)) {
+        let features = scaler.scaled(rows);
+        let mut residual = features.dot(&weights) + intercepts;
+        let mut start = Array2::from_elem(residual.dim(), uniform);
+        for ((mut row, mut start), &label) in residual.rows_mut().into_iter().zip(start.rows_mut()).zip(labels) {
+            let max = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+            let log_sum = max + row.mapv(|z| (z - max).exp()).sum().ln();
+            loss += log_sum - row[label];
+            row.mapv_inplace(|z| (z - log_sum).exp());
+            curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += p * (1.0 - p));
+            row[label] -= 1.0;
+            start[label] -= 1.0;
+        }
+        longest_row = features.rows().into_iter().map(|row| row.dot(&row).sqrt()).fold(longest_row, f64::max);
+        at_weights.add(&features, &residual);
+        at_zero.add(&features, &start);
+    }
+    let weights = one_logit(weights, 1.0);
+    let weight_gradient = norm(&(one_logit(at_weights.weights.view(), 0.5) + alpha * &weights));
+    let intercept_gradient = one_logit(at_weights.intercepts.view(), 0.5);
+    let start =
+        norm(&one_logit(at_zero.weights.view(), 0.5)).hypot(norm(&one_logit(at_zero.intercepts.view(), 0.5)));
+    let objective = loss + 0.5 * alpha * norm(&weights).powi(2);
+    let gap = gap_bound(weight_gradient, intercept_gradient.iter().copied(), curvature, longest_row, alpha);
+    Optimality {
+        objective,
+        // A zero start gradient (all features equal, balanced classes) means that zero weights are optimal.
+        gradient_norm: weight_gradient.hypot(norm(&intercept_gradient)) / if start > 0.0 { start } else { 1.0 },
+        gap: (gap / objective.max(f64::MIN_POSITIVE)).min(f64::MAX),
+    }
+}
+
+struct Gradient {
+    weights: Array2<f64>,
+    intercepts: Array2<f64>,
+}
+
+impl Gradient {
+    fn zeros(d: usize, classes: usize) -> Self {
+        Self { weights: Array2::zeros((d, classes)), intercepts: Array2::zeros((1, classes)) }
+    }
+
+    fn add(&mut self, features: &Array2<f64>, residual: &Array2<f64>) {
+        self.weights += &features.t().dot(residual);
+        self.intercepts += &residual.sum_axis(Axis(0));
+    }
+}
+
+/// For two classes the one column that belongs to `z = z₁ − z₀`: `scale · (column₁ − column₀)`. Of weights that is the
+/// difference (scale 1); the columns of a gradient are each other's negative, and scale ½ gives the second.
+fn one_logit(columns: ArrayView2<f64>, scale: f64) -> Array2<f64> {
+    if columns.ncols() != 2 {
+        return columns.to_owned();
+    }
+    (&columns.column(1) - &columns.column(0)).insert_axis(Axis(1)) * scale
+}
+
+fn norm(values: &Array2<f64>) -> f64 {
+    values.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, array};
+
+    use super::super::linear::Input;
+    use super::super::standardize::Scaling;
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+
+    #[test]
+    fn zero_weights_have_objective_n_ln_k_and_gradient_one() {
+        let x = array![[1.0_f32, 2.0], [0.0, 1.0], [3.0, -1.0], [2.0, 2.0]];
+        for (labels, classes) in [([0, 1, 1, 0], 2), ([0, 1, 2, 0], 3)] {
+            let scaler = Scaler::fit(Scaling::Standardize, x.view());
+            let zero = Array2::<f64>::zeros((2, classes));
+            let got = optimality(x.view(), &labels, &scaler, zero.view(), Array1::zeros(classes).view(), 2.0);
+            assert_close([got.objective], [4.0 * (classes as f64).ln()], Tolerance::Close);
+            assert_close([got.gradient_norm], [1.0], Tolerance::Close);
+        }
+    }
+
+    #[test]
+    fn two_classes_are_one_logit() {
+        // One row x = 1 of class 1, weights ±w/2: J = ln(1 + e^-w) + alpha/2 w², J' = -1/(1 + e^w) + alpha w.
+        let (x, w, alpha) = (array![[1.0_f32]], 0.3_f64, 0.5);
+        let scaler = Scaler { input: Input::Raw, mean: array![0.0], inverse: array![1.0] };
+        let weights = array![[-w / 2.0, w / 2.0]];
+        let got = optimality(x.view(), &[1], &scaler, weights.view(), array![0.0, 0.0].view(), alpha);
+        let residual = -1.0 / (1.0 + w.exp());
+        assert_close([got.objective], [(1.0 + (-w).exp()).ln() + alpha / 2.0 * w * w], Tolerance::Close);
+        let norm = (residual + alpha * w).hypot(residual) / 0.5_f64.hypot(0.5);
+        assert_close([got.gradient_norm], [norm], Tolerance::Close);
+    }
+}

@@ -1,0 +1,133 @@
+//! Against scikit-learn's optima: `tests/golden/head/make_head.py`.
+
+use std::io::Read;
+use std::num::NonZeroUsize;
+
+use linfa::ParamGuard;
+use ndarray::{Array2, Axis};
+use serde::Deserialize;
+
+use super::*;
+use crate::close::{Tolerance, assert_close};
+use crate::error::Error;
+
+#[derive(Deserialize)]
+struct Golden {
+    rows: Vec<usize>,
+    digits: Vec<Case>,
+    iris: Vec<Case>,
+    iris_x: Vec<f32>,
+    iris_y: Vec<usize>,
+    iris_rows: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    scaling: Scaling,
+    alpha: f64,
+    objective: f64,
+    probabilities: Vec<f64>,
+    accuracy: f64,
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("../../tests/golden/head/head.json")).unwrap()
+}
+
+/// optdigits, 1797×64 of 0..=16.
+pub(super) fn digits() -> (Array2<f32>, Vec<usize>) {
+    let mut bytes = Vec::new();
+    let packed: &[u8] = include_bytes!("../../tests/golden/head/digits.bin.gz");
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    let x = Array2::from_shape_fn((1797, 64), |(i, j)| f32::from(bytes[65 * i + j]));
+    (x, (0..1797).map(|i| usize::from(bytes[65 * i + 64])).collect())
+}
+
+fn check(case: &Case, x: &Array2<f32>, labels: &[usize], rows: &[usize]) {
+    let fit = Logistic::new().alpha(case.alpha).scaling(case.scaling).check().unwrap();
+    let fitted = fit.fit_watched(x.view(), labels, &()).unwrap();
+    let got = fitted.certificate;
+    eprintln!("{:?} alpha {}: {got:?}", case.scaling, case.alpha);
+    assert!(got.converged);
+    let above = (got.objective - case.objective) / case.objective;
+    assert!(above.abs() < 1e-6, "objective {} against {}: {above:e}", got.objective, case.objective);
+    // The references' own rounding is below 1e-12, so the bound must cover what is really missing.
+    assert!(above < got.gap + 1e-12, "{above:e} above the optimum, certified {:e}", got.gap);
+    let probabilities = fitted.head.probabilities(x.select(Axis(0), rows).view()).unwrap();
+    assert_close(probabilities, case.probabilities.iter().copied(), Tolerance::Within(2e-3));
+    let predicted = fitted.head.classify(x.view()).unwrap();
+    let right = predicted.iter().zip(labels).filter(|(p, l)| p == l).count();
+    assert_close([right as f64 / labels.len() as f64], [case.accuracy], Tolerance::Within(0.5 / labels.len() as f64));
+}
+
+#[test]
+fn digits_reach_scikit_learns_optimum() {
+    let golden = golden();
+    let (x, labels) = digits();
+    for case in &golden.digits {
+        check(case, &x, &labels, &golden.rows);
+    }
+}
+
+#[test]
+fn two_classes_reach_scikit_learns_optimum() {
+    let golden = golden();
+    let x = Array2::from_shape_vec((100, 4), golden.iris_x).unwrap();
+    for case in &golden.iris {
+        check(case, &x, &golden.iris_y, &golden.iris_rows);
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let (x, labels) = digits();
+    let fit = |threads| {
+        let params = Logistic::new().alpha(10.0).threads(NonZeroUsize::new(threads).unwrap()).check().unwrap();
+        params.fit_watched(x.view(), &labels, &()).unwrap().head
+    };
+    assert_eq!(fit(1), fit(3));
+}
+
+#[test]
+fn renaming_the_classes_renames_the_columns() {
+    let (x, labels) = digits();
+    let order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7];
+    let renamed: Vec<usize> = labels.iter().map(|&label| order[label]).collect();
+    let fit = Logistic::new().alpha(10.0).tolerance(1e-9).check().unwrap();
+    let first = fit.fit_watched(x.view(), &labels, &()).unwrap();
+    let second = fit.fit_watched(x.view(), &renamed, &()).unwrap();
+    assert_close([first.certificate.objective], [second.certificate.objective], Tolerance::Within(1e-9));
+    for (class, &name) in order.iter().enumerate() {
+        let (one, two) = (first.head.weights(), second.head.weights());
+        assert_close(one.column(class).to_vec(), two.column(name).to_vec(), Tolerance::Within(1e-4));
+    }
+}
+
+#[test]
+fn linfa_is_refused_where_it_misses_the_optimum() {
+    let (x, labels) = digits();
+    let fit = Logistic::new().solver(Solver::Linfa).scaling(Scaling::None).max_iterations(100).check().unwrap();
+    let error = fit.fit_watched(x.view(), &labels, &()).unwrap_err();
+    eprintln!("{error}");
+    assert!(matches!(error, Error::Data(_)));
+    assert!(error.to_string().contains("refused: at its weights the objective is") && error.to_string().contains("gradient"));
+}
+
+#[test]
+fn linfa_is_believed_where_it_reaches_it() {
+    let golden = golden();
+    let x = Array2::from_shape_vec((100, 4), golden.iris_x).unwrap();
+    let flipped: Vec<usize> = golden.iris_y.iter().map(|y| 1 - y).collect();
+    for labels in [&golden.iris_y, &flipped] {
+        let fit = Logistic::new().solver(Solver::Linfa).check().unwrap();
+        let fitted = fit.fit_watched(x.view(), labels, &()).unwrap();
+        let want = golden.iris.iter().find(|case| case.scaling == Scaling::Standardize && case.alpha == 1.0).unwrap();
+        assert_close([fitted.certificate.objective], [want.objective], Tolerance::Within(1e-6));
+    }
+    let three: Vec<usize> = (0..100).map(|i| if i < 20 { 2 } else { golden.iris_y[i] }).collect();
+    let certificate = |solver| {
+        let fit = Logistic::new().solver(solver).tolerance(1e-4).check().unwrap();
+        fit.fit_watched(x.view(), &three, &()).unwrap().certificate
+    };
+    assert_close([certificate(Solver::Linfa).objective], [certificate(Solver::Lbfgs).objective], Tolerance::Within(1e-4));
+}

@@ -1,0 +1,278 @@
+//! The trained head is an ONNX file: `embedding [n, d]` in, `logits [n, K]`, `probabilities [n, K]` and `label [n]` (the
+//! class index, int64) out, in standard operators alone, so that every runtime takes it. What else belongs to it is in
+//! the file's metadata.
+//!
+//! | key | value |
+//! |---|---|
+//! | `engraft.head` | the kind of head: `logistic` |
+//! | `engraft.labels` | JSON list of the K class names, in the order of the logits |
+//! | `engraft.provenance` | JSON of the [`Provenance`] of the features it was trained on, if known |
+//! | `engraft.certificate` | JSON of the fit's [`Certificate`], if there is one |
+//! | `engraft.version` | version of engraft that wrote it |
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use ndarray::{Array1, Array2};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::certificate::Certificate;
+use super::linear::{Input, LinearHead};
+use super::standardize::MIN_LENGTH;
+use crate::error::{Error, Result};
+use crate::features::Provenance;
+use crate::onnx::build::{Dim, attr_int, attr_ints};
+use crate::onnx::{
+    DataType, GraphBuilder, Model, float_constant, metadata, read_model, same_computation, set_metadata, write_model,
+};
+
+/// What kind of head a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadKind {
+    /// Multinomial logistic regression, see [`super::Logistic`].
+    Logistic,
+}
+
+/// A head with all that travels with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadFile {
+    /// What kind it is.
+    pub kind: HeadKind,
+    /// The fitted weights.
+    pub head: LinearHead,
+    /// K distinct class names, in the order of the logits.
+    pub labels: Vec<String>,
+    /// What made the features it was trained on. A head takes only features of the same fingerprint.
+    pub provenance: Option<Provenance>,
+    /// How good the fit is.
+    pub certificate: Option<Certificate>,
+    /// Version of engraft that trained it.
+    pub engraft_version: String,
+}
+
+impl HeadFile {
+    /// The ONNX model of this head.
+    ///
+    /// # Errors
+    /// When there is not one distinct label for each class, or the provenance is of another dimension.
+    pub fn to_model(&self) -> Result<Model> {
+        self.check().map_err(Error::Data)?;
+        let mut model = graph(&self.head);
+        set_metadata(&mut model, "engraft.head", as_text(&self.kind)?.trim_matches('"'));
+        set_metadata(&mut model, "engraft.labels", as_text(&self.labels)?);
+        if let Some(provenance) = &self.provenance {
+            set_metadata(&mut model, "engraft.provenance", as_text(provenance)?);
+        }
+        if let Some(certificate) = &self.certificate {
+            set_metadata(&mut model, "engraft.certificate", as_text(certificate)?);
+        }
+        // Last and required: a file that was cut off lacks it.
+        set_metadata(&mut model, "engraft.version", &self.engraft_version);
+        Ok(model)
+    }
+
+    /// Writes the head to `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`HeadFile::to_model`], and when the disk refuses.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_model(&self.to_model()?, path)
+    }
+
+    /// Reads a head that engraft wrote.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the file is no such head: not ONNX, another graph than this kind of head has, tensors
+    /// that do not fit together, missing or wrong metadata.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::from_model(&read_model(path)?).map_err(|reason| Error::malformed(path, reason))
+    }
+
+    fn from_model(model: &Model) -> Result<Self, String> {
+        let kind = metadata(model, "engraft.head").ok_or("it is not a head that engraft trained (no engraft.head)")?;
+        let kind = serde_json::from_str(&format!("\"{kind}\""))
+            .map_err(|_| format!("it is a head of a kind this version does not know: {kind:?}"))?;
+        let weights = float_constant(model, "weight")?;
+        let bias = float_constant(model, "bias")?;
+        let [d, classes] = weights.dims[..] else {
+            return Err(format!("tensor weight has {} dimensions, not 2", weights.dims.len()));
+        };
+        if bias.dims != [classes] {
+            return Err(format!("tensor bias is {:?}, not [{classes}] as weight [{d}, {classes}] asks for", bias.dims));
+        }
+        let matrix = Array2::from_shape_vec((d, classes), weights.values).map_err(|e| e.to_string())?;
+        let input = if float_constant(model, "min_length").is_ok() { Input::UnitLength } else { Input::Raw };
+        let file = Self {
+            kind,
+            head: LinearHead::new(matrix, Array1::from(bias.values), input).map_err(|e| e.to_string())?,
+            labels: parse(model, "engraft.labels")?.ok_or("it has no engraft.labels")?,
+            provenance: parse(model, "engraft.provenance")?,
+            certificate: parse(model, "engraft.certificate")?,
+            engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
+        };
+        file.check()?;
+        // The weights alone do not say what a changed graph would compute.
+        if !same_computation(model, &graph(&file.head)) {
+            return Err("its graph is not the one that engraft writes for this kind of head".into());
+        }
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let distinct: HashSet<&String> = self.labels.iter().collect();
+        if self.labels.len() != self.head.classes() || distinct.len() != self.labels.len() {
+            return Err(format!(
+                "a head of {} classes needs as many distinct labels, got {} of which {} are distinct",
+                self.head.classes(),
+                self.labels.len(),
+                distinct.len()
+            ));
+        }
+        match &self.provenance {
+            Some(provenance) if provenance.dimension != self.head.dimension() => Err(format!(
+                "the head takes embeddings of length {}, its provenance says {}",
+                self.head.dimension(),
+                provenance.dimension
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn as_text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Data(format!("metadata of the head: {e}")))
+}
+
+fn parse<T: DeserializeOwned>(model: &Model, key: &str) -> Result<Option<T>, String> {
+    let read = |text| serde_json::from_str(text).map_err(|e| format!("its {key} cannot be read: {e}"));
+    metadata(model, key).map(read).transpose()
+}
+
+fn graph(head: &LinearHead) -> Model {
+    let (d, classes) = (head.dimension() as i64, head.classes() as i64);
+    let mut graph = GraphBuilder::new("engraft-head");
+    graph.input("embedding", DataType::Float, &[Dim::Named("n"), Dim::Fixed(d)]);
+    graph.tensor_f32("weight", &[d, classes], &head.weights().iter().copied().collect::<Vec<_>>());
+    graph.tensor_f32("bias", &[classes], &head.intercepts().to_vec());
+    let features = match head.input() {
+        Input::Raw => "embedding".to_owned(),
+        Input::UnitLength => {
+            graph.tensor_f32("min_length", &[1], &[MIN_LENGTH]);
+            graph.node("ReduceL2", &["embedding"], "norm", vec![attr_ints("axes", &[1]), attr_int("keepdims", 1)]);
+            graph.node("Max", &["norm", "min_length"], "length", vec![]);
+            graph.node("Div", &["embedding", "length"], "unit", vec![])
+        }
+    };
+    graph.node("Gemm", &[&features, "weight", "bias"], "logits", vec![]);
+    graph.node("Softmax", &["logits"], "probabilities", vec![attr_int("axis", 1)]);
+    graph.node("ArgMax", &["logits"], "label", vec![attr_int("axis", 1), attr_int("keepdims", 0)]);
+    for output in ["logits", "probabilities"] {
+        graph.output(output, DataType::Float, &[Dim::Named("n"), Dim::Fixed(classes)]);
+    }
+    graph.output("label", DataType::Int64, &[Dim::Named("n")]);
+    graph.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::backbone::{Output, Pooling};
+    use crate::onnx::build::tensor_f32;
+    use crate::preprocess::{Preprocessing, TextSpec};
+
+    fn example(input: Input) -> HeadFile {
+        HeadFile {
+            kind: HeadKind::Logistic,
+            head: LinearHead::new(array![[1.0, -0.5], [0.25, 3.0], [0.0, 2.0]], array![0.5, -1.0], input).unwrap(),
+            labels: vec!["a \"quoted\" cat".into(), "犬".into()],
+            provenance: Some(Provenance {
+                backbone: "some".into(),
+                backbone_sha256: "00".into(),
+                preprocessing: Preprocessing::Text(TextSpec { max_length: 128 }),
+                output: Output { tensor: "last_hidden_state".into(), pooling: Pooling::Mean, normalize: true },
+                dimension: 3,
+                provider: "cpu".into(),
+                precision: "f32".into(),
+                engraft_version: "0.1.0".into(),
+                onnxruntime_version: "1.32.0".into(),
+            }),
+            certificate: Some(Certificate {
+                objective: 12.345678901234567,
+                gradient_norm: 1e-9,
+                gap: 2e-7,
+                iterations: 17,
+                converged: true,
+                seconds: 0.25,
+            }),
+            engraft_version: "0.1.0".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("head.onnx");
+        for input in [Input::Raw, Input::UnitLength] {
+            example(input).write(&path).unwrap();
+            assert_eq!(HeadFile::read(&path).unwrap(), example(input));
+        }
+        let bare = HeadFile { provenance: None, certificate: None, ..example(Input::Raw) };
+        bare.write(&path).unwrap();
+        assert_eq!(HeadFile::read(&path).unwrap(), bare);
+    }
+
+    #[test]
+    fn labels_must_fit_when_written() {
+        for labels in [vec!["a"], vec!["a", "a"], vec!["a", "b", "c"]] {
+            let file = HeadFile { labels: labels.into_iter().map(Into::into).collect(), ..example(Input::Raw) };
+            assert!(file.to_model().unwrap_err().to_string().contains("distinct labels"));
+        }
+    }
+
+    #[test]
+    fn changed_files_are_refused() {
+        let reason = |change: &dyn Fn(&mut Model)| {
+            let mut model = example(Input::Raw).to_model().unwrap();
+            change(&mut model);
+            HeadFile::from_model(&model).unwrap_err()
+        };
+        let set = |key: &'static str, value: &'static str| reason(&move |model| set_metadata(model, key, value));
+        assert!(reason(&|model| model.metadata_props.clear()).contains("not a head"));
+        assert!(set("engraft.head", "forest").contains("forest"));
+        assert!(set("engraft.labels", "[\"a\"]").contains("got 1"));
+        assert!(set("engraft.labels", "{").contains("engraft.labels cannot be read"));
+        assert!(set("engraft.provenance", "{}").contains("engraft.provenance cannot be read"));
+        assert!(set("engraft.certificate", "null!").contains("engraft.certificate cannot be read"));
+
+        let replace = |index: usize, dims: &'static [i64], values: &'static [f32]| {
+            reason(&move |model| {
+                let graph = model.graph.as_mut().unwrap();
+                graph.initializer[index] = tensor_f32(["weight", "bias"][index], dims, values);
+            })
+        };
+        assert!(replace(0, &[6], &[0.0; 6]).contains("1 dimensions"));
+        assert!(replace(0, &[2, 3], &[0.0; 6]).contains("bias"));
+        assert!(replace(0, &[0, 2], &[]).contains("d ≥ 1"));
+        assert!(replace(0, &[2, 2], &[0.0; 4]).contains("provenance says 3"));
+        assert!(replace(1, &[2], &[0.0, f32::NAN]).contains("not finite"));
+        assert!(reason(&|model| model.graph.as_mut().unwrap().node[0].op_type = Some("MatMul".into())).contains("graph"));
+        assert!(reason(&|model| model.graph.as_mut().unwrap().node.truncate(1)).contains("graph"));
+    }
+
+    #[test]
+    fn other_files_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("head.onnx");
+        example(Input::Raw).write(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let error = HeadFile::read(&path).unwrap_err();
+            assert!(matches!(error, Error::Malformed { .. }), "{length} bytes: {error}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! L-BFGS for smooth convex functions whose values carry rounding noise.
+//!
+//! Two-loop recursion: Nocedal & Wright, Numerical Optimization, 2nd ed., algorithm 7.4. Acceptance of a step: the Wolfe
+//! conditions or, near the optimum, the approximate Wolfe conditions of Hager & Zhang (SIAM J. Optim. 16, 2005), which
+//! judge by slopes. Near the optimum values differ by less than their rounding, slopes still have digits.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+
+/// Pairs of steps and gradient changes that are remembered.
+const MEMORY: usize = 20;
+/// Sufficient decrease and curvature of the Wolfe conditions.
+const DECREASE: f64 = 0.1;
+const CURVATURE: f64 = 0.9;
+/// Evaluations of one line search.
+const TRIALS: usize = 30;
+
+/// A point with its value and gradient, and what else `evaluate` found out there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Point<E> {
+    pub(crate) x: Vec<f64>,
+    pub(crate) value: f64,
+    pub(crate) gradient: Vec<f64>,
+    pub(crate) extra: E,
+}
+
+/// Why the minimiser returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The caller's criterion holds.
+    Done,
+    /// No step improves any more: rounding noise is reached.
+    Stalled,
+    /// The iterations are used up.
+    Iterations,
+}
+
+/// Minimises `evaluate` from `start`. `evaluate` gives the value and an extra of the caller's choice, and writes the
+/// gradient; values within `noise` (relative) count as equal; `done` sees each iterate with its number, the start being 0, and ends the search.
+///
+/// Returns the last iterate, the number of iterations, and why it stopped.
+///
+/// # Errors
+/// Those of `evaluate` and `done`.
+pub(crate) fn minimize<E>(
+    start: Vec<f64>,
+    max_iterations: usize,
+    noise: f64,
+    mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
+    mut done: impl FnMut(&Point<E>, usize) -> Result<bool>,
+) -> Result<(Point<E>, usize, Stop)> {
+    let mut gradient = vec![0.0; start.len()];
+    let (value, extra) = evaluate(&start, &mut gradient)?;
+    let mut at = Point { x: start, value, gradient, extra };
+    let mut memory = Memory::default();
+    let mut iterations = 0;
+    loop {
+        if done(&at, iterations)? {
+            return Ok((at, iterations, Stop::Done));
+        }
+        if iterations == max_iterations {
+            return Ok((at, iterations, Stop::Iterations));
+        }
+        let mut direction = memory.direction(&at.gradient);
+        if dot(&direction, &at.gradient) >= 0.0 {
+            memory = Memory::default();
+            direction = memory.direction(&at.gradient);
+        }
+        let next = match line_search(&at, &direction, memory.first_step(&at), noise, &mut evaluate)? {
+            Some(next) => next,
+            // The memory may hold noise: steepest descent gets the last word.
+            None if !memory.pairs.is_empty() => {
+                memory = Memory::default();
+                continue;
+            }
+            None => return Ok((at, iterations, Stop::Stalled)),
+        };
+        memory.push(&at, &next);
+        at = next;
+        iterations += 1;
+    }
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Steps `s`, gradient changes `y` and `1/(s·y)`, oldest first.
+    pairs: VecDeque<(Vec<f64>, Vec<f64>, f64)>,
+}
+
+impl Memory {
+    fn push<E>(&mut self, from: &Point<E>, to: &Point<E>) {
+        let s: Vec<f64> = to.x.iter().zip(&from.x).map(|(a, b)| a - b).collect();
+        let y: Vec<f64> = to.gradient.iter().zip(&from.gradient).map(|(a, b)| a - b).collect();
+        let sy = dot(&s, &y);
+        // Noise can hide the curvature; such a pair would make the inverse Hessian indefinite.
+        if sy > f64::EPSILON * dot(&y, &y).sqrt() * dot(&s, &s).sqrt() {
+            if self.pairs.len() == MEMORY {
+                self.pairs.pop_front();
+            }
+            self.pairs.push_back((s, y, 1.0 / sy));
+        }
+    }
+
+    /// `−H·gradient` with the inverse Hessian that the pairs imply.
+    fn direction(&self, gradient: &[f64]) -> Vec<f64> {
+        let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
+        let mut alphas = Vec::with_capacity(self.pairs.len());
+        for (s, y, rho) in self.pairs.iter().rev() {
+            let alpha = rho * dot(s, &q);
+            add_scaled(&mut q, -alpha, y);
+            alphas.push(alpha);
+        }
+        if let Some((_, y, rho)) = self.pairs.back() {
+            let gamma = 1.0 / (rho * dot(y, y));
+            q.iter_mut().for_each(|v| *v *= gamma);
+        }
+        for ((s, y, rho), alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
+            let beta = rho * dot(y, &q);
+            add_scaled(&mut q, alpha - beta, s);
+        }
+        q
+    }
+
+    /// 1 where curvature is known. Before, the step that would lower the value by a hundredth if the function were
+    /// linear: the line search lengthens it cheaply.
+    fn first_step<E>(&self, at: &Point<E>) -> f64 {
+        if self.pairs.is_empty() { 0.01 * at.value.abs().max(1e-300) / dot(&at.gradient, &at.gradient) } else { 1.0 }
+    }
+}
+
+/// A point along `direction` that satisfies the (approximate) Wolfe conditions, or `None` if rounding hides it.
+fn line_search<E>(
+    from: &Point<E>,
+    direction: &[f64],
+    first_step: f64,
+    noise: f64,
+    evaluate: &mut impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
+) -> Result<Option<Point<E>>> {
+    let slope = dot(&from.gradient, direction);
+    if slope >= 0.0 || !slope.is_finite() {
+        return Ok(None);
+    }
+    let equal = from.value + noise * from.value.abs();
+    let mut x = vec![0.0; from.x.len()];
+    let mut gradient = vec![0.0; from.x.len()];
+    // The minimum lies between `low` and `high`; each is a step and the slope there.
+    let (mut low, mut high) = ((0.0, slope), None::<(f64, f64)>);
+    let mut step = first_step;
+    for _ in 0..TRIALS {
+        for ((x, x0), d) in x.iter_mut().zip(&from.x).zip(direction) {
+            *x = x0 + step * d;
+        }
+        let (value, extra) = evaluate(&x, &mut gradient)?;
+        let there = dot(&gradient, direction);
+        let finite = value.is_finite() && there.is_finite();
+        let wolfe = value <= from.value + DECREASE * step * slope;
+        let approximate = value <= equal && there <= (2.0 * DECREASE - 1.0) * slope;
+        if finite && there >= CURVATURE * slope && (wolfe || approximate) {
+            return Ok(Some(Point { x, value, gradient, extra }));
+        }
+        if !finite || there >= 0.0 || value > equal {
+            high = Some((step, if finite { there } else { f64::INFINITY }));
+        } else {
+            low = (step, there);
+        }
+        step = match high {
+            None => secant(low, (0.0, slope)).clamp(2.0 * step, 10.0 * step),
+            Some(high) => {
+                let width = high.0 - low.0;
+                if width <= 1e-10 * high.0 {
+                    break;
+                }
+                let guess = if high.1 >= 0.0 { secant(low, high) } else { f64::NAN };
+                let inside = guess.clamp(low.0 + 0.1 * width, high.0 - 0.1 * width);
+                if inside.is_finite() { inside } else { low.0 + 0.5 * width }
+            }
+        };
+    }
+    Ok(None)
+}
+
+/// Where the line through two slopes crosses zero.
+fn secant(a: (f64, f64), b: (f64, f64)) -> f64 {
+    let crossing = (a.0 * b.1 - b.0 * a.1) / (b.1 - a.1);
+    // Slopes that do not rise have no crossing ahead.
+    if b.1 == a.1 || crossing < a.0.min(b.0) { f64::INFINITY } else { crossing }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    ndarray::ArrayView1::from(a).dot(&ndarray::ArrayView1::from(b))
+}
+
+fn add_scaled(to: &mut [f64], scale: f64, from: &[f64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += scale * from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+
+    /// `1 + Σ ln cosh(a_i (x_i − i))` with curvatures from 1 to 1e4: convex, flat far out.
+    fn valley(x: &[f64], gradient: &mut [f64]) -> Result<(f64, ())> {
+        let mut value = 1.0;
+        for (i, (x, g)) in x.iter().zip(gradient).enumerate() {
+            let a = 10.0_f64.powf(i as f64 / 4.5);
+            let z = a * (x - i as f64);
+            value += z.abs() + (-2.0 * z.abs()).exp().ln_1p() - 2.0_f64.ln();
+            *g = a * z.tanh();
+        }
+        Ok((value, ()))
+    }
+
+    #[test]
+    fn finds_the_minimum() {
+        let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
+        let (at, iterations, stop) = minimize(vec![0.0; 10], 500, 1e-13, valley, small).unwrap();
+        assert_eq!(stop, Stop::Done, "{iterations} iterations, {at:?}");
+        assert_close(at.x, (0..10).map(f64::from), Tolerance::Within(1e-6));
+    }
+
+    #[test]
+    fn noise_ends_the_search() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let noisy = |x: &[f64], gradient: &mut [f64]| {
+            let (value, ()) = valley(x, gradient)?;
+            gradient.iter_mut().for_each(|g| *g += 1e-3 * (rng.f64() - 0.5));
+            Ok((value * (1.0 + 1e-7 * rng.f64()), ()))
+        };
+        let (at, iterations, stop) = minimize(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false)).unwrap();
+        assert!(stop != Stop::Done && iterations <= 2000);
+        assert!(at.value < 1.0 + 1e-4, "{stop:?} at {}", at.value);
+    }
+
+    #[test]
+    fn a_stationary_start_stalls_at_once() {
+        let flat = |_: &[f64], gradient: &mut [f64]| {
+            gradient.fill(0.0);
+            Ok((1.0, ()))
+        };
+        let (_, iterations, stop) = minimize(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false)).unwrap();
+        assert_eq!((iterations, stop), (0, Stop::Stalled));
+    }
+}

@@ -1,0 +1,319 @@
+//! Multinomial logistic regression: builder, checked parameters, fit.
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use linfa::ParamGuard;
+use linfa::traits::Fit;
+use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Axis, Data, Ix1, Ix2, s};
+
+use super::certificate::{Certificate, gap_bound, optimality};
+use super::lbfgs::{self, Point};
+use super::linear::LinearHead;
+use super::linfa_solver;
+use super::objective::Problem;
+use super::real::Real;
+use super::standardize::{Scaler, Scaling};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// Who minimises the objective. The certificate is computed by neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Solver {
+    /// engraft's L-BFGS: f32 products until their rounding shows, then f64 (the default).
+    #[default]
+    Lbfgs,
+    /// linfa-logistic on the scaled features in f64. Its result is refused unless the certificate holds.
+    Linfa,
+}
+
+/// Multinomial logistic regression with an L2 penalty on the weights and a free intercept.
+///
+/// Minimises `Σ_i CE_i + (alpha/2)·‖W‖²` over the scaled features. That is scikit-learn's `LogisticRegression(C=1/alpha)`:
+/// three and more classes have a weight vector each, two classes share one.
+///
+/// ```
+/// use engraft::head::Logistic;
+/// use linfa::traits::{Fit, Predict};
+/// use ndarray::array;
+///
+/// let x = array![[0.0_f32, 1.0], [0.2, 0.9], [1.0, 0.1], [0.8, 0.0]];
+/// let data = linfa::Dataset::new(x, array![0_usize, 0, 1, 1]);
+/// let fitted = Logistic::new().alpha(0.1).fit(&data)?;
+/// assert!(fitted.certificate.converged);
+/// assert_eq!(fitted.head.predict(data.records()), array![0, 0, 1, 1]);
+/// # Ok::<(), engraft::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logistic(CheckedLogistic);
+
+/// The parameters of [`Logistic`] after their check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedLogistic {
+    alpha: f64,
+    scaling: Scaling,
+    tolerance: f64,
+    max_iterations: usize,
+    threads: Option<NonZeroUsize>,
+    solver: Solver,
+}
+
+/// A fitted head with its certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FittedLogistic {
+    /// The head, in the space of raw embeddings.
+    pub head: LinearHead,
+    /// How near it is to the optimum. Not converged is a warning the caller must pass on.
+    pub certificate: Certificate,
+}
+
+impl Default for Logistic {
+    fn default() -> Self {
+        Self(CheckedLogistic {
+            alpha: 1.0,
+            scaling: Scaling::default(),
+            tolerance: 1e-6,
+            max_iterations: 2000,
+            threads: None,
+            solver: Solver::default(),
+        })
+    }
+}
+
+impl Logistic {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Strength of the penalty, scikit-learn's `1/C`; above 0, 1 by default.
+    pub fn alpha(mut self, alpha: f64) -> Self {
+        self.0.alpha = alpha;
+        self
+    }
+
+    /// How features are scaled; standardised by default.
+    pub fn scaling(mut self, scaling: Scaling) -> Self {
+        self.0.scaling = scaling;
+        self
+    }
+
+    /// Stop when the objective is certified to be this near the optimum, relative ([`Certificate::gap`]); 1e-6 by default.
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
+        self.0.tolerance = tolerance;
+        self
+    }
+
+    /// Stop, unconverged, after this many iterations; 2000 by default.
+    pub fn max_iterations(mut self, max_iterations: usize) -> Self {
+        self.0.max_iterations = max_iterations;
+        self
+    }
+
+    /// Number of threads; as many as the process may use by default. The result does not depend on it.
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.0.threads = Some(threads);
+        self
+    }
+
+    /// Who minimises.
+    pub fn solver(mut self, solver: Solver) -> Self {
+        self.0.solver = solver;
+        self
+    }
+}
+
+impl ParamGuard for Logistic {
+    type Checked = CheckedLogistic;
+    type Error = Error;
+
+    fn check_ref(&self) -> Result<&CheckedLogistic> {
+        let positive = |name: &str, value: f64| {
+            let usable = value.is_finite() && value > 0.0;
+            usable.then_some(()).ok_or_else(|| Error::Usage(format!("{name} must be above 0, got {value}")))
+        };
+        positive("alpha", self.0.alpha)?;
+        positive("tolerance", self.0.tolerance)?;
+        Ok(&self.0)
+    }
+
+    fn check(self) -> Result<CheckedLogistic> {
+        self.check_ref()?;
+        Ok(self.0)
+    }
+}
+
+impl<D: Data<Elem = f32>, T: Data<Elem = usize>> Fit<ArrayBase<D, Ix2>, ArrayBase<T, Ix1>, Error> for CheckedLogistic {
+    type Object = FittedLogistic;
+
+    fn fit(&self, dataset: &linfa::DatasetBase<ArrayBase<D, Ix2>, ArrayBase<T, Ix1>>) -> Result<FittedLogistic> {
+        self.fit_watched(dataset.records().view(), &dataset.targets().to_vec(), &())
+    }
+}
+
+impl CheckedLogistic {
+    /// Fits a head on n×d features and n class indices, telling `progress` of each iteration.
+    ///
+    /// The classes are `0..K`, and each must occur.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there are no rows, no columns, fewer than two classes, a class without rows, another number
+    /// of labels than rows, or a value that is not finite; when [`Solver::Linfa`] misses the optimum;
+    /// [`Error::Interrupted`].
+    pub fn fit_watched(
+        &self,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<FittedLogistic> {
+        let started = Instant::now();
+        let classes = check_data(x, labels)?;
+        let scaler = Scaler::fit(self.scaling, x);
+        let threads = self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let outputs = if classes == 2 { 1 } else { classes };
+        let problem = Problem { x: x.view(), labels, scaler: &scaler, outputs, alpha: self.alpha, threads };
+        let (theta, iterations) = match self.solver {
+            Solver::Lbfgs => {
+                progress.begin("fit", None);
+                let found = self.minimize(&problem, progress);
+                progress.end();
+                found?
+            }
+            Solver::Linfa => linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?,
+        };
+        let (weights, intercepts) = split_parameters(&theta, outputs);
+        let found = optimality(x, labels, &scaler, weights.view(), intercepts.view(), self.alpha);
+        if !found.objective.is_finite() {
+            return Err(Error::Data("the fit overflowed: the features are too large to be used unscaled".into()));
+        }
+        let certificate = Certificate {
+            objective: found.objective,
+            gradient_norm: found.gradient_norm,
+            gap: found.gap,
+            iterations,
+            converged: found.gap <= self.tolerance,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        if self.solver == Solver::Linfa && !certificate.converged {
+            return Err(linfa_solver::refusal(&certificate, self.tolerance));
+        }
+        Ok(FittedLogistic { head: fold(weights, intercepts, &scaler)?, certificate })
+    }
+
+    /// f32 while it helps, then f64 for what is left. Returns θ and the number of iterations.
+    fn minimize(&self, problem: &Problem, progress: &dyn Progress) -> Result<(Vec<f64>, usize)> {
+        let start = vec![0.0; problem.parameters()];
+        // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
+        let longest_row = problem.scaler.longest_row(problem.x);
+        let (theta, single) =
+            self.descend::<f32>(problem, start, longest_row, (0.5, self.max_iterations), progress)?;
+        let (theta, double) =
+            self.descend::<f64>(problem, theta, longest_row, (0.99, self.max_iterations - single), progress)?;
+        Ok((theta, single + double))
+    }
+
+    fn descend<F: Real>(
+        &self,
+        problem: &Problem,
+        start: Vec<f64>,
+        longest_row: f64,
+        (margin, max_iterations): (f64, usize),
+        progress: &dyn Progress,
+    ) -> Result<(Vec<f64>, usize)> {
+        let mut patience = Patience::default();
+        let done = |at: &Point<Vec<f64>>, iteration: usize| {
+            if iteration > 0 {
+                progress.advance(1);
+            }
+            let gap = gap(at, longest_row, self.alpha);
+            Ok(gap <= margin * self.tolerance * at.value || patience.is_over(gap))
+        };
+        let evaluate = |theta: &[f64], gradient: &mut [f64]| {
+            if progress.interrupted() { Err(Error::Interrupted) } else { Ok(problem.evaluate::<F>(theta, gradient)) }
+        };
+        let (at, iterations, _) = lbfgs::minimize(start, max_iterations, F::NOISE, evaluate, done)?;
+        Ok((at.x, iterations))
+    }
+}
+
+/// Ends a descent that only walks about in its rounding noise.
+struct Patience {
+    best: f64,
+    since: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { best: f64::INFINITY, since: 0 }
+    }
+}
+
+impl Patience {
+    /// Iterations without halving the gap. Descents that still move halve it in ten to forty.
+    const LIMIT: usize = 100;
+
+    fn is_over(&mut self, gap: f64) -> bool {
+        self.since += 1;
+        if gap < 0.5 * self.best {
+            *self = Self { best: gap, since: 0 };
+        }
+        self.since > Self::LIMIT
+    }
+}
+
+/// The solver's own estimate of [`Certificate::gap`], absolute.
+fn gap(at: &Point<Vec<f64>>, longest_row: f64, alpha: f64) -> f64 {
+    let (weights, intercepts) = at.gradient.split_at(at.gradient.len() - at.extra.len());
+    let norm = weights.iter().map(|v| v * v).sum::<f64>().sqrt();
+    gap_bound(norm, intercepts.iter().copied(), at.extra.iter().copied(), longest_row, alpha)
+}
+
+/// Number of classes of data that can be fitted.
+fn check_data(x: ArrayView2<f32>, labels: &[usize]) -> Result<usize> {
+    let (n, d) = x.dim();
+    if n == 0 || d == 0 {
+        return Err(Error::Data(format!("nothing to fit: the features are {n} rows of {d} values")));
+    }
+    if labels.len() != n {
+        return Err(Error::Mismatch {
+            what: "the numbers of feature rows and labels".into(),
+            expected: n.to_string(),
+            got: labels.len().to_string(),
+        });
+    }
+    for (i, row) in x.rows().into_iter().enumerate() {
+        if let Some(j) = row.iter().position(|v| !v.is_finite()) {
+            return Err(Error::Data(format!("feature {j} of row {i} is {}; rows count from 0", row[j])));
+        }
+    }
+    let top = labels.iter().copied().max().unwrap_or(0);
+    let mut seen = vec![false; n];
+    for &label in labels {
+        match seen.get_mut(label) {
+            Some(seen) => *seen = true,
+            None => return Err(Error::Data(format!("class {top} of {n} rows: some class below it has no row"))),
+        }
+    }
+    match seen.iter().take(top + 1).position(|seen| !seen) {
+        Some(class) => Err(Error::Data(format!("class {class} has no row to learn from"))),
+        None if top == 0 => Err(Error::Data("all rows have the same label: nothing to tell apart".into())),
+        None => Ok(top + 1),
+    }
+}
+
+/// θ as weights d×K and intercepts K; the single logit z of two classes becomes `[−z/2, z/2]`.
+fn split_parameters(theta: &[f64], outputs: usize) -> (Array2<f64>, Array1<f64>) {
+    let d = theta.len() / outputs - 1;
+    let table = Array2::from_shape_fn((d + 1, outputs.max(2)), |(row, column)| match outputs {
+        1 => theta[row] * (column as f64 - 0.5),
+        _ => theta[row * outputs + column],
+    });
+    (table.slice(s![..d, ..]).to_owned(), table.row(d).to_owned())
+}
+
+/// Moves the scaling into the weights: `((x − mean)·inverse)·W + b = x·(inverse·W) + (b − mean·(inverse·W))`.
+fn fold(mut weights: Array2<f64>, mut intercepts: Array1<f64>, scaler: &Scaler) -> Result<LinearHead> {
+    weights *= &scaler.inverse.view().insert_axis(Axis(1));
+    intercepts -= &scaler.mean.dot(&weights);
+    LinearHead::new(weights.mapv(|v| v as f32), intercepts.mapv(|v| v as f32), scaler.input)
+}

@@ -1,0 +1,244 @@
+//! The penalised multinomial likelihood and its gradient, block by block.
+//!
+//! `J(θ) = Σ_i CE_i + (alpha/2)·‖W‖²`, with `θ = [W; b]` of (d+1)×m, row-major, and `b` not penalised. Three and more
+//! classes have one logit each (m = K). Two classes have one logit `z` for the second class (m = 1): this is
+//! scikit-learn's objective in both cases, with `alpha = 1/C`. As two logits it is written `[−z/2, z/2]`.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2, s};
+
+use super::real::Real;
+use super::standardize::Scaler;
+
+/// Rows of a block: its features and logits stay in the second-level cache between the two products.
+const BLOCK: usize = 512;
+
+/// The data of one fit. Labels are below the number of classes, checked by the caller.
+pub(crate) struct Problem<'a> {
+    pub(crate) x: ArrayView2<'a, f32>,
+    pub(crate) labels: &'a [usize],
+    pub(crate) scaler: &'a Scaler,
+    /// Number of logits: 1 for two classes.
+    pub(crate) outputs: usize,
+    pub(crate) alpha: f64,
+    pub(crate) threads: usize,
+}
+
+/// Blocks are added in the order of the rows, whichever thread computed them: the sum is the same, bit for bit, for
+/// every number of threads.
+struct Sum<'a> {
+    next_block: usize,
+    loss: f64,
+    gradient: &'a mut [f64],
+    curvature: Vec<f64>,
+}
+
+impl Problem<'_> {
+    /// Length of θ.
+    pub(crate) fn parameters(&self) -> usize {
+        (self.x.ncols() + 1) * self.outputs
+    }
+
+    /// `J(θ)`, and `Σ_i p_ik (1 − p_ik)` for each logit: the curvature along its intercept. The gradient goes into
+    /// `gradient`. Products and residuals are in `F`, sums over blocks in f64.
+    pub(crate) fn evaluate<F: Real>(&self, theta: &[f64], gradient: &mut [f64]) -> (f64, Vec<f64>) {
+        let weights = theta.len() - self.outputs;
+        gradient.fill(0.0);
+        let typed: Vec<F> = theta.iter().map(|&v| F::of(v)).collect();
+        let blocks = self.x.nrows().div_ceil(BLOCK);
+        let threads = self.threads.clamp(1, blocks.max(1));
+        let sum = Mutex::new(Sum { next_block: 0, loss: 0.0, gradient, curvature: vec![0.0; self.outputs] });
+        let turn = Condvar::new();
+        std::thread::scope(|scope| {
+            for first in 1..threads {
+                let (typed, sum, turn) = (&typed, &sum, &turn);
+                scope.spawn(move || self.add_blocks(typed, (first..blocks).step_by(threads), sum, turn));
+            }
+            self.add_blocks(&typed, (0..blocks).step_by(threads), &sum, &turn);
+        });
+        let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut penalty = 0.0;
+        for (g, &w) in sum.gradient.iter_mut().zip(&theta[..weights]) {
+            *g += self.alpha * w;
+            penalty += w * w;
+        }
+        (sum.loss + 0.5 * self.alpha * penalty, sum.curvature)
+    }
+
+    fn add_blocks<F: Real>(
+        &self,
+        theta: &[F],
+        blocks: impl Iterator<Item = usize>,
+        sum: &Mutex<Sum>,
+        turn: &Condvar,
+    ) {
+        let (d, m) = (self.x.ncols(), self.outputs);
+        let Ok(theta) = ArrayView2::from_shape((d + 1, m), theta) else { return };
+        // The last column stays 1: the intercept is one more weight.
+        let mut features = Array2::from_elem((BLOCK.min(self.x.nrows()), d + 1), F::one());
+        let mut logits = Array2::from_elem((features.nrows(), m), F::zero());
+        let mut curvature = vec![F::zero(); m];
+        let mut partial = Array2::from_elem((d + 1, m), F::zero());
+        for block in blocks {
+            let rows = block * BLOCK..((block + 1) * BLOCK).min(self.x.nrows());
+            let count = rows.len();
+            self.scaler.apply(self.x.slice(s![rows.clone(), ..]), features.slice_mut(s![..count, ..d]));
+            let features = features.slice(s![..count, ..]);
+            let mut logits = logits.slice_mut(s![..count, ..]);
+            general_mat_mul(F::one(), &features, &theta, F::zero(), &mut logits);
+            let mut loss = 0.0;
+            curvature.fill(F::zero());
+            for (mut row, &label) in logits.rows_mut().into_iter().zip(&self.labels[rows]) {
+                if let Some(row) = row.as_slice_mut() {
+                    loss += if m == 1 { binary_residual(row, label) } else { softmax_residual(row, label) };
+                    for (sum, &r) in curvature.iter_mut().zip(&*row) {
+                        // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
+                        let size = if r < F::zero() { F::zero() - r } else { r };
+                        *sum = *sum + size * (F::one() - size);
+                    }
+                }
+            }
+            general_mat_mul(F::one(), &features.t(), &logits, F::zero(), &mut partial);
+
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            while sum.next_block != block {
+                sum = turn.wait(sum).unwrap_or_else(PoisonError::into_inner);
+            }
+            sum.loss += loss;
+            for (total, &value) in sum.gradient.iter_mut().zip(&partial) {
+                *total += value.into();
+            }
+            for (total, &value) in sum.curvature.iter_mut().zip(&curvature) {
+                *total += value.into();
+            }
+            sum.next_block += 1;
+            drop(sum);
+            turn.notify_all();
+        }
+    }
+}
+
+/// Turns a row of logits into softmax − one-hot and returns its cross-entropy.
+///
+/// Only the other classes are summed: neither a loss near 0 nor the label's residual `−Σ_{k≠y} p_k` is then a
+/// difference of two numbers near 1, which in f32 would have no digits left.
+fn softmax_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
+    let max = row.iter().fold(row[0], |max, &z| if z > max { z } else { max });
+    let below_max: f64 = (max - row[label]).into();
+    for z in row.iter_mut() {
+        *z = (*z - max).exp_nonpositive();
+    }
+    let own: f64 = row[label].into();
+    row[label] = F::zero();
+    let others: f64 = sum(row).into();
+    let inverse = F::of(1.0 / (own + others));
+    for p in row.iter_mut() {
+        *p = *p * inverse;
+    }
+    row[label] = F::of(-others / (own + others));
+    if below_max == 0.0 { others.ln_1p() } else { below_max + (own + others).ln() }
+}
+
+/// Turns the logit of class 1 into its residual `p − y` and returns the cross-entropy.
+fn binary_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
+    let z: f64 = row[0].into();
+    let sign = if label == 1 { 1.0 } else { -1.0 };
+    let small = (-z.abs()).exp();
+    let margin = sign * z;
+    // p(other class) = 1 / (1 + e^margin), without overflow.
+    let other = if margin > 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
+    row[0] = F::of(-sign * other);
+    (-margin).max(0.0) + small.ln_1p()
+}
+
+/// Eight running sums, so that the compiler may use vectors.
+fn sum<F: Real>(values: &[F]) -> F {
+    let mut sums = [F::zero(); 8];
+    let chunks = values.chunks_exact(8);
+    let rest = chunks.remainder().iter().fold(F::zero(), |sum, &v| sum + v);
+    for chunk in chunks {
+        for (sum, &v) in sums.iter_mut().zip(chunk) {
+            *sum = *sum + v;
+        }
+    }
+    sums.into_iter().fold(rest, |sum, v| sum + v)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::standardize::Scaling;
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+
+    fn data(n: usize, d: usize, classes: usize) -> (Array2<f32>, Vec<usize>) {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let x = Array2::from_shape_fn((n, d), |_| rng.f32() * 4.0 - 2.0);
+        let labels = (0..n).map(|_| rng.usize(..classes)).collect();
+        (x, labels)
+    }
+
+    fn theta(length: usize) -> Vec<f64> {
+        let mut rng = fastrand::Rng::with_seed(2);
+        (0..length).map(|_| rng.f64() - 0.5).collect()
+    }
+
+    #[test]
+    fn gradient_is_the_finite_difference() {
+        for classes in [2, 4] {
+            let (x, labels) = data(700, 5, classes);
+            let outputs = if classes == 2 { 1 } else { classes };
+            for scaling in [Scaling::Standardize, Scaling::L2, Scaling::None] {
+                let scaler = Scaler::fit(scaling, x.view());
+                let problem =
+                    Problem { x: x.view(), labels: &labels, scaler: &scaler, outputs, alpha: 0.7, threads: 2 };
+                let at = theta(problem.parameters());
+                let mut gradient = vec![0.0; at.len()];
+                let mut ignored = vec![0.0; at.len()];
+                problem.evaluate::<f64>(&at, &mut gradient);
+                let numeric: Vec<f64> = (0..at.len())
+                    .map(|i| {
+                        let mut value = |step: f64| {
+                            let mut moved = at.clone();
+                            moved[i] += step;
+                            problem.evaluate::<f64>(&moved, &mut ignored).0
+                        };
+                        (value(1e-5) - value(-1e-5)) / 2e-5
+                    })
+                    .collect();
+                assert_close(gradient, numeric, Tolerance::Within(1e-7));
+            }
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit_and_f32_is_near_f64() {
+        let (x, labels) = data(3000, 7, 3);
+        let scaler = Scaler::fit(Scaling::Standardize, x.view());
+        let problem = |threads| Problem { x: x.view(), labels: &labels, scaler: &scaler, outputs: 3, alpha: 1.0, threads };
+        let at = theta(24);
+        let mut one = vec![0.0; 24];
+        let mut four = vec![0.0; 24];
+        let mut double = vec![0.0; 24];
+        let single = problem(1).evaluate::<f32>(&at, &mut one);
+        assert_eq!(single, problem(4).evaluate::<f32>(&at, &mut four));
+        assert_eq!(one, four);
+        let (value, curvature) = problem(2).evaluate::<f64>(&at, &mut double);
+        assert_close([single.0], [value], Tolerance::Within(1e-6));
+        assert_close(single.1, curvature, Tolerance::Within(1e-6));
+        assert_close(one, double, Tolerance::Within(1e-5));
+    }
+
+    #[test]
+    fn certain_rows_keep_their_digits() {
+        let mut row = [0.0_f32, 30.0, 5.0];
+        let loss = softmax_residual(&mut row, 1);
+        let others = (-30.0_f64).exp() + (-25.0_f64).exp();
+        assert_close([loss / others], [1.0], Tolerance::Approximate);
+        assert_close([f64::from(row[1]) / others], [-1.0], Tolerance::Approximate);
+        let mut row = [80.0_f32];
+        assert_close([binary_residual(&mut row, 1) / (-80.0_f64).exp()], [1.0], Tolerance::Approximate);
+        assert_close([binary_residual(&mut [1000.0_f32], 0)], [1000.0], Tolerance::Exact);
+    }
+}
