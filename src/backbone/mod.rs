@@ -1,5 +1,7 @@
 //! Backbones: what they are, where they come from, how they run.
 
+pub mod folder;
+pub mod hub;
 pub mod import;
 mod manifest;
 mod pooling;
