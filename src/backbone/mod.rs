@@ -1,7 +1,7 @@
 //! Backbones: what they are, where they come from, how they run.
 
 pub mod fetch;
-mod folder;
+pub mod folder;
 mod home;
 pub mod hub;
 pub mod import;

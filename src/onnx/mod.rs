@@ -11,6 +11,7 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
 mod tensor;
+mod signature;
 
 pub use cut::{CutPoint, cut};
 pub use find::{Dimension, TensorInfo, inputs, opset, outputs};
@@ -19,3 +20,4 @@ pub use model::{metadata, read_model, set_metadata, write_model};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use tensor::{FloatTensor, float_constant, same_computation};
+pub use signature::{Element, Port, Signature, Size, external_files, signature};
