@@ -7,7 +7,7 @@ use super::inputs::{self, ModelArgs, SourceArgs};
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::extract::Sink;
-use crate::features::{self, FeatureWriter, Format, Provenance, Rows};
+use crate::features::{self, Existing, FeatureWriter, Format, Provenance, Rows};
 use crate::file::AtomicFile;
 use crate::source::Reject;
 
@@ -40,7 +40,8 @@ pub(super) struct Embed {
 
 impl Embed {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
-        let mut files = Files::new(&self.output, self.overwrite)?;
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
+        let mut files = Files::new(&self.output, existing)?;
         let backbone = self.model.resolve(context)?;
         let summary = inputs::embed(context, &self.inputs, &self.source, &backbone, &mut files)?;
         let rejects_path = files.finish()?;
@@ -68,7 +69,7 @@ impl Embed {
 pub(super) struct Files {
     output: PathBuf,
     format: Format,
-    overwrite: bool,
+    existing: Existing,
     writer: Option<Box<dyn FeatureWriter>>,
     rejects_path: PathBuf,
     rejects: Option<AtomicFile>,
@@ -77,9 +78,9 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(output: &Path, overwrite: bool) -> Result<Self> {
+    pub(super) fn new(output: &Path, existing: Existing) -> Result<Self> {
         let format = Format::from_path(output)?;
-        if !overwrite && features::exists(output) {
+        if existing == Existing::Refuse && (output.is_file() || Format::detect(output).is_some()) {
             return Err(Error::Exists(output.to_path_buf()));
         }
         let rejects_path = match format {
@@ -89,7 +90,7 @@ impl Files {
         Ok(Self {
             output: output.to_path_buf(),
             format,
-            overwrite,
+            existing,
             writer: None,
             rejects_path,
             rejects: None,
@@ -124,7 +125,10 @@ impl Sink for Files {
     fn rows(&mut self, rows: Rows, provenance: &Provenance) -> Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            None => self.writer.insert(features::create(&self.output, self.format, provenance, self.overwrite)?),
+            None => {
+                let dimension = rows.matrix.ncols();
+                self.writer.insert(features::create(&self.output, self.format, dimension, Some(provenance), self.existing)?)
+            }
         };
         writer.append(&rows)
     }

@@ -1,13 +1,14 @@
 //! From the paths a user names to features: read from a file, or embedded now.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{Context, Status};
 use crate::backbone::{Backbone, Overrides, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
-use crate::features::{FeatureSet, Provenance, Rows};
+use crate::features::{FeatureSet, Format, Provenance, Rows};
+use crate::progress::Progress;
 use crate::preprocess::{Interpolation, Preprocessing};
 use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
 
@@ -163,15 +164,6 @@ impl ModelArgs {
     }
 }
 
-/// Whether a path holds features rather than raw inputs.
-pub(super) fn holds_features(path: &Path) -> bool {
-    let features = |p: &Path| {
-        p.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "parquet" | "npy" | "safetensors"))
-    };
-    let shards = |p: &Path| std::fs::read_dir(p).is_ok_and(|mut d| d.any(|e| e.is_ok_and(|e| features(&e.path()))));
-    features(path) || path.is_dir() && shards(path)
-}
-
 /// Features and what could not be embedded.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -186,7 +178,7 @@ pub(super) fn load(
     source: &SourceArgs,
     backbone: impl FnOnce() -> Result<Backbone>,
 ) -> Result<Loaded> {
-    let of_features = inputs.iter().filter(|p| holds_features(p)).count();
+    let of_features = inputs.iter().filter(|p| Format::detect(p).is_some()).count();
     if of_features == inputs.len() && !inputs.is_empty() {
         let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
         return Ok(Loaded { features: FeatureSet::concat(sets)?, rejects: Vec::new() });
@@ -228,7 +220,6 @@ pub(super) fn embed(
         options.batch_size = batch_size.into();
     }
     let extraction = Extraction::open(context.runtime()?, backbone, &options, &context.console)?;
-    use crate::progress::Progress;
     context.console.begin(&format!("embedding with {} on {}", backbone.name, extraction.provider()), None);
     let summary = extraction.run(entries, sink, &context.console);
     context.console.end();

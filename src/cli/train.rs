@@ -11,7 +11,7 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::eval::Report;
 use crate::features::FeatureSet;
-use crate::head::{Certificate, HeadFile, Logistic, Scaling, Solver};
+use crate::head::{Certificate, HeadFile, HeadKind, Logistic, Scaling, Solver};
 use crate::progress::Progress;
 use crate::source::{Split, shared_content, stratified_split};
 
@@ -158,10 +158,12 @@ impl FitArgs {
             ));
         }
         let head = HeadFile {
+            kind: HeadKind::Logistic,
             head: fitted.head,
             labels,
             provenance: features.provenance.clone(),
             certificate: Some(fitted.certificate),
+            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         head.write(output)?;
         let report = match split.test.is_empty() {

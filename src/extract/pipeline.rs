@@ -291,7 +291,7 @@ impl<'a> Writer<'a> {
             self.rejects += 1;
             self.sink.reject(reject)?;
         }
-        let mut rows = Rows::default();
+        let (mut ids, mut labels, mut contents) = (Vec::new(), Vec::new(), Vec::new());
         let mut values = Vec::new();
         for (sample, outcome) in done.samples.into_iter().zip(done.outcomes) {
             match outcome {
@@ -301,9 +301,9 @@ impl<'a> Writer<'a> {
                     }
                     self.truncated += usize::from(embedded.truncated);
                     values.extend_from_slice(&embedded.vector);
-                    rows.ids.push(sample.id);
-                    rows.labels.push(sample.label);
-                    rows.contents.push(Some(embedded.content));
+                    ids.push(sample.id);
+                    labels.push(sample.label);
+                    contents.push(Some(embedded.content));
                 }
                 Err(reject) => {
                     self.rejects += 1;
@@ -311,12 +311,11 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        if !rows.ids.is_empty() {
-            self.rows += rows.ids.len();
-            let shape = (rows.ids.len(), self.provenance.dimension);
-            rows.matrix = Array2::from_shape_vec(shape, values)
+        if !ids.is_empty() {
+            self.rows += ids.len();
+            let matrix = Array2::from_shape_vec((ids.len(), self.provenance.dimension), values)
                 .map_err(|e| Error::model(&self.provenance.backbone, format!("embeddings differ in length ({e})")))?;
-            self.sink.rows(rows, &self.provenance)?;
+            self.sink.rows(Rows { ids, labels, contents, matrix }, &self.provenance)?;
         }
         self.progress.advance(inputs as u64);
         Ok(())

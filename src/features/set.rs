@@ -61,6 +61,43 @@ impl FeatureSet {
         writer.finish()
     }
 
+    /// The rows of several sets, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there is no set or an id occurs twice; [`Error::Mismatch`] when backbones, preprocessing,
+    /// pooling or lengths differ.
+    pub fn concat(sets: Vec<Self>) -> Result<Self> {
+        let mut sets = sets.into_iter();
+        let mut all = sets.next().ok_or_else(|| Error::Data("there are no features".to_owned()))?;
+        let fingerprint = |set: &Self| set.provenance.as_ref().map(Provenance::fingerprint);
+        let expected = fingerprint(&all);
+        let mut matrices = vec![std::mem::take(&mut all.matrix)];
+        for set in sets {
+            let got = fingerprint(&set);
+            if got != expected {
+                let name = |f: &Option<String>| f.clone().unwrap_or_else(|| "unknown".to_owned());
+                let (expected, got) = (name(&expected), name(&got));
+                return Err(Error::Mismatch { what: "the fingerprints of the features".to_owned(), expected, got });
+            }
+            all.ids.extend(set.ids);
+            all.labels.extend(set.labels);
+            all.contents.extend(set.contents);
+            matrices.push(set.matrix);
+        }
+        let views: Vec<_> = matrices.iter().map(|m| m.view()).collect();
+        let lengths = || matrices.iter().map(|m| m.ncols().to_string()).collect::<BTreeSet<_>>();
+        all.matrix = ndarray::concatenate(Axis(0), &views).map_err(|_| Error::Mismatch {
+            what: "lengths of embeddings".to_owned(),
+            expected: "one".to_owned(),
+            got: lengths().into_iter().collect::<Vec<_>>().join(" and "),
+        })?;
+        let mut seen = HashSet::with_capacity(all.ids.len());
+        match all.ids.iter().find(|id| !seen.insert(id.as_str())) {
+            Some(id) => Err(Error::Data(format!("the id {id:?} occurs twice in the features"))),
+            None => Ok(all),
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.matrix.nrows()

@@ -15,7 +15,7 @@ use super::{Context, Status, predict};
 use crate::backbone::{self, Flavour, registry};
 use crate::error::{Error, Result};
 use crate::extract::Summary;
-use crate::features::FeatureSet;
+use crate::features::{Existing, FeatureSet};
 use crate::file;
 use crate::head::HeadFile;
 use crate::progress::Progress;
@@ -103,7 +103,7 @@ impl Demo {
             false => Ok((data::emoji(&context.home, console)?, "Google's emoji in 7 categories".to_owned())),
         })?;
         let embed = steps.run("embed", || {
-            let mut files = Files::new(&features_path, true)?;
+            let mut files = Files::new(&features_path, Existing::Replace)?;
             let summary = inputs::embed(context, &[input], &self.source, &backbone, &mut files)?;
             files.finish()?;
             let what = format!("{} rows of {}, {:.0} rows/s", summary.rows, summary.dimension, summary.rows_per_second);
