@@ -5,7 +5,7 @@ mod manifest;
 mod pooling;
 
 pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
-pub use pooling::Pooling;
+pub use pooling::{Pooling, normalize_rows};
 
 use std::path::PathBuf;
 
