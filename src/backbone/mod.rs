@@ -13,10 +13,10 @@ mod runtime;
 mod session;
 mod setup;
 
-pub use folder::Overrides;
+pub use folder::{Overrides, Resize};
 pub use home::Home;
 pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
-pub use pooling::Pooling;
+pub use pooling::{Pooling, normalize_rows};
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
 pub use session::{Input, Session, Tensor};

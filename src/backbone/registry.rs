@@ -28,15 +28,20 @@ pub fn known() -> Result<Vec<Manifest>> {
     KNOWN.iter().map(|(name, text, _)| Manifest::parse(text, name)).collect()
 }
 
-/// The manifest of one known backbone.
+/// The text of one known backbone's manifest.
 ///
 /// # Errors
 /// [`Error::Usage`] with the names there are.
+pub fn text(name: &str) -> Result<&'static str> {
+    KNOWN.iter().find(|k| k.0 == name).map(|k| k.1).ok_or_else(|| unknown(name))
+}
+
+/// The manifest of one known backbone.
+///
+/// # Errors
+/// As [`text`].
 pub fn find(name: &str) -> Result<Manifest> {
-    match KNOWN.iter().find(|k| k.0 == name) {
-        Some((name, text, _)) => Manifest::parse(text, name),
-        None => Err(unknown(name)),
-    }
+    Manifest::parse(text(name)?, name)
 }
 
 /// Reference inputs and outputs of a known backbone.
@@ -120,8 +125,9 @@ fn ready(manifest: &Manifest, home: &Home) -> Result<Backbone> {
 pub fn resolve(name: &str, overrides: &Overrides, home: &Home, progress: &dyn Progress) -> Result<Backbone> {
     if name.starts_with("hf:") {
         let reference = HubRef::parse(name)?;
-        let fetched = hub::fetch_model(&reference, &Hub::new(HubConfig::from_env()?), progress)?;
-        return folder::open(&fetched, overrides, name);
+        let fetched = hub::fetch_model(&reference, &Hub::new(HubConfig::from_env()?)?, progress)?;
+        let overrides = Overrides { onnx_file: Some(fetched.onnx), ..overrides.clone() };
+        return folder::open(&fetched.folder, &overrides, name);
     }
     let path = Path::new(name);
     if path.is_dir() || path.is_file() || name.ends_with(".onnx") || name.contains(std::path::MAIN_SEPARATOR) {

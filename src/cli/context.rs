@@ -1,6 +1,7 @@
 //! What every verb works with.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 pub(super) struct Context {
     pub(super) json: bool,
     pub(super) device: Device,
-    pub(super) threads: usize,
+    pub(super) threads: NonZeroUsize,
     pub(super) seed: u64,
     pub(super) home: Home,
     pub(super) console: Console,
@@ -28,11 +29,11 @@ impl Context {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
             json: global.json,
             device: global.device,
-            threads: global.threads.map_or(available, usize::from),
+            threads: global.threads.unwrap_or_else(available),
             seed: global.seed,
             home: Home::from_env()?,
             console: Console::new(verbosity)?,

@@ -7,7 +7,7 @@ use super::predict::{backbone_of, check_same_backbone};
 use super::results::table;
 use super::{Context, Status};
 use crate::error::{Error, Result};
-use crate::eval::Report;
+use crate::eval::{Interval, Options, Report};
 use crate::features::FeatureSet;
 use crate::head::HeadFile;
 use crate::progress::Progress;
@@ -59,5 +59,43 @@ pub(super) fn report(head: &HeadFile, features: &FeatureSet, seed: u64) -> Resul
     check_same_backbone(head, features)?;
     let truth = features.class_indices(&head.labels)?;
     let probabilities = head.head.probabilities(features.matrix.view())?;
-    Report::new(&truth, probabilities.mapv(f64::from).view(), &head.labels, seed)
+    Report::new(&truth, probabilities.view(), &head.labels, Options { seed, ..Options::default() })
+}
+
+/// The figures that matter most, with their intervals, a line each.
+pub(super) fn headline(report: &Report) -> String {
+    let line = |name: &str, value: f64, interval: Option<Interval>| {
+        let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
+        vec![name.to_owned(), format!("{value:.4}{interval}")]
+    };
+    let mut rows = vec![
+        line("accuracy", report.accuracy, Some(report.accuracy_interval)),
+        line("macro F1", report.macro_f1, report.macro_f1_interval),
+        line("log loss", report.log_loss, report.log_loss_interval),
+    ];
+    rows.extend(report.roc_auc.map(|auc| line("ROC AUC", auc, report.roc_auc_interval)));
+    rows.extend(report.top_k.map(|t| line(&format!("top-{} accuracy", t.k), t.accuracy, Some(t.accuracy_interval))));
+    table(&[&format!("on {} held-out rows", report.n), "value and 95 % interval"], rows)
+}
+
+/// How many classes a confusion matrix is shown for: beyond, it fits no terminal.
+const MOST_COLUMNS: usize = 12;
+
+/// Scores of each class, and who is taken for whom.
+fn details(report: &Report) -> String {
+    let counts = report.per_class.len() <= MOST_COLUMNS;
+    let mut header = vec!["class".to_owned(), "precision".into(), "recall".into(), "F1".into(), "rows".into()];
+    if counts {
+        header.extend((1..=report.per_class.len()).map(|k| format!("→{k}")));
+    }
+    let rows = report.per_class.iter().zip(&report.confusion).enumerate().map(|(k, (class, predicted))| {
+        let score = |x: f64| format!("{x:.3}");
+        let name = if counts { format!("{} {}", k + 1, class.label) } else { class.label.clone() };
+        let mut cells = vec![name, score(class.precision), score(class.recall), score(class.f1), class.support.to_string()];
+        if counts {
+            cells.extend(predicted.iter().map(u64::to_string));
+        }
+        cells
+    });
+    table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows)
 }

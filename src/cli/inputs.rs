@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{Context, Status};
-use crate::backbone::{Backbone, Overrides, registry};
+use crate::backbone::{Backbone, Overrides, Pooling, Resize, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Provenance, Rows};
@@ -31,22 +31,22 @@ struct OverrideArgs {
     modality: Option<Modality>,
     /// The ONNX file to take from the folder
     #[arg(long, value_name = "FILE")]
-    onnx_file: Option<PathBuf>,
+    onnx_file: Option<String>,
     /// Which of the graph's outputs is the embedding
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
     /// none, mean, cls or last-token
-    #[arg(long, value_name = "POOLING", value_parser = json_word::<crate::backbone::Pooling>)]
-    pooling: Option<crate::backbone::Pooling>,
+    #[arg(long, value_name = "POOLING", value_parser = json_word::<Pooling>)]
+    pooling: Option<Pooling>,
     /// Divide each embedding by its length: true or false
     #[arg(long, value_name = "BOOL")]
     normalize: Option<bool>,
     /// Input size in pixels: 224 or HEIGHTxWIDTH
     #[arg(long, value_name = "PIXELS", value_parser = size)]
     image_size: Option<[u32; 2]>,
-    /// Resize the shorter edge to this before the centre crop
-    #[arg(long, value_name = "PIXELS")]
-    resize: Option<u32>,
+    /// squash, or the length of the shorter edge before the centre is cut out
+    #[arg(long, value_name = "HOW")]
+    resize: Option<Resize>,
     /// nearest, box, bilinear, hamming, bicubic or lanczos
     #[arg(long, value_name = "FILTER", value_parser = json_word::<Interpolation>)]
     interpolation: Option<Interpolation>,
@@ -215,7 +215,7 @@ pub(super) fn embed(
     sink: &mut dyn Sink,
 ) -> Result<Summary> {
     let entries = open_all(inputs, &source.options(backbone))?;
-    let mut options = Options { device: context.device, threads: context.threads, ..Options::default() };
+    let mut options = Options { device: context.device, threads: context.threads.get(), ..Options::default() };
     if let Some(batch_size) = source.batch_size {
         options.batch_size = batch_size.into();
     }

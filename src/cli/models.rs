@@ -96,6 +96,7 @@ fn list(context: &Context) -> Result<Status> {
 }
 
 fn show(context: &Context, manifest: Manifest) -> Result<Status> {
+    let text = registry::text(&manifest.name)?;
     let shown = Shown {
         name: manifest.name.clone(),
         description: manifest.description.clone(),
@@ -107,8 +108,7 @@ fn show(context: &Context, manifest: Manifest) -> Result<Status> {
     };
     context.result(&shown, || {
         let path = shown.path.clone().unwrap_or_else(|| format!("not here yet: engraft models pull {}", shown.name));
-        let manifest = toml::to_string(&shown.manifest).unwrap_or_default();
-        format!("path = {path:?}\n{manifest}")
+        format!("path = {path:?}\n{}", text.trim_end())
     })?;
     Ok(Status::Done)
 }

@@ -150,7 +150,7 @@ impl FitArgs {
         }
         let x = features.matrix.select(Axis(0), &split.train);
         let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
-        let fitted = self.logistic(context)?.fit_watched(x.view(), &y, &context.console)?;
+        let fitted = self.logistic(context).fit_watched(x.view(), &y, &context.console)?;
         if !fitted.certificate.converged {
             context.console.note(&format!(
                 "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
@@ -180,7 +180,7 @@ impl FitArgs {
         })
     }
 
-    fn logistic(&self, context: &Context) -> Result<crate::head::CheckedLogistic> {
+    fn logistic(&self, context: &Context) -> Logistic {
         let scaling = match self.scaling {
             ScalingArg::Standardize => Scaling::Standardize,
             ScalingArg::L2 => Scaling::L2,
@@ -197,7 +197,6 @@ impl FitArgs {
             .max_iterations(self.max_iterations)
             .threads(context.threads)
             .solver(solver)
-            .checked()
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, ArrayView1};
 
-use crate::backbone::{Backbone, Device, Output, Pooling, Provider, Runtime, Session, Tensor};
+use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, Tensor, normalize_rows};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, TextPreprocessor, TokenBatch};
+use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, Scratch, TextPreprocessor};
 use crate::source::{Content, Reject, Sample, Stage};
 
 /// One embedded sample.
@@ -43,7 +43,7 @@ pub struct Embedder {
 
 #[derive(Debug)]
 enum Preprocessor {
-    Image { processor: ImagePreprocessor, input: String },
+    Image { processor: ImagePreprocessor, scratch: Scratch, input: String },
     Text { processor: TextPreprocessor, input_ids: String, attention_mask: Option<String>, token_type_ids: Option<String> },
 }
 
@@ -72,34 +72,36 @@ impl Embedder {
         self.session.provider()
     }
 
+    /// Embeds images that are decoded already and of the backbone's own size: n×3×height×width normalised values.
+    ///
+    /// # Errors
+    /// When this is no image backbone, or it fails.
+    pub(super) fn embed_pixels(&mut self, images: &[&Vec<f32>]) -> Result<Array2<f32>> {
+        run_checked(self, images, Self::run_images)
+    }
+
     /// Embeds a batch; one outcome for each sample, in order.
     ///
     /// A batch that fails in the backbone is run again row by row, so that only the guilty row is rejected.
     pub fn embed(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>> {
         let started = Instant::now();
         let run_before = self.spent.run;
-        let outcomes = match &self.preprocessor {
-            Preprocessor::Image { .. } => self.embed_images(samples),
-            Preprocessor::Text { .. } => self.embed_texts(samples),
+        let outcomes = match &mut self.preprocessor {
+            Preprocessor::Image { processor, scratch, .. } => {
+                let ready = samples.iter().map(|sample| decode(processor, scratch, sample)).collect();
+                self.run_ready(samples, ready, Self::run_images)
+            }
+            Preprocessor::Text { processor, .. } => {
+                let ready = samples.iter().map(|sample| tokenize(processor, sample)).collect();
+                self.run_ready(samples, ready, Self::run_texts)
+            }
         };
         self.spent.decode += started.elapsed().saturating_sub(self.spent.run - run_before);
         outcomes
     }
 
-    fn embed_images(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>> {
-        let Preprocessor::Image { processor, .. } = &self.preprocessor else { return Vec::new() };
-        let ready = samples.iter().map(|sample| decode(processor, sample)).collect();
-        self.run_ready(samples, ready, Self::run_images)
-    }
-
-    fn embed_texts(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>> {
-        let Preprocessor::Text { processor, .. } = &self.preprocessor else { return Vec::new() };
-        let ready = samples.iter().map(|sample| tokenize(processor, sample)).collect();
-        self.run_ready(samples, ready, Self::run_texts)
-    }
-
     fn run_images(&mut self, pixels: &[&Vec<f32>]) -> Result<Array2<f32>> {
-        let Preprocessor::Image { processor, input } = &self.preprocessor else { return Ok(Array2::default((0, 0))) };
+        let Preprocessor::Image { processor, input, .. } = &self.preprocessor else { return Ok(Array2::default((0, 0))) };
         let [height, width] = processor.output_size();
         let batch: Vec<f32> = pixels.iter().flat_map(|p| p.iter().copied()).collect();
         let shape = [pixels.len(), 3, height, width];
@@ -114,7 +116,7 @@ impl Embedder {
         let Preprocessor::Text { processor, input_ids, attention_mask, token_type_ids } = &self.preprocessor else {
             return Ok(Array2::default((0, 0)));
         };
-        let batch: TokenBatch = processor.batch(encoded);
+        let batch = processor.batch(encoded);
         let shape = [batch.rows, batch.columns];
         let mut inputs = vec![(input_ids.as_str(), Tensor::I64(&shape, &batch.input_ids))];
         if let Some(name) = attention_mask {
@@ -143,7 +145,7 @@ impl Embedder {
             Err(e) if values.len() == 1 => vec![Err(e.to_string())],
             Err(_) => values
                 .iter()
-                .map(|value| match run_checked(self, &[value], run) {
+                .map(|value| match run_checked(self, &[*value], run) {
                     Ok(matrix) => Ok(matrix.iter().copied().collect()),
                     Err(e) => Err(e.to_string()),
                 })
@@ -183,7 +185,7 @@ fn run_checked<T>(
 fn finish(output: &Output, shape: &[usize], values: &[f32], mask: Option<&[i64]>) -> Result<Array2<f32>> {
     let mut matrix = output.pooling.pool(values, shape, mask)?;
     if output.normalize {
-        Pooling::normalize_rows(&mut matrix);
+        normalize_rows(&mut matrix);
     }
     Ok(matrix)
 }
@@ -204,7 +206,7 @@ fn reject(sample: &Sample, stage: Stage, reason: impl Into<String>) -> Reject {
     Reject { id: sample.id.clone(), stage, reason: reason.into() }
 }
 
-fn decode(processor: &ImagePreprocessor, sample: &Sample) -> Result<Ready<Vec<f32>>, Reject> {
+fn decode(processor: &ImagePreprocessor, scratch: &mut Scratch, sample: &Sample) -> Result<Ready<Vec<f32>>, Reject> {
     let Content::File(path) = &sample.content else {
         return Err(reject(sample, Stage::Read, "this is a text, and the backbone takes images"));
     };
@@ -212,7 +214,7 @@ fn decode(processor: &ImagePreprocessor, sample: &Sample) -> Result<Ready<Vec<f3
     let [height, width] = processor.output_size();
     let mut pixels = vec![0.0; 3 * height * width];
     // A decoder that panics on a hostile file costs that file only.
-    match catch_unwind(AssertUnwindSafe(|| processor.process(&bytes, &mut pixels))) {
+    match catch_unwind(AssertUnwindSafe(|| processor.process(&bytes, scratch, &mut pixels))) {
         Ok(Ok(())) => Ok(Ready { value: pixels, content: digest(&bytes), truncated: false }),
         Ok(Err(reason)) => Err(reject(sample, Stage::Decode, reason)),
         Err(_) => Err(reject(sample, Stage::Decode, "the image decoder failed on this file")),
@@ -243,7 +245,11 @@ impl Preprocessor {
         };
         match &backbone.preprocessing {
             Preprocessing::Image(spec) => match names[..] {
-                [input] => Ok(Self::Image { processor: ImagePreprocessor::new(spec)?, input: input.to_owned() }),
+                [input] => Ok(Self::Image {
+                    processor: ImagePreprocessor::new(spec.clone())?,
+                    scratch: Scratch::default(),
+                    input: input.to_owned(),
+                }),
                 _ => Err(wrong("exactly one image input")),
             },
             Preprocessing::Text(spec) => {
@@ -256,7 +262,7 @@ impl Preprocessor {
                     Error::model(&backbone.name, "a text backbone needs a tokenizer.json: name it with --tokenizer")
                 })?;
                 Ok(Self::Text {
-                    processor: TextPreprocessor::open(tokenizer, spec)?,
+                    processor: TextPreprocessor::from_file(tokenizer, spec)?,
                     input_ids: named("input_ids").ok_or_else(|| wrong("an input named input_ids"))?,
                     attention_mask: named("attention_mask"),
                     token_type_ids: named("token_type_ids"),

@@ -2,6 +2,8 @@
 
 mod embedder;
 mod pipeline;
+mod verify;
 
 pub use embedder::{Embedded, Embedder};
 pub use pipeline::{Extraction, Limit, Options, Sink, Summary};
+pub use verify::{Verified, verify};

@@ -123,6 +123,21 @@ impl Logistic {
     }
 }
 
+impl Logistic {
+    /// Checks the parameters and fits; see [`CheckedLogistic::fit_watched`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when a parameter is out of range; those of the fit.
+    pub fn fit_watched(
+        &self,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<FittedLogistic> {
+        self.check_ref()?.fit_watched(x, labels, progress)
+    }
+}
+
 impl ParamGuard for Logistic {
     type Checked = CheckedLogistic;
     type Error = Error;

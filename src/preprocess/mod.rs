@@ -1,5 +1,13 @@
 //! From file and text to the tensors a backbone takes.
 
+mod decode;
+mod geometry;
+mod image;
+mod resize;
 mod spec;
+mod text;
+mod view;
 
+pub use self::image::{ImagePreprocessor, Scratch};
 pub use spec::{Exif, ImageSpec, Interpolation, Preprocessing, Step, TextSpec};
+pub use text::{Encoded, TextPreprocessor, TokenBatch};

@@ -5,6 +5,7 @@ mod folder;
 mod json_lines;
 mod lines;
 mod open;
+mod split;
 mod table;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use lines::lines;
 pub use open::{SourceOptions, open, open_all};
+pub use split::{Split, shared_content, stratified_split};
 pub use table::TableOptions;
 
 use crate::error::Result;

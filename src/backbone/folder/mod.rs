@@ -13,7 +13,7 @@ mod text;
 mod timm;
 
 pub use choose::choose_onnx;
-pub use overrides::{Modality, Overrides, Resize};
+pub use overrides::{Overrides, Resize};
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use super::Backbone;
 use crate::error::{Error, Result};
 use crate::onnx::{Element, Port, Signature, external_files, read_model, signature};
 use crate::preprocess::Preprocessing;
+use crate::source::Modality;
 
 /// The inputs of a text encoder that can be filled from a tokenizer's output.
 const TEXT_INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::backbone::Pooling;
 use crate::preprocess::{Interpolation, Step};
+use crate::source::Modality;
 
 /// What the user says of a model; each field is a flag, and `None` leaves it to the model's files.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,15 +35,6 @@ pub struct Overrides {
     pub normalize: Option<bool>,
 }
 
-/// What a model embeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Modality {
-    /// Images.
-    Image,
-    /// Texts.
-    Text,
-}
-
 /// How an image comes to the model's input size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
@@ -58,18 +50,6 @@ impl Resize {
         match self {
             Self::Squash => vec![Step::Resize(size)],
             Self::ShortestEdge(edge) => vec![Step::ShortestEdge(edge), Step::CenterCrop(size)],
-        }
-    }
-}
-
-impl std::str::FromStr for Modality {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "image" => Ok(Self::Image),
-            "text" => Ok(Self::Text),
-            _ => Err(format!("{text}: neither image nor text")),
         }
     }
 }
@@ -95,7 +75,5 @@ mod tests {
         assert_eq!("squash".parse(), Ok(Resize::Squash));
         assert_eq!("256".parse(), Ok(Resize::ShortestEdge(256)));
         assert!("0".parse::<Resize>().is_err() && "crop".parse::<Resize>().is_err());
-        assert_eq!("text".parse(), Ok(Modality::Text));
-        assert!("audio".parse::<Modality>().is_err());
     }
 }

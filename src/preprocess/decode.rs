@@ -1,0 +1,115 @@
+//! From the bytes of an image file to 8-bit RGB, as Pillow's `convert("RGB")` has it.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::Exif;
+use super::view::Size;
+
+/// Pillow's limit, above which it suspects a decompression bomb.
+const MAX_PIXELS: u64 = 178_956_970;
+/// What a decoder may allocate: room for that many RGBA pixels and its own needs.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Decodes into `rgb`; `raw` takes pixels of another kind on the way.
+///
+/// # Errors
+/// The reason why the file cannot be used.
+pub(super) fn decode(bytes: &[u8], exif: Exif, raw: &mut Vec<u8>, rgb: &mut Vec<u8>) -> Result<Size, String> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+    let Some(format) = reader.format() else {
+        return Err(match bytes {
+            [] => "the file is empty".to_owned(),
+            _ => "not an image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)".to_owned(),
+        });
+    };
+    if format == ImageFormat::Jpeg && is_cut_off(bytes) {
+        return Err("the JPEG is cut off: its end is missing".to_owned());
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err(format!("the image has no pixels ({width}x{height})"));
+    }
+    if pixels > MAX_PIXELS {
+        return Err(format!("{width}x{height} pixels are more than the limit of {MAX_PIXELS}"));
+    }
+    let color = decoder.color_type();
+    if color == ColorType::L16 {
+        return Err("16-bit greyscale: its range is not known; save it as 8-bit".to_owned());
+    }
+    let length = decoder.total_bytes();
+    if length > MAX_BYTES {
+        return Err(format!("{width}x{height} pixels of {color:?} do not fit in {MAX_BYTES} bytes"));
+    }
+    // A TIFF's orientation is a part of the format, and Pillow always applies it.
+    let orientation = match exif {
+        Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
+        _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+    };
+    let target = if color == ColorType::Rgb8 { &mut *rgb } else { &mut *raw };
+    // Zeroed anew, so that nothing of another image can show through where a decoder leaves a gap.
+    target.clear();
+    target.resize(usize::try_from(length).map_err(|e| e.to_string())?, 0);
+    decoder.read_image(target).map_err(|e| e.to_string())?;
+    to_rgb(color, raw, rgb)?;
+    if orientation == Orientation::NoTransforms {
+        return Ok(Size { height: height as usize, width: width as usize });
+    }
+    let stored = RgbImage::from_raw(width, height, std::mem::take(rgb));
+    let mut image = DynamicImage::from(stored.ok_or("the decoder gave another number of pixels")?);
+    image.apply_orientation(orientation);
+    let image = image.into_rgb8();
+    let size = Size { height: image.height() as usize, width: image.width() as usize };
+    *rgb = image.into_raw();
+    Ok(size)
+}
+
+fn to_rgb(color: ColorType, raw: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
+    // Samples of two bytes come in the machine's own order.
+    let high = if cfg!(target_endian = "little") { 1 } else { 0 };
+    if color != ColorType::Rgb8 {
+        rgb.clear();
+    }
+    match color {
+        ColorType::Rgb8 => {}
+        ColorType::L8 => rgb.extend(raw.iter().flat_map(|l| [*l; 3])),
+        ColorType::La8 => rgb.extend(raw.as_chunks().0.iter().flat_map(|[l, _]| [*l; 3])),
+        ColorType::Rgba8 => rgb.extend(raw.as_chunks().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b])),
+        ColorType::La16 => rgb.extend(raw.as_chunks::<4>().0.iter().flat_map(|la| [la[high]; 3])),
+        ColorType::Rgb16 => rgb.extend(raw.as_chunks::<2>().0.iter().map(|x| x[high])),
+        ColorType::Rgba16 => {
+            rgb.extend(raw.as_chunks::<8>().0.iter().flat_map(|p| [p[high], p[2 + high], p[4 + high]]));
+        }
+        other => return Err(format!("pixels of type {other:?} are not supported; save the image as 8-bit RGB")),
+    }
+    Ok(())
+}
+
+/// Whether a JPEG has no end marker after its first scan. The decoder would fill up with grey; Pillow refuses.
+fn is_cut_off(bytes: &[u8]) -> bool {
+    const END: [u8; 2] = [0xFF, 0xD9];
+    const START_OF_SCAN: u8 = 0xDA;
+    // Segment by segment to the first scan: a thumbnail among them has an end marker of its own.
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    loop {
+        rest = match *rest {
+            [0xFF, START_OF_SCAN, ..] => return !rest.windows(2).rev().any(|pair| pair == END),
+            // Fill bytes, and markers without a length.
+            [0xFF, 0xFF, ..] => &rest[1..],
+            [0xFF, 0x01 | 0xD0..=0xD8, ..] => &rest[2..],
+            [0xFF, _, high, low, ..] => {
+                rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..).unwrap_or_default()
+            }
+            [] | [_] | [0xFF, ..] => return true,
+            // Garbage between segments is the decoder's business.
+            _ => return false,
+        };
+    }
+}
