@@ -49,6 +49,9 @@ pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> 
             None => choose_onnx(&names, explicit, path.display())?,
         };
         (path.join(chosen), Some(path))
+    } else if overrides.onnx_file.is_some() {
+        let reason = "--onnx-file chooses within a folder, and this is not one";
+        return Err(Error::Usage(format!("{}: {reason}", path.display())));
     } else {
         (path.to_path_buf(), None)
     };

@@ -111,7 +111,7 @@ impl RemoteFile<'_> {
             let mut file = file.map_err(Error::io("write", incomplete))?;
             self.append(reply, &mut file, incomplete, size - from, progress)?;
             match here() {
-                now if now == size => Ok(()),
+                now if now == size => Ok(file.sync_all().map_err(Error::io("write", incomplete))?),
                 now => Err(Failure::Passing(self.error(format!(
                     "{now} of {size} bytes came before the connection ended; run the command again to go on from there"
                 )))),

@@ -1,0 +1,110 @@
+//! Small folders modelled on well-known models.
+
+mod image;
+mod text;
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::onnx::build::{self, Dim};
+use crate::onnx::proto::GraphProto;
+use crate::onnx::proto::tensor_proto::DataType;
+use crate::onnx::write_model;
+
+const B: Dim = Dim::Named("batch");
+const S: Dim = Dim::Named("sequence");
+const H: Dim = Dim::Named("height");
+const W: Dim = Dim::Named("width");
+
+type Value<'a> = (&'a str, DataType, &'a [Dim<'a>]);
+
+/// A graph that is never run: only its inputs and outputs matter here.
+fn graph(path: &Path, inputs: &[Value], outputs: &[Value]) {
+    let values = |list: &[Value]| list.iter().map(|(name, kind, dims)| build::value(name, *kind, dims)).collect();
+    let graph = GraphProto { input: values(inputs), output: values(outputs), ..Default::default() };
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    write_model(&build::model(graph), path).unwrap();
+}
+
+fn image_graph(path: &Path, dims: &[Dim]) {
+    graph(path, &[("pixel_values", DataType::Float, dims)], &[("features", DataType::Float, &[B, Dim::Fixed(8)])]);
+}
+
+fn text_graph(path: &Path, outputs: &[Value]) {
+    let ids = |name| (name, DataType::Int64, &[B, S][..]);
+    graph(path, &[ids("input_ids"), ids("attention_mask"), ids("token_type_ids")], outputs);
+}
+
+const TOKENS: Value = ("last_hidden_state", DataType::Float, &[B, S, Dim::Fixed(8)]);
+const SENTENCE: Value = ("sentence_embedding", DataType::Float, &[B, Dim::Fixed(8)]);
+
+fn write(folder: &TempDir, name: &str, text: &str) {
+    let path = folder.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn inputs_that_cannot_be_filled_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.onnx");
+    let ids: Value = ("input_ids", DataType::Int64, &[B, S]);
+    let pixels: Value = ("pixel_values", DataType::Float, &[B, Dim::Fixed(3), H, W]);
+    let error = |inputs: &[Value], overrides: &Overrides| {
+        graph(&file, inputs, &[SENTENCE]);
+        open(&file, overrides, "m").unwrap_err().to_string()
+    };
+    let free = Overrides::default();
+    assert!(error(&[ids, pixels], &free).contains("images and texts at once"));
+    assert!(error(&[ids, ("past", DataType::Int64, &[B, S])], &free).contains("past [batch, sequence]"));
+    assert!(error(&[("tokens", DataType::Int64, &[B, S])], &free).contains("input_ids is needed"));
+    assert!(error(&[("input_ids", DataType::Int64, &[B, Dim::Fixed(128)])], &free).contains("fixed number of tokens"));
+    assert!(error(&[("audio", DataType::Float, &[B, S])], &free).contains("neither"));
+    assert!(error(&[], &free).contains("neither"));
+    let image = Overrides { modality: Some(Modality::Image), ..Default::default() };
+    assert!(error(&[ids], &image).contains("--modality"));
+}
+
+#[test]
+fn weights_that_are_missing_are_named() {
+    use crate::onnx::proto::tensor_proto::DataLocation;
+    use crate::onnx::proto::{StringStringEntryProto, TensorProto};
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.onnx");
+    let model = |location: &str| {
+        let location = StringStringEntryProto { key: Some("location".into()), value: Some(location.into()) };
+        let weights = TensorProto {
+            name: Some("w".into()),
+            data_location: Some(DataLocation::External as i32),
+            external_data: vec![location],
+            ..Default::default()
+        };
+        build::model(GraphProto { initializer: vec![weights], ..Default::default() })
+    };
+    for location in ["model.onnx_data", "../secret"] {
+        write_model(&model(location), &file).unwrap();
+        let error = open(&file, &Overrides::default(), "m").unwrap_err().to_string();
+        assert!(error.contains(location) && error.contains("not beside it"), "{error}");
+    }
+}
+
+#[test]
+fn several_files_and_a_deeper_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.onnx", "b.onnx", "variants/fp32/c.onnx"] {
+        text_graph(&folder.path().join(name), &[SENTENCE]);
+    }
+    write(&folder, "tokenizer.json", r#"{"truncation": {"max_length": 64}}"#);
+    let error = open(folder.path(), &Overrides::default(), "m").unwrap_err().to_string();
+    assert!(error.contains("--onnx-file") && error.contains("a.onnx, b.onnx"), "{error}");
+    for (file, usable) in [("b.onnx", true), ("variants/fp32/c.onnx", true), ("../x.onnx", false), ("d.onnx", false)] {
+        let flags = Overrides { onnx_file: Some(file.into()), ..Default::default() };
+        assert_eq!(open(folder.path(), &flags, "m").is_ok(), usable, "{file}");
+    }
+    assert!(open(&folder.path().join("missing.onnx"), &Overrides::default(), "m").is_err());
+    let flags = Overrides { onnx_file: Some("b.onnx".into()), ..Default::default() };
+    let error = open(&folder.path().join("a.onnx"), &flags, "m").unwrap_err();
+    assert!(matches!(error, Error::Usage(_)), "{error}");
+}
