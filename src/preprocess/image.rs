@@ -27,6 +27,18 @@ pub struct Scratch {
     buffers: Vec<Vec<u8>>,
 }
 
+impl Scratch {
+    /// A buffer that outgrew this many bytes is given back after the image that needed it.
+    const KEEP: usize = 64 << 20;
+
+    fn trim(&mut self) {
+        let Self { rgb, raw, buffers, .. } = self;
+        for buffer in [rgb, raw].into_iter().chain(buffers).filter(|b| b.capacity() > Self::KEEP) {
+            *buffer = Vec::new();
+        }
+    }
+}
+
 impl ImagePreprocessor {
     /// Checks a specification.
     ///
@@ -66,15 +78,17 @@ impl ImagePreprocessor {
     /// The format is told by the content: JPEG, PNG, WebP, GIF (its first frame), BMP or TIFF. Colours become RGB as
     /// Pillow's `convert("RGB")` makes them: grey is repeated, palettes are looked up, alpha is dropped, 16-bit colours
     /// keep their high byte, CMYK is multiplied out; colour profiles are not applied. 16-bit grey is refused, for Pillow
-    /// clips it at 255. After an error `out` holds nothing of use.
+    /// clips it at 255. Where a GIF's first frame leaves a part of its screen free, that part is black. After an error `out` holds nothing of use.
     ///
     /// # Errors
     /// The reason why the image cannot be used: not an image, broken, cut off, or larger than Pillow's limit of
     /// 178956970 pixels.
     pub fn process(&self, bytes: &[u8], scratch: &mut Scratch, out: &mut [f32]) -> Result<(), String> {
-        let Scratch { rgb, raw, resizer, buffers } = scratch;
-        let size = decode(bytes, self.spec.exif, raw, rgb)?;
-        self.transform(View::tight(rgb, Window::all(size)), size, resizer, buffers, out)
+        let Scratch { rgb, raw, resizer, buffers } = &mut *scratch;
+        let result = decode(bytes, self.spec.exif, raw, rgb)
+            .and_then(|size| self.transform(View::tight(rgb, Window::all(size)), size, resizer, buffers, out));
+        scratch.trim();
+        result
     }
 
     /// As [`process`](Self::process), from `width` × `height` decoded pixels, three bytes each, row by row.

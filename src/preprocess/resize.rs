@@ -244,9 +244,9 @@ fn horizontal(source: View<'_>, axis: &Axis, tile: &mut [[u8; TILE]], strip: &mu
         let rows: [_; TILE_ROWS] = std::array::from_fn(|i| {
             source.row((TILE_ROWS * block + i).min(source.window.height - 1)).as_chunks::<3>().0
         });
-        for (x, column) in tile.iter_mut().enumerate() {
-            for (row, wide) in rows.iter().zip(column.as_chunks_mut::<4>().0) {
-                wide[..3].copy_from_slice(&row[x]);
+        for (i, row) in rows.iter().enumerate() {
+            for (column, pixel) in tile.iter_mut().zip(*row) {
+                column[4 * i..4 * i + 3].copy_from_slice(pixel);
             }
         }
         let tile = tile.as_flattened();
