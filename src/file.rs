@@ -12,7 +12,10 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
-    writer: BufWriter<tempfile::NamedTempFile>,
+    // The plain file: `NamedTempFile` hides the operating system's error code and names the hidden sibling instead.
+    writer: BufWriter<File>,
+    // After the writer: a file is removed once it is closed.
+    temp: tempfile::TempPath,
 }
 
 impl AtomicFile {
@@ -31,7 +34,8 @@ impl AtomicFile {
             .suffix(".partial")
             .tempfile_in(folder)
             .map_err(Error::io("create", path))?;
-        Ok(Self { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 18, temp) })
+        let (file, temp) = temp.into_parts();
+        Ok(Self { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 18, file), temp })
     }
 
     /// The final path.
@@ -45,10 +49,11 @@ impl AtomicFile {
     /// When the disk is full or the rename fails; the old file, if any, is then untouched.
     pub fn commit(self) -> Result<()> {
         let path = self.path;
-        let temp = self.writer.into_inner().map_err(|e| Error::io("write", &path)(e.into_error()))?;
-        temp.as_file().sync_all().map_err(Error::io("write", &path))?;
-        set_mode(temp.path(), 0o644).map_err(Error::io("write", &path))?;
-        temp.persist(&path).map_err(|e| Error::io("rename", &path)(e.error))?;
+        let file = self.writer.into_inner().map_err(|e| Error::io("write", &path)(e.into_error()))?;
+        file.sync_all().map_err(Error::io("write", &path))?;
+        set_mode(&self.temp, 0o644).map_err(Error::io("write", &path))?;
+        drop(file);
+        self.temp.persist(&path).map_err(|e| Error::io("rename", &path)(e.error))?;
         Ok(())
     }
 }

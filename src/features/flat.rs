@@ -22,7 +22,7 @@ pub(super) enum Place {
     /// In the header.
     Header,
     /// In a file beside the array, if there is one.
-    Beside(Option<Provenance>),
+    Beside(Option<Box<Provenance>>),
 }
 
 /// Where a format without metadata keeps the provenance.

@@ -17,7 +17,10 @@ const HEADER: usize = 128;
 const MAX_HEADER: usize = 1 << 16;
 
 pub(super) fn layout(dimension: usize, provenance: Option<&Provenance>) -> Layout {
-    Layout { header: Box::new(move |rows| header(rows, dimension)), provenance: Place::Beside(provenance.cloned()) }
+    Layout {
+        header: Box::new(move |rows| header(rows, dimension)),
+        provenance: Place::Beside(provenance.cloned().map(Box::new)),
+    }
 }
 
 fn header(rows: u64, dimension: usize) -> Vec<u8> {

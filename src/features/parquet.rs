@@ -114,12 +114,17 @@ fn batch(rows: &Rows, schema: &SchemaRef) -> Result<RecordBatch, arrow_schema::A
 
 /// An error of the Parquet or Arrow crate; where the operating system is the cause, that cause is kept.
 fn cause(action: &'static str, path: &Path, error: &(dyn StdError + 'static)) -> Error {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     let mut link = Some(error);
     while let Some(current) = link {
-        if let Some(code) = current.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            return Error::io(action, path)(io::Error::from_raw_os_error(code));
+        match current.downcast_ref::<io::Error>() {
+            // These tell of the content.
+            Some(e) if !matches!(e.kind(), InvalidData | InvalidInput | Other | UnexpectedEof) => {
+                let copy = e.raw_os_error().map(io::Error::from_raw_os_error);
+                return Error::io(action, path)(copy.unwrap_or_else(|| io::Error::new(e.kind(), e.to_string())));
+            }
+            _ => link = current.source(),
         }
-        link = current.source();
     }
     Error::malformed(path, error)
 }
@@ -275,11 +280,11 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_as_such() {
-        struct Full;
+        /// Fails with what it holds.
+        struct Full(fn() -> io::Error);
         impl io::Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                // ENOSPC on Linux, macOS and the BSDs.
-                Err(io::Error::from_raw_os_error(28))
+                Err(self.0())
             }
             fn flush(&mut self) -> io::Result<()> {
                 Ok(())
@@ -287,18 +292,21 @@ mod tests {
         }
         let path = Path::new("out.parquet");
         let schema = schema(2, path).unwrap();
-        let properties = properties(2, None, path).unwrap();
         let rows =
             Rows { ids: vec!["a".to_owned()], labels: vec![None], contents: vec![None], matrix: Array2::zeros((1, 2)) };
-        let attempt = ArrowWriter::try_new(Full, schema.clone(), Some(properties)).and_then(|mut writer| {
-            writer.write(&batch(&rows, &schema)?)?;
-            writer.close()
-        });
-        match cause("write", path, &attempt.map(|_| ()).unwrap_err()) {
-            Error::Io { path: named, source, .. } => {
-                assert_eq!((named.as_path(), source.raw_os_error()), (path, Some(28)));
+        // 28 is ENOSPC on Linux, macOS and the BSDs; other layers may have wrapped it.
+        for full in [|| io::Error::from_raw_os_error(28), || io::Error::new(io::ErrorKind::StorageFull, "full")] {
+            let properties = properties(2, None, path).unwrap();
+            let attempt = ArrowWriter::try_new(Full(full), schema.clone(), Some(properties)).and_then(|mut writer| {
+                writer.write(&batch(&rows, &schema)?)?;
+                writer.close()
+            });
+            match cause("write", path, &attempt.map(|_| ()).unwrap_err()) {
+                Error::Io { path: named, source, .. } => {
+                    assert_eq!((named.as_path(), source.kind()), (path, io::ErrorKind::StorageFull));
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
 }

@@ -84,15 +84,13 @@ impl ShardsWriter {
         let (folder, provenance) = (folder.to_path_buf(), provenance.cloned());
         Ok(Self { folder, staging, _made: made, dimension, provenance, current, current_rows: 0, names })
     }
-}
 
-impl FeatureWriter for ShardsWriter {
-    fn append(&mut self, rows: &Rows) -> Result<()> {
+    fn append_to_shard(&mut self, rows: &Rows) -> Result<()> {
         // A shard ends between two appends, so that no rows are copied; it may be longer by a batch.
         if self.current_rows >= SHARD_ROWS {
             let name = name(self.names.len());
-            let next =
-                ParquetWriter::create(&self.staging.path().join(&name), self.dimension, self.provenance.as_ref())?;
+            let path = self.staging.path().join(&name);
+            let next = ParquetWriter::create(&path, self.dimension, self.provenance.as_ref())?;
             let full = std::mem::replace(&mut self.current, Box::new(next));
             full.finish()?;
             self.names.push(name);
@@ -101,10 +99,16 @@ impl FeatureWriter for ShardsWriter {
         self.current_rows += rows.matrix.nrows();
         self.current.append(rows)
     }
+}
+
+impl FeatureWriter for ShardsWriter {
+    fn append(&mut self, rows: &Rows) -> Result<()> {
+        self.append_to_shard(rows).map_err(|e| visible(e, &self.folder))
+    }
 
     fn finish(self: Box<Self>) -> Result<()> {
         let Self { folder, staging, current, names, .. } = *self;
-        current.finish()?;
+        current.finish().map_err(|e| visible(e, &folder))?;
         for old in list(&folder)?.iter().filter(|file| is_ours(file)) {
             std::fs::remove_file(old).map_err(Error::io("replace", old))?;
         }
@@ -113,6 +117,14 @@ impl FeatureWriter for ShardsWriter {
             std::fs::rename(staging.path().join(name), &path).map_err(Error::io("rename", &path))?;
         }
         Ok(())
+    }
+}
+
+/// Names the output's folder instead of the hidden one within, which is gone by the time the user reads of it.
+fn visible(error: Error, folder: &Path) -> Error {
+    match error {
+        Error::Io { action, source, .. } => Error::io(action, folder)(source),
+        other => other,
     }
 }
 
