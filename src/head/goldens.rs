@@ -110,7 +110,10 @@ fn linfa_is_refused_where_it_misses_the_optimum() {
     let error = fit.fit_watched(x.view(), &labels, &()).unwrap_err();
     eprintln!("{error}");
     assert!(matches!(error, Error::Data(_)));
-    assert!(error.to_string().contains("refused: at its weights the objective is") && error.to_string().contains("gradient"));
+    assert!(
+        error.to_string().contains("refused: at its weights the objective is")
+            && error.to_string().contains("gradient")
+    );
 }
 
 #[test]
@@ -129,5 +132,9 @@ fn linfa_is_believed_where_it_reaches_it() {
         let fit = Logistic::new().solver(solver).tolerance(1e-4).check().unwrap();
         fit.fit_watched(x.view(), &three, &()).unwrap().certificate
     };
-    assert_close([certificate(Solver::Linfa).objective], [certificate(Solver::Lbfgs).objective], Tolerance::Within(1e-4));
+    assert_close(
+        [certificate(Solver::Linfa).objective],
+        [certificate(Solver::Lbfgs).objective],
+        Tolerance::Within(1e-4),
+    );
 }

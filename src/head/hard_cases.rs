@@ -77,7 +77,8 @@ fn rows_twice_are_half_the_penalty() {
 #[test]
 fn equal_features_give_the_class_frequencies() {
     let x = Array2::from_elem((10, 3), 7.0_f32);
-    for (labels, want) in [(vec![0, 1, 2, 2, 2, 2, 2, 2, 2, 2], vec![0.1, 0.1, 0.8]), ([0, 1].repeat(5), vec![0.5; 2])] {
+    for (labels, want) in [(vec![0, 1, 2, 2, 2, 2, 2, 2, 2, 2], vec![0.1, 0.1, 0.8]), ([0, 1].repeat(5), vec![0.5; 2])]
+    {
         let fitted = fit(Logistic::new(), x.view(), &labels).unwrap();
         assert!(fitted.certificate.converged, "{:?}", fitted.certificate);
         let got = fitted.head.probabilities(x.slice(ndarray::s![..1, ..])).unwrap();

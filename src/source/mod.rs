@@ -1,5 +1,9 @@
 //! What to embed: image folders, tables and lines become a stream of samples.
 
+mod split;
+
+pub use split::{Split, shared_content, stratified_split};
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
