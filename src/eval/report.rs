@@ -184,7 +184,6 @@ mod tests {
     /// See `tests/golden/eval/make_eval.py`.
     #[derive(Deserialize)]
     struct Golden {
-        name: String,
         labels: Vec<usize>,
         probabilities: Vec<Vec<f32>>,
         accuracy: f64,
@@ -221,7 +220,6 @@ mod tests {
             let classes = probabilities.ncols();
             let options = Options { top_k: case.top, resamples: 50, seed: 1 };
             let got = Report::new(&case.labels, probabilities.view(), &names(classes), options).unwrap();
-            eprintln!("{}", case.name);
             assert_close(
                 [got.accuracy, got.balanced_accuracy],
                 [case.accuracy, case.balanced_accuracy],

@@ -32,7 +32,6 @@ fn separable_data_with_a_tiny_penalty_ends() {
         let (x, labels) = clouds(60, 6, classes, 0.1);
         for alpha in [1e-2, 1e-5, 1e-8] {
             let fitted = fit(Logistic::new().alpha(alpha), x.view(), &labels).unwrap();
-            eprintln!("{classes} classes, alpha {alpha:e}: {:?}", fitted.certificate);
             assert!(fitted.certificate.converged);
             assert_eq!(fitted.head.classify(x.view()).unwrap().to_vec(), labels);
         }
@@ -52,8 +51,9 @@ fn columns_of_any_scale_give_the_same_head() {
         plain.head.probabilities(x.view()).unwrap(),
         Tolerance::Within(1e-3),
     );
+    // Unscaled, the same columns are beyond the solver: it must end, and say so.
     let raw = fit(Logistic::new().scaling(Scaling::None), scaled_x.view(), &labels).unwrap();
-    eprintln!("unscaled: {:?}", raw.certificate);
+    assert!(!raw.certificate.converged && raw.certificate.gap > 1e-6);
 }
 
 #[test]
