@@ -124,7 +124,10 @@ fn ready(manifest: &Manifest, home: &Home) -> Result<Backbone> {
 /// flag to give.
 pub fn resolve(name: &str, overrides: &Overrides, home: &Home, progress: &dyn Progress) -> Result<Backbone> {
     if name.starts_with("hf:") {
-        let reference = HubRef::parse(name)?;
+        let mut reference = HubRef::parse(name)?;
+        if let Some(file) = &overrides.onnx_file {
+            reference.file = Some(file.clone());
+        }
         let fetched = hub::fetch_model(&reference, &Hub::new(HubConfig::from_env()?)?, progress)?;
         let overrides = Overrides { onnx_file: Some(fetched.onnx), ..overrides.clone() };
         return folder::open(&fetched.folder, &overrides, name);

@@ -154,7 +154,7 @@ fn python_package() -> Option<PathBuf> {
 fn open(path: &Path, place: Place) -> Result<Runtime, String> {
     let version = version_of(path)?;
     let minor = version.strip_prefix("1.").and_then(|v| v.split('.').next()).and_then(|v| v.parse::<u32>().ok());
-    if !minor.is_some_and(|m| m >= OLDEST_MINOR) {
+    if minor.is_none_or(|m| m < OLDEST_MINOR) {
         return Err(format!("it is version {version}, too old: engraft needs 1.{OLDEST_MINOR} or newer"));
     }
     let environment = ort::init_from(path)

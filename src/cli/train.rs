@@ -136,16 +136,20 @@ impl FitArgs {
         let labels = features.class_names();
         let classes = features.class_indices(&labels)?;
         let split = match self.holdout {
-            0.0 => Split { train: (0..classes.len()).collect(), test: Vec::new(), single: Vec::new() },
-            fraction => stratified_split(&classes, fraction, context.seed),
+            0.0 => Split { train: (0..classes.len()).collect(), ..Split::default() },
+            fraction => stratified_split(&features.labels, fraction, context.seed)?,
         };
-        for &class in &split.single {
-            context.console.note(&format!("class {:?} has one sample only: it is trained on, not tested", labels[class]));
+        for class in &split.untested {
+            context.console.note(&format!("class {class:?} has one sample only: it is trained on, not tested"));
         }
         let shared = shared_content(&features.contents, &split);
-        if shared > 0 {
+        if let Some(&(train, test)) = shared.first() {
             context.console.note(&format!(
-                "warning: {shared} held-out rows have the same content as a training row; the reported accuracy is too good"
+                "warning: {} of {} held-out samples have the same content as a training sample ({} is {}): the reported accuracy is too good",
+                shared.len(),
+                split.test.len(),
+                features.ids[test],
+                features.ids[train]
             ));
         }
         let x = features.matrix.select(Axis(0), &split.train);

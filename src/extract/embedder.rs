@@ -44,7 +44,7 @@ pub struct Embedder {
 #[derive(Debug)]
 enum Preprocessor {
     Image { processor: ImagePreprocessor, scratch: Scratch, input: String },
-    Text { processor: TextPreprocessor, input_ids: String, attention_mask: Option<String>, token_type_ids: Option<String> },
+    Text { processor: Box<TextPreprocessor>, input_ids: String, attention_mask: Option<String>, token_type_ids: Option<String> },
 }
 
 /// A sample that is ready for the backbone.
@@ -262,7 +262,7 @@ impl Preprocessor {
                     Error::model(&backbone.name, "a text backbone needs a tokenizer.json: name it with --tokenizer")
                 })?;
                 Ok(Self::Text {
-                    processor: TextPreprocessor::from_file(tokenizer, spec)?,
+                    processor: Box::new(TextPreprocessor::from_file(tokenizer, spec)?),
                     input_ids: named("input_ids").ok_or_else(|| wrong("an input named input_ids"))?,
                     attention_mask: named("attention_mask"),
                     token_type_ids: named("token_type_ids"),

@@ -88,8 +88,7 @@ pub(crate) fn optimality(
     let weights = one_logit(weights, 1.0);
     let weight_gradient = norm(&(one_logit(at_weights.weights.view(), 0.5) + alpha * &weights));
     let intercept_gradient = one_logit(at_weights.intercepts.view(), 0.5);
-    let start =
-        norm(&one_logit(at_zero.weights.view(), 0.5)).hypot(norm(&one_logit(at_zero.intercepts.view(), 0.5)));
+    let start = norm(&one_logit(at_zero.weights.view(), 0.5)).hypot(norm(&one_logit(at_zero.intercepts.view(), 0.5)));
     let objective = loss + 0.5 * alpha * norm(&weights).powi(2);
     let gap = gap_bound(weight_gradient, intercept_gradient.iter().copied(), curvature, longest_row, alpha);
     Optimality {

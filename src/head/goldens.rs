@@ -47,7 +47,6 @@ fn check(case: &Case, x: &Array2<f32>, labels: &[usize], rows: &[usize]) {
     let fit = Logistic::new().alpha(case.alpha).scaling(case.scaling).check().unwrap();
     let fitted = fit.fit_watched(x.view(), labels, &()).unwrap();
     let got = fitted.certificate;
-    eprintln!("{:?} alpha {}: {got:?}", case.scaling, case.alpha);
     assert!(got.converged);
     let above = (got.objective - case.objective) / case.objective;
     assert!(above.abs() < 1e-6, "objective {} against {}: {above:e}", got.objective, case.objective);
@@ -108,9 +107,11 @@ fn linfa_is_refused_where_it_misses_the_optimum() {
     let (x, labels) = digits();
     let fit = Logistic::new().solver(Solver::Linfa).scaling(Scaling::None).max_iterations(100).check().unwrap();
     let error = fit.fit_watched(x.view(), &labels, &()).unwrap_err();
-    eprintln!("{error}");
     assert!(matches!(error, Error::Data(_)));
-    assert!(error.to_string().contains("refused: at its weights the objective is") && error.to_string().contains("gradient"));
+    assert!(
+        error.to_string().contains("refused: at its weights the objective is")
+            && error.to_string().contains("gradient")
+    );
 }
 
 #[test]
@@ -129,5 +130,9 @@ fn linfa_is_believed_where_it_reaches_it() {
         let fit = Logistic::new().solver(solver).tolerance(1e-4).check().unwrap();
         fit.fit_watched(x.view(), &three, &()).unwrap().certificate
     };
-    assert_close([certificate(Solver::Linfa).objective], [certificate(Solver::Lbfgs).objective], Tolerance::Within(1e-4));
+    assert_close(
+        [certificate(Solver::Linfa).objective],
+        [certificate(Solver::Lbfgs).objective],
+        Tolerance::Within(1e-4),
+    );
 }

@@ -32,7 +32,6 @@ fn separable_data_with_a_tiny_penalty_ends() {
         let (x, labels) = clouds(60, 6, classes, 0.1);
         for alpha in [1e-2, 1e-5, 1e-8] {
             let fitted = fit(Logistic::new().alpha(alpha), x.view(), &labels).unwrap();
-            eprintln!("{classes} classes, alpha {alpha:e}: {:?}", fitted.certificate);
             assert!(fitted.certificate.converged);
             assert_eq!(fitted.head.classify(x.view()).unwrap().to_vec(), labels);
         }
@@ -52,8 +51,9 @@ fn columns_of_any_scale_give_the_same_head() {
         plain.head.probabilities(x.view()).unwrap(),
         Tolerance::Within(1e-3),
     );
+    // Unscaled, the same columns are beyond the solver: it must end, and say so.
     let raw = fit(Logistic::new().scaling(Scaling::None), scaled_x.view(), &labels).unwrap();
-    eprintln!("unscaled: {:?}", raw.certificate);
+    assert!(!raw.certificate.converged && raw.certificate.gap > 1e-6);
 }
 
 #[test]
@@ -77,7 +77,8 @@ fn rows_twice_are_half_the_penalty() {
 #[test]
 fn equal_features_give_the_class_frequencies() {
     let x = Array2::from_elem((10, 3), 7.0_f32);
-    for (labels, want) in [(vec![0, 1, 2, 2, 2, 2, 2, 2, 2, 2], vec![0.1, 0.1, 0.8]), ([0, 1].repeat(5), vec![0.5; 2])] {
+    for (labels, want) in [(vec![0, 1, 2, 2, 2, 2, 2, 2, 2, 2], vec![0.1, 0.1, 0.8]), ([0, 1].repeat(5), vec![0.5; 2])]
+    {
         let fitted = fit(Logistic::new(), x.view(), &labels).unwrap();
         assert!(fitted.certificate.converged, "{:?}", fitted.certificate);
         let got = fitted.head.probabilities(x.slice(ndarray::s![..1, ..])).unwrap();

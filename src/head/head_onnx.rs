@@ -259,7 +259,9 @@ mod tests {
         assert!(replace(0, &[0, 2], &[]).contains("d ≥ 1"));
         assert!(replace(0, &[2, 2], &[0.0; 4]).contains("provenance says 3"));
         assert!(replace(1, &[2], &[0.0, f32::NAN]).contains("not finite"));
-        assert!(reason(&|model| model.graph.as_mut().unwrap().node[0].op_type = Some("MatMul".into())).contains("graph"));
+        assert!(
+            reason(&|model| model.graph.as_mut().unwrap().node[0].op_type = Some("MatMul".into())).contains("graph")
+        );
         assert!(reason(&|model| model.graph.as_mut().unwrap().node.truncate(1)).contains("graph"));
     }
 

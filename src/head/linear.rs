@@ -115,7 +115,7 @@ impl LinearHead {
     /// # Errors
     /// As [`LinearHead::logits`].
     pub fn classify(&self, x: ArrayView2<f32>) -> Result<Array1<usize>> {
-        Ok(self.logits(x)?.map_axis(Axis(1), |row| first_maximum(row)))
+        Ok(self.logits(x)?.map_axis(Axis(1), first_maximum))
     }
 }
 

@@ -175,12 +175,7 @@ impl CheckedLogistic {
     /// [`Error::Data`] when there are no rows, no columns, fewer than two classes, a class without rows, another number
     /// of labels than rows, or a value that is not finite; when [`Solver::Linfa`] misses the optimum;
     /// [`Error::Interrupted`].
-    pub fn fit_watched(
-        &self,
-        x: ArrayView2<f32>,
-        labels: &[usize],
-        progress: &dyn Progress,
-    ) -> Result<FittedLogistic> {
+    pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedLogistic> {
         let started = Instant::now();
         let classes = check_data(x, labels)?;
         let scaler = Scaler::fit(self.scaling, x);
@@ -220,8 +215,7 @@ impl CheckedLogistic {
         let start = vec![0.0; problem.parameters()];
         // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
         let longest_row = problem.scaler.longest_row(problem.x);
-        let (theta, single) =
-            self.descend::<f32>(problem, start, longest_row, (0.5, self.max_iterations), progress)?;
+        let (theta, single) = self.descend::<f32>(problem, start, longest_row, (0.5, self.max_iterations), progress)?;
         let (theta, double) =
             self.descend::<f64>(problem, theta, longest_row, (0.99, self.max_iterations - single), progress)?;
         Ok((theta, single + double))

@@ -67,13 +67,7 @@ impl Problem<'_> {
         (sum.loss + 0.5 * self.alpha * penalty, sum.curvature)
     }
 
-    fn add_blocks<F: Real>(
-        &self,
-        theta: &[F],
-        blocks: impl Iterator<Item = usize>,
-        sum: &Mutex<Sum>,
-        turn: &Condvar,
-    ) {
+    fn add_blocks<F: Real>(&self, theta: &[F], blocks: impl Iterator<Item = usize>, sum: &Mutex<Sum>, turn: &Condvar) {
         let (d, m) = (self.x.ncols(), self.outputs);
         let Ok(theta) = ArrayView2::from_shape((d + 1, m), theta) else { return };
         // The last column stays 1: the intercept is one more weight.
@@ -216,7 +210,8 @@ mod tests {
     fn threads_change_no_bit_and_f32_is_near_f64() {
         let (x, labels) = data(3000, 7, 3);
         let scaler = Scaler::fit(Scaling::Standardize, x.view());
-        let problem = |threads| Problem { x: x.view(), labels: &labels, scaler: &scaler, outputs: 3, alpha: 1.0, threads };
+        let problem =
+            |threads| Problem { x: x.view(), labels: &labels, scaler: &scaler, outputs: 3, alpha: 1.0, threads };
         let at = theta(24);
         let mut one = vec![0.0; 24];
         let mut four = vec![0.0; 24];

@@ -1,0 +1,29 @@
+//! What each row's probabilities say of its label.
+
+use ndarray::{ArrayView1, ArrayView2};
+
+/// The likeliest class of each row, the first among equals.
+pub fn argmax(probabilities: ArrayView2<f32>) -> Vec<usize> {
+    let first = |row: ArrayView1<f32>| {
+        row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, &p)| if p > best.1 { (i, p) } else { best }).0
+    };
+    probabilities.rows().into_iter().map(first).collect()
+}
+
+/// Each row's `−ln p(label)` in nats, with `p` clipped to `[ε, 1 − ε]`, ε = 2⁻²³, as scikit-learn clips f32
+/// probabilities: a certain error costs 15.9, not infinity.
+pub fn log_losses(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<f64> {
+    let epsilon = f64::from(f32::EPSILON);
+    let loss = |(row, &label): (ArrayView1<f32>, &usize)| -f64::from(row[label]).clamp(epsilon, 1.0 - epsilon).ln();
+    probabilities.rows().into_iter().zip(labels).map(loss).collect()
+}
+
+/// How many classes stand before the label, 0 being the best; among equal probabilities the lower index stands first, as
+/// in [`argmax`]. Top-k accuracy is the share of rows with a rank below k.
+pub fn ranks(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<usize> {
+    let rank = |(row, &label): (ArrayView1<f32>, &usize)| {
+        let own = row[label];
+        row.iter().enumerate().filter(|&(i, &p)| p > own || (p == own && i < label)).count()
+    };
+    probabilities.rows().into_iter().zip(labels).map(rank).collect()
+}
