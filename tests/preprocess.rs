@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::preprocess::{Exif, ImagePreprocessor, ImageSpec, Interpolation, Scratch, Step};
+use engraft::preprocess::{Exif, ImagePreprocessor, ImageSpec, Interpolation, Scratch, Step, Transparency};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -12,6 +12,7 @@ struct Case {
     steps: Vec<Step>,
     interpolation: Interpolation,
     exif: Exif,
+    transparency: Transparency,
     size: [usize; 2],
 }
 
@@ -24,12 +25,13 @@ fn read(name: &str) -> Vec<u8> {
 }
 
 /// A specification whose output is the 8-bit pixel itself.
-fn pixels(steps: Vec<Step>, interpolation: Interpolation, exif: Exif) -> ImagePreprocessor {
-    ImagePreprocessor::new(ImageSpec { steps, interpolation, scale: 1.0, mean: [0.0; 3], std: [1.0; 3], exif }).unwrap()
+fn pixels(steps: Vec<Step>, interpolation: Interpolation, exif: Exif, transparency: Transparency) -> ImagePreprocessor {
+    let (mean, std) = ([0.0; 3], [1.0; 3]);
+    ImagePreprocessor::new(ImageSpec { steps, interpolation, scale: 1.0, mean, std, exif, transparency }).unwrap()
 }
 
 fn resize(size: [u32; 2], interpolation: Interpolation) -> ImagePreprocessor {
-    pixels(vec![Step::Resize(size)], interpolation, Exif::Ignore)
+    pixels(vec![Step::Resize(size)], interpolation, Exif::Ignore, Transparency::Drop)
 }
 
 /// What a processor makes of a file or of pixels, as height × width × RGB bytes.
@@ -59,14 +61,14 @@ fn pixels_equal_pillows() {
     let mut scratch = Scratch::default();
     let mut wrong = Vec::new();
     for case in &cases {
-        let Case { input, steps, interpolation, exif, size } = case;
+        let Case { input, steps, interpolation, exif, transparency, size } = case;
         let want;
         (want, rest) = rest.split_at(3 * size[0] * size[1]);
         let mut steps = steps.clone();
         if matches!(steps[..], [Step::ShortestEdge(_)]) {
             steps.push(Step::Resize(size.map(|n| n as u32)));
         }
-        let processor = pixels(steps, *interpolation, *exif);
+        let processor = pixels(steps, *interpolation, *exif, *transparency);
         assert_eq!(processor.output_size(), *size);
         let got = interleaved(&processor, |out| processor.process(&read(input), &mut scratch, out));
         let worst = got.iter().zip(want).map(|(g, w)| g.abs_diff(*w)).max().unwrap();
@@ -137,6 +139,7 @@ fn specifications_are_checked() {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
         exif: Exif::Apply,
+        transparency: Transparency::White,
     };
     assert_eq!(ImagePreprocessor::new(good.clone()).unwrap().output_size(), [6, 7]);
     let square = vec![Step::CentralSquare { size: 24, margin: 8 }, Step::ShortestEdge(5)];
@@ -167,6 +170,7 @@ fn values_are_normalised_into_planes() {
         mean: [0.5, 0.25, 0.0],
         std: [0.5, 0.25, 2.0],
         exif: Exif::Apply,
+        transparency: Transparency::White,
     };
     let processor = ImagePreprocessor::new(spec).unwrap();
     let mut out = [0.0; 6];
@@ -179,8 +183,12 @@ fn values_are_normalised_into_planes() {
 /// A square of millions of pixels is never made for an image of one row, and a size beyond all measure is refused.
 #[test]
 fn extreme_shapes_take_no_extreme_memory() {
-    let processor =
-        pixels(vec![Step::ShortestEdge(224), Step::CenterCrop([224, 224])], Interpolation::Lanczos, Exif::Ignore);
+    let processor = pixels(
+        vec![Step::ShortestEdge(224), Step::CenterCrop([224, 224])],
+        Interpolation::Lanczos,
+        Exif::Ignore,
+        Transparency::Drop,
+    );
     let mut out = vec![0.0; 3 * 224 * 224];
     let mut scratch = Scratch::default();
     let row: Vec<u8> = (0..3_000_000_u32).map(|i| (i / 3 % 251) as u8).collect();
@@ -233,7 +241,7 @@ proptest! {
         let whole = resize(to, filter);
         let mut scratch = Scratch::default();
         let pixels_of_whole = interleaved(&whole, |out| whole.process_rgb([h, w], &rgb, &mut scratch, out));
-        let window = pixels(vec![Step::Resize(to), Step::CenterCrop(cut)], filter, Exif::Ignore);
+        let window = pixels(vec![Step::Resize(to), Step::CenterCrop(cut)], filter, Exif::Ignore, Transparency::Drop);
         let got = interleaved(&window, |out| window.process_rgb([h, w], &rgb, &mut scratch, out));
         let [top, left] = [0, 1].map(|i| ((to[i] - cut[i]) / 2) as usize);
         let want = pixels_of_whole.chunks(3 * to[1] as usize).skip(top).take(cut[0] as usize);
@@ -251,7 +259,7 @@ proptest! {
             let at = random.usize(..bytes.len());
             bytes[at] = random.u8(..);
         }
-        let processor = pixels(vec![Step::ShortestEdge(9), Step::CenterCrop([8, 8])], Interpolation::Bilinear, Exif::Apply);
+        let processor = pixels(vec![Step::ShortestEdge(9), Step::CenterCrop([8, 8])], Interpolation::Bilinear, Exif::Apply, Transparency::Drop);
         let _ = processor.process(&bytes, &mut Scratch::default(), &mut [0.0; 192]);
     }
 }

@@ -138,7 +138,9 @@ pub fn read_member(archive: &Path, path: &str) -> Result<Vec<u8>> {
     };
     let mut found = None;
     visit(archive, &mut |name, reader| {
-        if found.is_none() && (name == outer || name.split_once('/').is_some_and(|(_, rest)| rest == outer)) {
+        let exact = name == outer;
+        let below = || name.split_once('/').is_some_and(|(_, rest)| rest == outer);
+        if exact || found.is_none() && below() {
             let mut bytes = Vec::new();
             reader.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
             found = Some(bytes);

@@ -160,9 +160,8 @@ impl Report {
             });
             text += &format!("\n{}\n", table(&["provider", "compiled in", "runs", "what is missing"], rows));
         }
-        let rows = self.models.iter().map(|m| {
-            vec![m.name.clone(), if m.present { "here" } else { "not pulled" }.to_owned()]
-        });
+        let rows =
+            self.models.iter().map(|m| vec![m.name.clone(), if m.present { "here" } else { "not pulled" }.to_owned()]);
         text += &format!("\n{}\n", table(&["model", ""], rows));
         let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         let CacheReport { runtime, models, data } = self.cache_bytes;

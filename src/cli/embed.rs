@@ -127,7 +127,13 @@ impl Sink for Files {
             Some(writer) => writer,
             None => {
                 let dimension = rows.matrix.ncols();
-                self.writer.insert(features::create(&self.output, self.format, dimension, Some(provenance), self.existing)?)
+                self.writer.insert(features::create(
+                    &self.output,
+                    self.format,
+                    dimension,
+                    Some(provenance),
+                    self.existing,
+                )?)
             }
         };
         writer.append(&rows)

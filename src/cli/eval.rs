@@ -45,7 +45,9 @@ impl Eval {
         }
         let left_out = features.ids.len() - known.len();
         if left_out > 0 {
-            context.console.note(&format!("warning: {left_out} rows have no label or one the head does not know; they are left out"));
+            context.console.note(&format!(
+                "warning: {left_out} rows have no label or one the head does not know; they are left out"
+            ));
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
         let report = report(&head, &features.select(&known), context.seed)?;
@@ -91,7 +93,8 @@ fn details(report: &Report) -> String {
     let rows = report.per_class.iter().zip(&report.confusion).enumerate().map(|(k, (class, predicted))| {
         let score = |x: f64| format!("{x:.3}");
         let name = if counts { format!("{} {}", k + 1, class.label) } else { class.label.clone() };
-        let mut cells = vec![name, score(class.precision), score(class.recall), score(class.f1), class.support.to_string()];
+        let mut cells =
+            vec![name, score(class.precision), score(class.recall), score(class.f1), class.support.to_string()];
         if counts {
             cells.extend(predicted.iter().map(u64::to_string));
         }

@@ -8,8 +8,8 @@ use crate::backbone::{Backbone, Overrides, Pooling, Resize, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Provenance, Rows};
-use crate::progress::Progress;
 use crate::preprocess::{Interpolation, Preprocessing};
+use crate::progress::Progress;
 use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
 
 /// Which backbone, and what its folder does not say.
@@ -135,7 +135,9 @@ impl ModelArgs {
     /// The backbone that `--model` names, made ready.
     pub(super) fn resolve(&self, context: &Context) -> Result<Backbone> {
         let Some(name) = &self.model else {
-            return Err(Error::Usage("raw images or texts need a backbone: give --model (see `engraft models list`)".into()));
+            return Err(Error::Usage(
+                "raw images or texts need a backbone: give --model (see `engraft models list`)".into(),
+            ));
         };
         registry::resolve(name, &self.overrides(), &context.home, &context.console)
     }

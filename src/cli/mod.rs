@@ -27,8 +27,10 @@ use context::Context;
 /// Transfer learning without a Python stack: embed, train a linear probe, prove it, ship one ONNX file.
 #[derive(Debug, Parser)]
 #[command(name = "engraft", version, about, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Start here:  engraft demo\nEach flag has an environment variable: --batch-size is ENGRAFT_BATCH_SIZE.\n\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 more rejects than --max-rejects, 130 interrupted.")]
+#[command(
+    after_help = "Start here:  engraft demo\nEach flag has an environment variable: --batch-size is ENGRAFT_BATCH_SIZE.\n\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 more rejects than --max-rejects, 130 interrupted."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -130,7 +130,13 @@ fn verify_models(context: &Context, name: Option<&str>) -> Result<Status> {
     context.result(&verified, || {
         let rows = verified.iter().map(|v| {
             let verdict = if v.passed { "ok" } else { "FAILED" }.to_owned();
-            vec![v.name.clone(), verdict, format!("{:.8}", v.least_cosine), format!("{}", v.min_cosine), v.author.clone()]
+            vec![
+                v.name.clone(),
+                verdict,
+                format!("{:.8}", v.least_cosine),
+                format!("{}", v.min_cosine),
+                v.author.clone(),
+            ]
         });
         table(&["model", "", "least cosine", "needed", "reference"], rows)
     })?;

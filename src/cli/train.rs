@@ -50,8 +50,8 @@ pub(super) struct FitArgs {
     /// Share of each class that is held out for the report; 0 trains on every row
     #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
     holdout: f64,
-    /// Strength of the L2 penalty: scikit-learn's 1/C
-    #[arg(long, value_name = "ALPHA", default_value_t = 1.0)]
+    /// Strength of the L2 penalty on the weights of standardised features: scikit-learn's 1/C
+    #[arg(long, value_name = "ALPHA", default_value_t = 100.0)]
     alpha: f64,
     /// How features are scaled; the scaling becomes part of the head
     #[arg(long, value_enum, default_value_t = ScalingArg::Standardize)]

@@ -43,8 +43,17 @@ pub struct Embedder {
 
 #[derive(Debug)]
 enum Preprocessor {
-    Image { processor: ImagePreprocessor, scratch: Scratch, input: String },
-    Text { processor: Box<TextPreprocessor>, input_ids: String, attention_mask: Option<String>, token_type_ids: Option<String> },
+    Image {
+        processor: ImagePreprocessor,
+        scratch: Scratch,
+        input: String,
+    },
+    Text {
+        processor: Box<TextPreprocessor>,
+        input_ids: String,
+        attention_mask: Option<String>,
+        token_type_ids: Option<String>,
+    },
 }
 
 /// A sample that is ready for the backbone.
@@ -60,7 +69,12 @@ impl Embedder {
     /// # Errors
     /// When the model or the tokenizer cannot be loaded, the device cannot run, or the graph's inputs are not those of
     /// the modality.
-    pub fn open(runtime: &Runtime, backbone: &Backbone, device: Device, threads: usize) -> Result<(Self, Option<String>)> {
+    pub fn open(
+        runtime: &Runtime,
+        backbone: &Backbone,
+        device: Device,
+        threads: usize,
+    ) -> Result<(Self, Option<String>)> {
         let (session, note) = Session::open(runtime, &backbone.model, &backbone.output.tensor, device, threads)?;
         let preprocessor = Preprocessor::open(backbone, &session)?;
         let output = backbone.output.clone();
@@ -101,7 +115,9 @@ impl Embedder {
     }
 
     fn run_images(&mut self, pixels: &[&Vec<f32>]) -> Result<Array2<f32>> {
-        let Preprocessor::Image { processor, input, .. } = &self.preprocessor else { return Ok(Array2::default((0, 0))) };
+        let Preprocessor::Image { processor, input, .. } = &self.preprocessor else {
+            return Ok(Array2::default((0, 0)));
+        };
         let [height, width] = processor.output_size();
         let batch: Vec<f32> = pixels.iter().flat_map(|p| p.iter().copied()).collect();
         let shape = [pixels.len(), 3, height, width];
@@ -176,7 +192,8 @@ fn run_checked<T>(
     match matrix.nrows() == values.len() {
         true => Ok(matrix),
         false => {
-            let reason = format!("output {:?} has {} rows for {} inputs", embedder.output.tensor, matrix.nrows(), values.len());
+            let reason =
+                format!("output {:?} has {} rows for {} inputs", embedder.output.tensor, matrix.nrows(), values.len());
             Err(Error::model("backbone", reason))
         }
     }
@@ -210,7 +227,8 @@ fn decode(processor: &ImagePreprocessor, scratch: &mut Scratch, sample: &Sample)
     let Content::File(path) = &sample.content else {
         return Err(reject(sample, Stage::Read, "this is a text, and the backbone takes images"));
     };
-    let bytes = std::fs::read(path).map_err(|e| reject(sample, Stage::Read, format!("cannot read {}: {e}", path.display())))?;
+    let bytes =
+        std::fs::read(path).map_err(|e| reject(sample, Stage::Read, format!("cannot read {}: {e}", path.display())))?;
     let [height, width] = processor.output_size();
     let mut pixels = vec![0.0; 3 * height * width];
     // A decoder that panics on a hostile file costs that file only.

@@ -37,7 +37,8 @@ pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, dev
             let mut exact = spec.clone();
             exact.steps = vec![Step::Resize([height as u32, width as u32])];
             let processor = ImagePreprocessor::new(exact)?;
-            let images = reference.image_seeds.iter().map(|&seed| synthetic(&processor, seed)).collect::<Result<Vec<_>>>()?;
+            let images =
+                reference.image_seeds.iter().map(|&seed| synthetic(&processor, seed)).collect::<Result<Vec<_>>>()?;
             let matrix: Array2<f32> = embedder.embed_pixels(&images.iter().collect::<Vec<_>>())?;
             matrix.outer_iter().map(|row| row.to_vec()).collect()
         }
@@ -50,7 +51,9 @@ pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, dev
             let samples: Vec<Sample> = reference.texts.iter().enumerate().map(text).collect();
             let outcomes = embedder.embed(&samples).into_iter();
             let vector = |o: std::result::Result<_, crate::source::Reject>| o.map(|e: super::Embedded| e.vector);
-            outcomes.map(|o| vector(o).map_err(|r| Error::model(&backbone.name, format!("{}: {}", r.id, r.reason)))).collect::<Result<_>>()?
+            outcomes
+                .map(|o| vector(o).map_err(|r| Error::model(&backbone.name, format!("{}: {}", r.id, r.reason))))
+                .collect::<Result<_>>()?
         }
     };
     if embeddings.len() != reference.embeddings.len() || embeddings.is_empty() {

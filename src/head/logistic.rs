@@ -128,12 +128,7 @@ impl Logistic {
     ///
     /// # Errors
     /// [`Error::Usage`] when a parameter is out of range; those of the fit.
-    pub fn fit_watched(
-        &self,
-        x: ArrayView2<f32>,
-        labels: &[usize],
-        progress: &dyn Progress,
-    ) -> Result<FittedLogistic> {
+    pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedLogistic> {
         self.check_ref()?.fit_watched(x, labels, progress)
     }
 }

@@ -10,8 +10,8 @@ pub mod proto {
     //! The generated protobuf types of `onnx.proto`.
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
-mod tensor;
 mod signature;
+mod tensor;
 
 pub use cut::{CutPoint, cut};
 pub use find::{Dimension, TensorInfo, inputs, opset, outputs};
@@ -19,5 +19,5 @@ pub use graph::GraphBuilder;
 pub use model::{metadata, read_model, set_metadata, write_model};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
-pub use tensor::{FloatTensor, float_constant, same_computation};
 pub use signature::{Element, Port, Signature, Size, external_files, signature};
+pub use tensor::{FloatTensor, float_constant, same_computation};

@@ -1,12 +1,12 @@
-//! From the bytes of an image file to 8-bit RGB, as Pillow's `convert("RGB")` has it.
+//! From the bytes of an image file to 8-bit RGB, as Pillow has it.
 
 use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use super::Exif;
 use super::view::Size;
+use super::{Exif, ImageSpec, Transparency};
 
 /// Pillow's limit, above which it suspects a decompression bomb.
 const MAX_PIXELS: u64 = 178_956_970;
@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 1 << 30;
 ///
 /// # Errors
 /// The reason why the file cannot be used.
-pub(super) fn decode(bytes: &[u8], exif: Exif, raw: &mut Vec<u8>, rgb: &mut Vec<u8>) -> Result<Size, String> {
+pub(super) fn decode(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mut Vec<u8>) -> Result<Size, String> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
     let Some(format) = reader.format() else {
         return Err(match bytes {
@@ -49,7 +49,7 @@ pub(super) fn decode(bytes: &[u8], exif: Exif, raw: &mut Vec<u8>, rgb: &mut Vec<
         return Err(format!("{width}x{height} pixels of {color:?} do not fit in {MAX_BYTES} bytes"));
     }
     // A TIFF's orientation is a part of the format, and Pillow always applies it.
-    let orientation = match exif {
+    let orientation = match spec.exif {
         Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
         _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
     };
@@ -58,7 +58,7 @@ pub(super) fn decode(bytes: &[u8], exif: Exif, raw: &mut Vec<u8>, rgb: &mut Vec<
     target.clear();
     target.resize(usize::try_from(length).map_err(|e| e.to_string())?, 0);
     decoder.read_image(target).map_err(|e| e.to_string())?;
-    to_rgb(color, raw, rgb)?;
+    to_rgb(color, spec.transparency, raw, rgb)?;
     if orientation == Orientation::NoTransforms {
         return Ok(Size { height: height as usize, width: width as usize });
     }
@@ -71,25 +71,42 @@ pub(super) fn decode(bytes: &[u8], exif: Exif, raw: &mut Vec<u8>, rgb: &mut Vec<
     Ok(size)
 }
 
-fn to_rgb(color: ColorType, raw: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
-    // Samples of two bytes come in the machine's own order.
+fn to_rgb(color: ColorType, transparency: Transparency, raw: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
+    // Of samples of two bytes, in the machine's own order, the high one is kept.
     let high = if cfg!(target_endian = "little") { 1 } else { 0 };
+    let over = match transparency {
+        Transparency::White => over_white,
+        Transparency::Drop => |value, _| value,
+    };
     if color != ColorType::Rgb8 {
         rgb.clear();
     }
     match color {
         ColorType::Rgb8 => {}
         ColorType::L8 => rgb.extend(raw.iter().flat_map(|l| [*l; 3])),
-        ColorType::La8 => rgb.extend(raw.as_chunks().0.iter().flat_map(|[l, _]| [*l; 3])),
-        ColorType::Rgba8 => rgb.extend(raw.as_chunks().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b])),
-        ColorType::La16 => rgb.extend(raw.as_chunks::<4>().0.iter().flat_map(|la| [la[high]; 3])),
+        ColorType::La8 => rgb.extend(raw.as_chunks().0.iter().flat_map(|[l, a]| [over(*l, *a); 3])),
+        ColorType::Rgba8 => {
+            rgb.extend(raw.as_chunks().0.iter().flat_map(|[r, g, b, a]| [r, g, b].map(|x| over(*x, *a))));
+        }
+        ColorType::La16 => {
+            rgb.extend(raw.as_chunks::<4>().0.iter().flat_map(|p| [over(p[high], p[2 + high]); 3]));
+        }
         ColorType::Rgb16 => rgb.extend(raw.as_chunks::<2>().0.iter().map(|x| x[high])),
         ColorType::Rgba16 => {
-            rgb.extend(raw.as_chunks::<8>().0.iter().flat_map(|p| [p[high], p[2 + high], p[4 + high]]));
+            let pixels = raw.as_chunks::<8>().0.iter();
+            rgb.extend(pixels.flat_map(|p| [0, 2, 4].map(|channel| over(p[channel + high], p[6 + high]))));
         }
         other => return Err(format!("pixels of type {other:?} are not supported; save the image as 8-bit RGB")),
     }
     Ok(())
+}
+
+/// `value` of opacity `alpha` on a white ground, rounded as Pillow's `Image.alpha_composite` does: seven more bits, and
+/// a division by 255 in shifts.
+fn over_white(value: u8, alpha: u8) -> u8 {
+    let sum = u32::from(value) * u32::from(alpha) + 255 * (255 - u32::from(alpha));
+    let scaled = (sum << 7) + (0x80 << 7);
+    (((scaled >> 8) + scaled) >> 15) as u8
 }
 
 /// Whether a JPEG has no end marker after its first scan. The decoder would fill up with grey; Pillow refuses.

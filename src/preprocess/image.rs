@@ -85,7 +85,7 @@ impl ImagePreprocessor {
     /// 178956970 pixels.
     pub fn process(&self, bytes: &[u8], scratch: &mut Scratch, out: &mut [f32]) -> Result<(), String> {
         let Scratch { rgb, raw, resizer, buffers } = &mut *scratch;
-        let result = decode(bytes, self.spec.exif, raw, rgb)
+        let result = decode(bytes, &self.spec, raw, rgb)
             .and_then(|size| self.transform(View::tight(rgb, Window::all(size)), size, resizer, buffers, out));
         scratch.trim();
         result

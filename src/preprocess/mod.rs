@@ -9,5 +9,5 @@ mod text;
 mod view;
 
 pub use self::image::{ImagePreprocessor, Scratch};
-pub use spec::{Exif, ImageSpec, Interpolation, Preprocessing, Step, TextSpec};
+pub use spec::{Exif, ImageSpec, Interpolation, Preprocessing, Step, TextSpec, Transparency};
 pub use text::{Encoded, TextPreprocessor, TokenBatch};

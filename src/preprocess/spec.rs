@@ -12,7 +12,7 @@ pub enum Preprocessing {
     Text(TextSpec),
 }
 
-/// Decode → EXIF → RGB → `steps` in order → `(scale·x − mean) / std`, giving f32 NCHW, RGB, `x` in 0..=255.
+/// Decode → EXIF → RGB on white → `steps` in order → `(scale·x − mean) / std`, giving f32 NCHW, RGB, `x` in 0..=255.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSpec {
@@ -29,6 +29,9 @@ pub struct ImageSpec {
     /// What is done with the EXIF orientation.
     #[serde(default)]
     pub exif: Exif,
+    /// What shows through transparent pixels.
+    #[serde(default)]
+    pub transparency: Transparency,
 }
 
 /// One geometric step. Sizes are `[height, width]` in pixels.
@@ -78,6 +81,17 @@ pub enum Exif {
     Apply,
     /// Take the pixels as stored, as plain Pillow does.
     Ignore,
+}
+
+/// The transparency policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transparency {
+    /// A white ground, as a viewer or a page shows it (the default).
+    #[default]
+    White,
+    /// Whatever colour a transparent pixel holds, as plain Pillow's `convert("RGB")` has it: often black or garbage.
+    Drop,
 }
 
 /// Tokenise, truncate, and pad to the longest text of the batch.

@@ -7,7 +7,7 @@ use super::overrides::{Overrides, Resize};
 use super::processor::Processor;
 use super::timm::{TimmConfig, Trained};
 use crate::error::{Error, Result};
-use crate::preprocess::{Exif, ImageSpec, Interpolation, Step};
+use crate::preprocess::{Exif, ImageSpec, Interpolation, Step, Transparency};
 
 /// Beyond it a size is a mistake or an attack: a batch would not fit in memory.
 const LARGEST_EDGE: u32 = 8192;
@@ -112,7 +112,18 @@ pub(super) fn spec(
         Source::Timm(_, trained) => trained.licence(),
         _ => None,
     };
-    Ok((ImageSpec { steps, interpolation, scale, mean, std, exif: Exif::default() }, licence))
+    Ok((
+        ImageSpec {
+            steps,
+            interpolation,
+            scale,
+            mean,
+            std,
+            exif: Exif::default(),
+            transparency: Transparency::default(),
+        },
+        licence,
+    ))
 }
 
 fn steps(source: &Source, graph: Option<[u32; 2]>, overrides: &Overrides) -> Result<Vec<Step>, String> {

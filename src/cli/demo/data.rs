@@ -106,7 +106,8 @@ pub(super) fn tweets(home: &Home, progress: &dyn Progress) -> Result<PathBuf> {
     for line in text.lines() {
         let mut fields = line.splitn(3, '\t');
         let (Some(id), Some(rating), Some(text)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let rating: f64 = rating.trim().parse().map_err(|_| Error::malformed(&archive, format!("rating {rating:?}")))?;
+        let rating: f64 =
+            rating.trim().parse().map_err(|_| Error::malformed(&archive, format!("rating {rating:?}")))?;
         if rating.abs() >= 0.5 {
             let label = if rating > 0.0 { "positive" } else { "negative" };
             table.write_record([id, label, text]).map_err(write_error)?;

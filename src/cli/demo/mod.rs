@@ -112,11 +112,15 @@ impl Demo {
         let (features, trained) = steps.run("train", || {
             let features = FeatureSet::read(&features_path)?;
             let trained = self.fit.train(context, &features, &head_path)?;
-            let what = format!("{} classes, {} rows, {} iterations", trained.classes, trained.n_train, trained.certificate.iterations);
+            let what = format!(
+                "{} classes, {} rows, {} iterations",
+                trained.classes, trained.n_train, trained.certificate.iterations
+            );
             Ok(((features, trained), what))
         })?;
         let predictions = steps.run("predict", || {
-            let few: Vec<usize> = trained.held_out.iter().copied().step_by((trained.held_out.len() / 6).max(1)).take(6).collect();
+            let few: Vec<usize> =
+                trained.held_out.iter().copied().step_by((trained.held_out.len() / 6).max(1)).take(6).collect();
             let few = features.select(&few);
             let predictions = predict::predict(&HeadFile::read(&head_path)?, &few, 3)?;
             let right = predictions.iter().zip(&few.labels).filter(|(p, l)| Some(&p.label) == l.as_ref()).count();

@@ -115,10 +115,13 @@ def center_crop(image, height, width):
     return padded[max(0, top) : min(new_height, bottom), max(0, left) : min(new_width, right)]
 
 
-def process(data, steps, interpolation, exif):
+def process(data, steps, interpolation, exif, transparency="drop"):
     image = Image.open(io.BytesIO(data))
     if exif == "apply":
         image = ImageOps.exif_transpose(image)
+    if transparency == "white":
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")
     resample = FILTERS.index(interpolation)
     for step in steps:
@@ -165,6 +168,9 @@ def cases(files):
     for name in ("upright.png", "turned.jpg", "turned.tiff"):
         height, width = process(files[name], [], "box", "apply").shape[:2]
         yield name, [{"resize": [height, width]}], "bicubic", "apply"
+    for name in ("rgba.png", "grey-alpha.png", "palette-transparent.png", "lossless.webp", "landscape.png"):
+        height, width = process(files[name], [], "box", "ignore").shape[:2]
+        yield name, [{"resize": [height, width]}], "bicubic", "ignore", "white"
 
 
 def main():
@@ -172,14 +178,15 @@ def main():
     for name, data in files.items():
         (HERE / name).write_bytes(data)
     lines, pixels = [], []
-    for name, steps, interpolation, *exif in cases(files):
-        exif = exif[0] if exif else "ignore"
-        result = process(files[name], steps, interpolation, exif)
+    for name, steps, interpolation, *policies in cases(files):
+        exif, transparency = policies + ["ignore", "drop"][len(policies) :]
+        result = process(files[name], steps, interpolation, exif, transparency)
         lines.append(json.dumps({
             "input": name,
             "steps": steps,
             "interpolation": interpolation,
             "exif": exif,
+            "transparency": transparency,
             "size": result.shape[:2],
         }))
         pixels.append(result.tobytes())

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backbone::{Output, Pooling};
-use crate::preprocess::{Exif, ImageSpec, Interpolation, Step};
+use crate::preprocess::{Exif, ImageSpec, Interpolation, Step, Transparency};
 
 /// An image model with one configuration file, dynamic in height and width.
 fn image_with(name: &str, json: &str, overrides: &Overrides) -> Result<ImageSpec, String> {
@@ -31,7 +31,15 @@ fn want(
     interpolation: Interpolation,
     (mean, std): ([f32; 3], [f32; 3]),
 ) -> Result<ImageSpec, String> {
-    Ok(ImageSpec { steps, interpolation, scale: 1.0 / 255.0, mean, std, exif: Exif::Apply })
+    Ok(ImageSpec {
+        steps,
+        interpolation,
+        scale: 1.0 / 255.0,
+        mean,
+        std,
+        exif: Exif::Apply,
+        transparency: Transparency::White,
+    })
 }
 
 #[test]
