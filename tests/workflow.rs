@@ -233,7 +233,8 @@ fn a_head_for_texts_answers_lines_of_standard_input() {
 fn every_format_holds_the_same_features() {
     let (t, folder) = (trained(), folder());
     let want = FeatureSet::read(&t.test_features).unwrap();
-    for name in ["x.npy", "x.safetensors", "shards/"] {
+    // An array and the file of its ids share a name: two arrays may not.
+    for name in ["a.npy", "b.safetensors", "shards/"] {
         let output = folder.path().join(name);
         embedded(&json(&mut embed(&t.test, CNN, &output)), 14, 1280);
         let got = FeatureSet::read(&output).unwrap();
@@ -288,7 +289,7 @@ fn features_of_another_backbone_are_refused() {
 #[test]
 fn an_output_that_is_there_is_refused() {
     let (t, folder) = (trained(), folder());
-    for name in ["x.parquet", "x.npy", "x.safetensors", "shards/"] {
+    for name in ["a.parquet", "b.npy", "c.safetensors", "shards/"] {
         let output = folder.path().join(name);
         embed(&t.test, CNN, &output).assert().success();
         let before = FeatureSet::read(&output).unwrap();
@@ -296,7 +297,6 @@ fn an_output_that_is_there_is_refused() {
         assert_eq!(FeatureSet::read(&output).unwrap(), before);
         embed(&t.train, CNN, &output).arg("--overwrite").assert().success();
         assert_eq!(FeatureSet::read(&output).unwrap().len(), 56, "{name}");
-        std::fs::remove_file(folder.path().join("x.jsonl")).ok();
     }
     let head = folder.path().join("head.onnx");
     train(&t.train_features, &head).assert().success();
@@ -490,6 +490,21 @@ fn a_fit_that_does_not_converge_warns() {
 }
 
 #[test]
+fn an_input_is_never_written_over() {
+    let folder = folder();
+    let (table, array) = (folder.path().join("reviews.jsonl"), folder.path().join("reviews.npy"));
+    let content = "{\"text\": \"good\"}\n{\"text\": \"bad\"}\n";
+    std::fs::write(&table, content).unwrap();
+    // The ids of reviews.npy would stand in reviews.jsonl.
+    for arguments in [&[][..], &["--overwrite"]] {
+        let mut command = embed(&table, BERT, &array);
+        says(command.args(arguments), 2, &["reviews.jsonl"]);
+        assert_eq!(std::fs::read_to_string(&table).unwrap(), content);
+        assert_eq!(sorted(folder.path()), [table.clone()]);
+    }
+}
+
+#[test]
 fn files_that_are_no_heads_are_refused() {
     let (t, folder) = (trained(), folder());
     let broken = folder.path().join("broken.onnx");
@@ -527,13 +542,18 @@ fn on_a_full_disk(arguments: &[&std::ffi::OsStr]) -> Command {
 
 #[test]
 fn a_full_disk_is_an_error_and_leaves_nothing() {
-    let (t, folder) = (trained(), folder());
+    let (t, folder, bad) = (trained(), folder(), folder());
+    with_bad_files(bad.path());
     for name in ["x.parquet", "x.npy", "x.safetensors", "shards/"] {
         let output = folder.path().join(name);
         let (input, output) = (t.test.as_os_str(), output.as_os_str());
         let mut embed = on_a_full_disk(&["embed".as_ref(), input, "-m".as_ref(), CNN.as_ref(), "-o".as_ref(), output]);
         says(&mut embed, 1, &["cannot write", "too large"]);
         assert_eq!(sorted(folder.path()), Vec::<PathBuf>::new(), "{name}");
+        let input = bad.path().as_os_str();
+        let mut embed = on_a_full_disk(&["embed".as_ref(), input, "-m".as_ref(), CNN.as_ref(), "-o".as_ref(), output]);
+        says(&mut embed, 1, &["cannot write", "too large"]);
+        assert_eq!(sorted(folder.path()), Vec::<PathBuf>::new(), "{name}, with rejects");
     }
     let head = folder.path().join("head.onnx");
     let mut train = on_a_full_disk(&["train".as_ref(), t.train_features.as_os_str(), "-o".as_ref(), head.as_os_str()]);
