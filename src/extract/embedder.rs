@@ -45,7 +45,7 @@ pub struct Embedder {
 enum Preprocessor {
     Image {
         processor: ImagePreprocessor,
-        scratch: Scratch,
+        scratch: Box<Scratch>,
         input: String,
     },
     Text {
@@ -265,7 +265,7 @@ impl Preprocessor {
             Preprocessing::Image(spec) => match names[..] {
                 [input] => Ok(Self::Image {
                     processor: ImagePreprocessor::new(spec.clone())?,
-                    scratch: Scratch::default(),
+                    scratch: Box::default(),
                     input: input.to_owned(),
                 }),
                 _ => Err(wrong("exactly one image input")),

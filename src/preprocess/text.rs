@@ -173,7 +173,7 @@ mod tests {
     fn a_batch_is_padded_to_its_longest_text() {
         let tokenizer = tiny(8).unwrap();
         let texts = ["cat", "", "the cat"].map(|t| tokenizer.encode(t).unwrap());
-        let batch = tokenizer.batch(&texts);
+        let batch = tokenizer.batch(&texts.each_ref());
         assert_eq!((batch.rows, batch.columns), (3, 4));
         assert_eq!(batch.input_ids, [2, 6, 3, 0, 2, 3, 0, 0, 2, 5, 6, 3]);
         assert_eq!(batch.attention_mask, [1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 1, 1]);
