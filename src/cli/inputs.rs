@@ -116,6 +116,11 @@ impl SourceArgs {
         if allowed { Status::Done } else { Status::TooManyRejects }
     }
 
+    /// The same flags, with another column for the ids where one is named.
+    pub(super) fn with_id_column(&self, column: Option<&str>) -> Self {
+        Self { id_column: column.map(str::to_owned).or_else(|| self.id_column.clone()), ..self.clone() }
+    }
+
     fn options(&self, backbone: &Backbone) -> SourceOptions {
         let modality = match backbone.preprocessing {
             Preprocessing::Image(_) => Modality::Image,

@@ -57,14 +57,9 @@ pub(super) fn rankings(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<
     classes.map(|class| Ranking::new(probabilities.column(class), |row| labels[row] == class)).collect()
 }
 
-/// The mean area of the classes that have rows and leave rows to others; `None` if there are none.
+/// Two classes: the area under the ROC curve of class 1. More: the mean over classes of each against the rest, classes
+/// without rows left out. `None` when all rows are of one class.
 pub(super) fn mean_area(rankings: &[Ranking], times: &[u32]) -> Option<f64> {
     let areas: Vec<f64> = rankings.iter().filter_map(|ranking| ranking.area(times)).collect();
     (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
-}
-
-/// Two classes: the area under the ROC curve of class 1. More: the mean over classes of each against the rest, classes
-/// without rows left out. `None` when all rows are of one class.
-pub fn roc_auc(labels: &[usize], probabilities: ArrayView2<f32>) -> Option<f64> {
-    mean_area(&rankings(labels, probabilities), &vec![1; labels.len()])
 }

@@ -9,8 +9,7 @@ mod interval;
 mod report;
 mod rows;
 
-pub use auc::roc_auc;
 pub use confusion::{ClassScores, Confusion};
 pub use interval::{Interval, percentile, wilson};
 pub use report::{ClassReport, Options, Report, TopK};
-pub use rows::{argmax, log_losses, ranks};
+pub use rows::argmax;

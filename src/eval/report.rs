@@ -54,7 +54,8 @@ pub struct Report {
     /// Bootstrap interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_loss_interval: Option<Interval>,
-    /// See [`super::roc_auc`]; none when all rows are of one class.
+    /// Area under the ROC curve: of class 1 for two classes; for more the mean over classes of each against the rest,
+    /// classes without rows left out. None when all rows are of one class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roc_auc: Option<f64>,
     /// Bootstrap interval; none for millions of rows times classes.

@@ -12,7 +12,7 @@ pub fn argmax(probabilities: ArrayView2<f32>) -> Vec<usize> {
 
 /// Each row's `−ln p(label)` in nats, with `p` clipped to `[ε, 1 − ε]`, ε = 2⁻²³, as scikit-learn clips f32
 /// probabilities: a certain error costs 15.9, not infinity.
-pub fn log_losses(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<f64> {
+pub(super) fn log_losses(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<f64> {
     let epsilon = f64::from(f32::EPSILON);
     let loss = |(row, &label): (ArrayView1<f32>, &usize)| -f64::from(row[label]).clamp(epsilon, 1.0 - epsilon).ln();
     probabilities.rows().into_iter().zip(labels).map(loss).collect()
@@ -20,7 +20,7 @@ pub fn log_losses(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<f64> 
 
 /// How many classes stand before the label, 0 being the best; among equal probabilities the lower index stands first, as
 /// in [`argmax`]. Top-k accuracy is the share of rows with a rank below k.
-pub fn ranks(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<usize> {
+pub(super) fn ranks(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<usize> {
     let rank = |(row, &label): (ArrayView1<f32>, &usize)| {
         let own = row[label];
         row.iter().enumerate().filter(|&(i, &p)| p > own || (p == own && i < label)).count()

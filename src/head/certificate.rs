@@ -63,56 +63,52 @@ pub(crate) fn optimality(
     alpha: f64,
 ) -> Optimality {
     let classes = intercepts.len();
-    let uniform = 1.0 / classes as f64;
     let (mut loss, mut longest_row) = (0.0, 0.0_f64);
     let mut curvature = Array2::zeros((1, classes));
-    let mut at_weights = Gradient::zeros(weights.nrows(), classes);
-    let mut at_zero = Gradient::zeros(weights.nrows(), classes);
+    let mut weight_gradient = Array2::zeros(weights.dim());
+    let mut intercept_gradient = Array2::zeros((1, classes));
+    let mut class_sums = Array2::<f64>::zeros(weights.t().dim());
     for (rows, labels) in x.axis_chunks_iter(Axis(0), 256).zip(labels.chunks(256)) {
         let features = scaler.scaled(rows);
         let mut residual = features.dot(&weights) + intercepts;
-        let mut start = Array2::from_elem(residual.dim(), uniform);
-        for ((mut row, mut start), &label) in residual.rows_mut().into_iter().zip(start.rows_mut()).zip(labels) {
+        for ((mut row, features), &label) in residual.rows_mut().into_iter().zip(features.rows()).zip(labels) {
             let max = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
             let log_sum = max + row.mapv(|z| (z - max).exp()).sum().ln();
             loss += log_sum - row[label];
             row.mapv_inplace(|z| (z - log_sum).exp());
             curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += p * (1.0 - p));
             row[label] -= 1.0;
-            start[label] -= 1.0;
+            class_sums.row_mut(label).scaled_add(1.0, &features);
+            longest_row = longest_row.max(features.dot(&features));
         }
-        longest_row = features.rows().into_iter().map(|row| row.dot(&row).sqrt()).fold(longest_row, f64::max);
-        at_weights.add(&features, &residual);
-        at_zero.add(&features, &start);
+        weight_gradient += &features.t().dot(&residual);
+        intercept_gradient += &residual.sum_axis(Axis(0));
     }
     let weights = one_logit(weights, 1.0);
-    let weight_gradient = norm(&(one_logit(at_weights.weights.view(), 0.5) + alpha * &weights));
-    let intercept_gradient = one_logit(at_weights.intercepts.view(), 0.5);
-    let start = norm(&one_logit(at_zero.weights.view(), 0.5)).hypot(norm(&one_logit(at_zero.intercepts.view(), 0.5)));
+    let weight_norm = norm(&(one_logit(weight_gradient.view(), 0.5) + alpha * &weights));
+    let intercept_gradient = one_logit(intercept_gradient.view(), 0.5);
+    let start = start_norm(&class_sums, labels);
     let objective = loss + 0.5 * alpha * norm(&weights).powi(2);
-    let gap = gap_bound(weight_gradient, intercept_gradient.iter().copied(), curvature, longest_row, alpha);
+    let gap = gap_bound(weight_norm, intercept_gradient.iter().copied(), curvature, longest_row.sqrt(), alpha);
     Optimality {
         objective,
         // A zero start gradient (all features equal, balanced classes) means that zero weights are optimal.
-        gradient_norm: weight_gradient.hypot(norm(&intercept_gradient)) / if start > 0.0 { start } else { 1.0 },
+        gradient_norm: weight_norm.hypot(norm(&intercept_gradient)) / if start > 0.0 { start } else { 1.0 },
         gap: (gap / objective.max(f64::MIN_POSITIVE)).min(f64::MAX),
     }
 }
 
-struct Gradient {
-    weights: Array2<f64>,
-    intercepts: Array2<f64>,
-}
-
-impl Gradient {
-    fn zeros(d: usize, classes: usize) -> Self {
-        Self { weights: Array2::zeros((d, classes)), intercepts: Array2::zeros((1, classes)) }
-    }
-
-    fn add(&mut self, features: &Array2<f64>, residual: &Array2<f64>) {
-        self.weights += &features.t().dot(residual);
-        self.intercepts += &residual.sum_axis(Axis(0));
-    }
+/// Length of the gradient at zero weights, where every class has the probability 1/K: `X̄/K − (sum of the class' rows)`, X̄
+/// being the sum of all rows, and likewise of the intercepts with 1 for each row. `class_sums` is K×d.
+fn start_norm(class_sums: &Array2<f64>, labels: &[usize]) -> f64 {
+    let classes = class_sums.nrows();
+    let mut counts = Array2::zeros((classes, 1));
+    labels.iter().for_each(|&label| counts[[label, 0]] += 1.0);
+    let residual = |sums: &Array2<f64>| {
+        let mean = sums.mean_axis(Axis(0)).unwrap_or_default();
+        norm(&one_logit((mean - sums).t(), 0.5))
+    };
+    residual(class_sums).hypot(residual(&counts))
 }
 
 /// For two classes the one column that belongs to `z = z₁ − z₀`: `scale · (column₁ − column₀)`. Of weights that is the

@@ -50,8 +50,9 @@ fn check(case: &Case, x: &Array2<f32>, labels: &[usize], rows: &[usize]) {
     assert!(got.converged);
     let above = (got.objective - case.objective) / case.objective;
     assert!(above.abs() < 1e-6, "objective {} against {}: {above:e}", got.objective, case.objective);
-    // The references' own rounding is below 1e-12, so the bound must cover what is really missing.
-    assert!(above < got.gap + 1e-12, "{above:e} above the optimum, certified {:e}", got.gap);
+    // The bound must cover what is really missing; rounding the column scales to f32 moves the optimum itself by a 1e-7th.
+    let slack = if case.scaling == Scaling::None { 1e-12 } else { 1e-7 };
+    assert!(above < got.gap + slack, "{above:e} above the optimum, certified {:e}", got.gap);
     let probabilities = fitted.head.probabilities(x.select(Axis(0), rows).view()).unwrap();
     assert_close(probabilities, case.probabilities.iter().copied(), Tolerance::Within(2e-3));
     let predicted = fitted.head.classify(x.view()).unwrap();

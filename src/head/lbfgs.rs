@@ -37,7 +37,8 @@ pub(crate) enum Stop {
 }
 
 /// Minimises `evaluate` from `start`. `evaluate` gives the value and an extra of the caller's choice, and writes the
-/// gradient; values within `noise` (relative) count as equal; `done` sees each iterate with its number, the start being 0, and ends the search.
+/// gradient; values within `noise` (relative) count as equal; `done` sees each iterate with its number, the start being 0, and ends the search;
+/// `precondition` divides a vector by a rough Hessian at the iterate.
 ///
 /// Returns the last iterate, the number of iterations, and why it stopped.
 ///
@@ -49,12 +50,14 @@ pub(crate) fn minimize<E>(
     noise: f64,
     mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
     mut done: impl FnMut(&Point<E>, usize) -> Result<bool>,
+    mut precondition: impl FnMut(&Point<E>, &mut [f64]),
 ) -> Result<(Point<E>, usize, Stop)> {
     let mut gradient = vec![0.0; start.len()];
     let (value, extra) = evaluate(&start, &mut gradient)?;
     let mut at = Point { x: start, value, gradient, extra };
     let mut memory = Memory::default();
     let mut iterations = 0;
+    let mut first_step = 1.0;
     loop {
         if done(&at, iterations)? {
             return Ok((at, iterations, Stop::Done));
@@ -62,21 +65,24 @@ pub(crate) fn minimize<E>(
         if iterations == max_iterations {
             return Ok((at, iterations, Stop::Iterations));
         }
-        let mut direction = memory.direction(&at.gradient);
+        let mut direction = memory.direction(&at.gradient, |v| precondition(&at, v));
         if dot(&direction, &at.gradient) >= 0.0 {
             memory = Memory::default();
-            direction = memory.direction(&at.gradient);
+            direction = memory.direction(&at.gradient, |v| precondition(&at, v));
         }
-        let next = match line_search(&at, &direction, memory.first_step(&at), noise, &mut evaluate)? {
-            Some(next) => next,
+        let (next, step) = match line_search(&at, &direction, first_step, noise, &mut evaluate)? {
+            Some(found) => found,
             // The memory may hold noise: steepest descent gets the last word.
             None if !memory.pairs.is_empty() => {
                 memory = Memory::default();
+                first_step = 1.0;
                 continue;
             }
             None => return Ok((at, iterations, Stop::Stalled)),
         };
         memory.push(&at, &next);
+        // Far from the optimum exponential walls shorten many steps in a row: do not run into each of them anew.
+        first_step = (2.0 * step).min(1.0);
         at = next;
         iterations += 1;
     }
@@ -102,8 +108,8 @@ impl Memory {
         }
     }
 
-    /// `−H·gradient` with the inverse Hessian that the pairs imply.
-    fn direction(&self, gradient: &[f64]) -> Vec<f64> {
+    /// `−H·gradient` with the inverse Hessian that the pairs imply, starting from a multiple of `precondition`.
+    fn direction(&self, gradient: &[f64], mut precondition: impl FnMut(&mut [f64])) -> Vec<f64> {
         let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
         let mut alphas = Vec::with_capacity(self.pairs.len());
         for (s, y, rho) in self.pairs.iter().rev() {
@@ -111,8 +117,12 @@ impl Memory {
             add_scaled(&mut q, -alpha, y);
             alphas.push(alpha);
         }
+        precondition(&mut q);
         if let Some((_, y, rho)) = self.pairs.back() {
-            let gamma = 1.0 / (rho * dot(y, y));
+            // The multiple that makes the latest pair fit: γ = s·y / y·P·y.
+            let mut divided = y.clone();
+            precondition(&mut divided);
+            let gamma = 1.0 / (rho * dot(y, &divided));
             q.iter_mut().for_each(|v| *v *= gamma);
         }
         for ((s, y, rho), alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
@@ -121,22 +131,16 @@ impl Memory {
         }
         q
     }
-
-    /// 1 where curvature is known. Before, the step that would lower the value by a hundredth if the function were
-    /// linear: the line search lengthens it cheaply.
-    fn first_step<E>(&self, at: &Point<E>) -> f64 {
-        if self.pairs.is_empty() { 0.01 * at.value.abs().max(1e-300) / dot(&at.gradient, &at.gradient) } else { 1.0 }
-    }
 }
 
-/// A point along `direction` that satisfies the (approximate) Wolfe conditions, or `None` if rounding hides it.
+/// A point along `direction`, and its step, that satisfies the (approximate) Wolfe conditions, or `None` if rounding hides it.
 fn line_search<E>(
     from: &Point<E>,
     direction: &[f64],
     first_step: f64,
     noise: f64,
     evaluate: &mut impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
-) -> Result<Option<Point<E>>> {
+) -> Result<Option<(Point<E>, f64)>> {
     let slope = dot(&from.gradient, direction);
     if slope >= 0.0 || !slope.is_finite() {
         return Ok(None);
@@ -157,7 +161,7 @@ fn line_search<E>(
         let wolfe = value <= from.value + DECREASE * step * slope;
         let approximate = value <= equal && there <= (2.0 * DECREASE - 1.0) * slope;
         if finite && there >= CURVATURE * slope && (wolfe || approximate) {
-            return Ok(Some(Point { x, value, gradient, extra }));
+            return Ok(Some((Point { x, value, gradient, extra }, step)));
         }
         if !finite || there >= 0.0 || value > equal {
             high = Some((step, if finite { there } else { f64::INFINITY }));
@@ -171,8 +175,10 @@ fn line_search<E>(
                 if width <= 1e-10 * high.0 {
                     break;
                 }
+                // Slopes on exponential walls say little of where they end: having overshot, at least halve.
+                let most = if step == high.0 { 0.5 } else { 0.9 };
                 let guess = if high.1 >= 0.0 { secant(low, high) } else { f64::NAN };
-                let inside = guess.clamp(low.0 + 0.1 * width, high.0 - 0.1 * width);
+                let inside = guess.clamp(low.0 + 0.1 * width, low.0 + most * width);
                 if inside.is_finite() { inside } else { low.0 + 0.5 * width }
             }
         };
@@ -217,7 +223,7 @@ mod tests {
     #[test]
     fn finds_the_minimum() {
         let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
-        let (at, iterations, stop) = minimize(vec![0.0; 10], 500, 1e-13, valley, small).unwrap();
+        let (at, iterations, stop) = minimize(vec![0.0; 10], 500, 1e-13, valley, small, |_, _| ()).unwrap();
         assert_eq!(stop, Stop::Done, "{iterations} iterations, {at:?}");
         assert_close(at.x, (0..10).map(f64::from), Tolerance::Within(1e-6));
     }
@@ -230,7 +236,7 @@ mod tests {
             gradient.iter_mut().for_each(|g| *g += 1e-3 * (rng.f64() - 0.5));
             Ok((value * (1.0 + 1e-7 * rng.f64()), ()))
         };
-        let (at, iterations, stop) = minimize(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false)).unwrap();
+        let (at, iterations, stop) = minimize(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false), |_, _| ()).unwrap();
         assert!(stop != Stop::Done && iterations <= 2000);
         assert!(at.value < 1.0 + 1e-4, "{stop:?} at {}", at.value);
     }
@@ -241,7 +247,7 @@ mod tests {
             gradient.fill(0.0);
             Ok((1.0, ()))
         };
-        let (_, iterations, stop) = minimize(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false)).unwrap();
+        let (_, iterations, stop) = minimize(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false), |_, _| ()).unwrap();
         assert_eq!((iterations, stop), (0, Stop::Stalled));
     }
 }

@@ -12,6 +12,7 @@ use super::lbfgs::{self, Point};
 use super::linear::LinearHead;
 use super::linfa_solver;
 use super::objective::Problem;
+use super::precondition::Preconditioner;
 use super::real::Real;
 use super::standardize::{Scaler, Scaling};
 use crate::error::{Error, Result};
@@ -206,36 +207,49 @@ impl CheckedLogistic {
     }
 
     /// f32 while it helps, then f64 for what is left. Returns θ and the number of iterations.
-    fn minimize(&self, problem: &Problem, progress: &dyn Progress) -> Result<(Vec<f64>, usize)> {
-        let start = vec![0.0; problem.parameters()];
+    fn minimize<'a>(&self, problem: &'a Problem<'a>, progress: &'a dyn Progress) -> Result<(Vec<f64>, usize)> {
+        let (longest_row, squares) = problem.scaler.sizes(problem.x);
+        let mut descent = Descent {
+            problem,
+            tolerance: self.tolerance,
+            longest_row,
+            preconditioner: Preconditioner::new(problem, squares),
+            progress,
+        };
         // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
-        let longest_row = problem.scaler.longest_row(problem.x);
-        let (theta, single) = self.descend::<f32>(problem, start, longest_row, (0.5, self.max_iterations), progress)?;
-        let (theta, double) =
-            self.descend::<f64>(problem, theta, longest_row, (0.99, self.max_iterations - single), progress)?;
+        let start = vec![0.0; problem.parameters()];
+        let (theta, single) = descent.run::<f32>(start, 0.5, self.max_iterations)?;
+        let (theta, double) = descent.run::<f64>(theta, 0.99, self.max_iterations - single)?;
         Ok((theta, single + double))
     }
+}
 
-    fn descend<F: Real>(
-        &self,
-        problem: &Problem,
-        start: Vec<f64>,
-        longest_row: f64,
-        (margin, max_iterations): (f64, usize),
-        progress: &dyn Progress,
-    ) -> Result<(Vec<f64>, usize)> {
+/// What both precisions of one fit share.
+struct Descent<'a> {
+    problem: &'a Problem<'a>,
+    tolerance: f64,
+    longest_row: f64,
+    preconditioner: Preconditioner,
+    progress: &'a dyn Progress,
+}
+
+impl Descent<'_> {
+    /// Descends until the gap is below `margin` times the tolerance. Returns θ and the number of iterations.
+    fn run<F: Real>(&mut self, start: Vec<f64>, margin: f64, max_iterations: usize) -> Result<(Vec<f64>, usize)> {
+        let Descent { problem, tolerance, longest_row, ref mut preconditioner, progress } = *self;
         let mut patience = Patience::default();
+        let evaluate = |theta: &[f64], gradient: &mut [f64]| {
+            if progress.interrupted() { Err(Error::Interrupted) } else { Ok(problem.evaluate::<F>(theta, gradient)) }
+        };
         let done = |at: &Point<Vec<f64>>, iteration: usize| {
             if iteration > 0 {
                 progress.advance(1);
             }
-            let gap = gap(at, longest_row, self.alpha);
-            Ok(gap <= margin * self.tolerance * at.value || patience.is_over(gap))
+            let gap = gap(at, longest_row, problem.alpha);
+            Ok(gap <= margin * tolerance * at.value || patience.is_over(gap))
         };
-        let evaluate = |theta: &[f64], gradient: &mut [f64]| {
-            if progress.interrupted() { Err(Error::Interrupted) } else { Ok(problem.evaluate::<F>(theta, gradient)) }
-        };
-        let (at, iterations, _) = lbfgs::minimize(start, max_iterations, F::NOISE, evaluate, done)?;
+        let precondition = |at: &Point<Vec<f64>>, vector: &mut [f64]| preconditioner.apply(vector, &at.extra);
+        let (at, iterations, _) = lbfgs::minimize(start, max_iterations, F::NOISE, evaluate, done, precondition)?;
         Ok((at.x, iterations))
     }
 }

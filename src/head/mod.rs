@@ -7,6 +7,7 @@ mod linear;
 mod linfa_solver;
 mod logistic;
 mod objective;
+mod precondition;
 mod real;
 mod standardize;
 

@@ -62,14 +62,17 @@ impl Scaler {
         }
     }
 
-    /// The greatest Euclidean length of a scaled row.
-    pub(crate) fn longest_row(&self, x: ArrayView2<f32>) -> f64 {
-        let mut scaled = Array2::<f32>::zeros((1, x.ncols()));
-        let squares = x.axis_chunks_iter(Axis(0), 1).map(|row| {
+    /// The greatest Euclidean length of a scaled row, and the mean square of each scaled column.
+    pub(crate) fn sizes(&self, x: ArrayView2<f32>) -> (f64, Array1<f64>) {
+        let mut scaled = Array2::<f64>::zeros((1, x.ncols()));
+        let (mut longest, mut squares) = (0.0_f64, Array1::<f64>::zeros(x.ncols()));
+        for row in x.axis_chunks_iter(Axis(0), 1) {
             self.apply(row, scaled.view_mut());
-            scaled.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>()
-        });
-        squares.fold(0.0, f64::max).sqrt()
+            scaled.mapv_inplace(|v| v * v);
+            longest = longest.max(scaled.sum());
+            squares += &scaled.row(0);
+        }
+        (longest.sqrt(), squares / x.nrows() as f64)
     }
 
     /// Scaled `x`, n×d, in f64.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -115,4 +115,18 @@ pub(super) fn tweets(home: &Home, progress: &dyn Progress) -> Result<PathBuf> {
     }
     table.into_inner().map_err(|e| Error::io("write", &path)(e.into_error()))?.commit()?;
     Ok(path)
+}
+
+/// The beginning of one tweet of the table.
+pub(super) fn tweet(table: &Path, id: &str) -> Result<String> {
+    let read_error = |e: csv::Error| Error::malformed(table, e);
+    let mut reader = csv::Reader::from_path(table).map_err(read_error)?;
+    for record in reader.records() {
+        let record = record.map_err(read_error)?;
+        if record.get(0) == Some(id) {
+            let text: String = record.get(2).unwrap_or_default().chars().take(48).collect();
+            return Ok(format!("{id}: {text}"));
+        }
+    }
+    Ok(id.to_owned())
 }

@@ -82,6 +82,7 @@ impl Steps<'_> {
 impl Demo {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let mut steps = Steps { context, done: Vec::new() };
+        let source = self.source.with_id_column(self.text.then_some("id"));
         let console = &context.console;
         let name = if self.text { "all-minilm-l6-v2" } else { "efficientnet-lite0" };
         let (features_path, head_path, report_path) =
@@ -104,7 +105,7 @@ impl Demo {
         })?;
         let embed = steps.run("embed", || {
             let mut files = Files::new(&features_path, Existing::Replace)?;
-            let summary = inputs::embed(context, &[input], &self.source, &backbone, &mut files)?;
+            let summary = inputs::embed(context, std::slice::from_ref(&input), &source, &backbone, &mut files)?;
             files.finish()?;
             let what = format!("{} rows of {}, {:.0} rows/s", summary.rows, summary.dimension, summary.rows_per_second);
             Ok((summary, what))
@@ -122,8 +123,14 @@ impl Demo {
             let few: Vec<usize> =
                 trained.held_out.iter().copied().step_by((trained.held_out.len() / 6).max(1)).take(6).collect();
             let few = features.select(&few);
-            let predictions = predict::predict(&HeadFile::read(&head_path)?, &few, 3)?;
+            let mut predictions = predict::predict(&HeadFile::read(&head_path)?, &few, 3)?;
             let right = predictions.iter().zip(&few.labels).filter(|(p, l)| Some(&p.label) == l.as_ref()).count();
+            if self.text {
+                // A number says nothing of a tweet.
+                for prediction in &mut predictions {
+                    prediction.id = data::tweet(&input, &prediction.id)?;
+                }
+            }
             Ok((predictions, format!("{right} of {} held-out samples right", few.ids.len())))
         })?;
         let files = vec![features_path, head_path, report_path.clone()];
