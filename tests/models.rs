@@ -83,6 +83,10 @@ fn an_unknown_name_is_answered_with_the_names() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("t.csv"), "text\nhello\n").unwrap();
     let mut embed = engraft();
-    embed.arg("embed").arg(folder.path().join("t.csv")).args(["-m", "resnet-9000", "-o"]).arg(folder.path().join("x.npy"));
+    embed
+        .arg("embed")
+        .arg(folder.path().join("t.csv"))
+        .args(["-m", "resnet-9000", "-o"])
+        .arg(folder.path().join("x.npy"));
     says(&mut embed, 2, &NAMES);
 }

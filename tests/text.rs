@@ -89,7 +89,8 @@ fn lines_of_standard_input_are_embedded_and_long_ones_counted() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("lines.npy");
     let long = "word ".repeat(300);
-    let lines = format!("This is an example sentence\nA man is eating food.\nA man is eating a piece of bread.\n{long}\n");
+    let lines =
+        format!("This is an example sentence\nA man is eating food.\nA man is eating a piece of bread.\n{long}\n");
     let mut command = engraft();
     command.args(["embed", "-", "--model", MODEL, "-o"]).arg(&output).write_stdin(lines);
     let summary = support::json(&mut command);

@@ -139,7 +139,8 @@ pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
         staged.commit().expect("renamed");
     }
     drop(lock);
-    let output = Command::new("python3").env("PYTHONPATH", &folder).arg("-c").arg(script).args(arguments).assert().success();
+    let output =
+        Command::new("python3").env("PYTHONPATH", &folder).arg("-c").arg(script).args(arguments).assert().success();
     String::from_utf8(output.get_output().stdout.clone()).expect("UTF-8")
 }
 
@@ -164,7 +165,8 @@ pub fn least_cosine(features: &FeatureSet, golden: &[f32]) -> f64 {
     let (rows, d) = features.matrix.dim();
     assert_eq!(golden.len(), rows * d);
     let rows = features.matrix.outer_iter().zip(golden.chunks_exact(d));
-    rows.map(|(row, want)| cosine(&row.to_vec(), want)).fold(f64::INFINITY, |least, c| if c >= least { least } else { c })
+    rows.map(|(row, want)| cosine(&row.to_vec(), want))
+        .fold(f64::INFINITY, |least, c| if c >= least { least } else { c })
 }
 
 /// The path of a golden file.
