@@ -500,7 +500,7 @@ fn an_input_is_never_written_over() {
         let mut command = embed(&table, BERT, &array);
         says(command.args(arguments), 2, &["reviews.jsonl"]);
         assert_eq!(std::fs::read_to_string(&table).unwrap(), content);
-        assert_eq!(sorted(folder.path()), [table.clone()]);
+        assert_eq!(sorted(folder.path()), std::slice::from_ref(&table));
     }
 }
 
