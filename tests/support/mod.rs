@@ -73,6 +73,7 @@ pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
         staged.commit().expect("renamed");
     }
     drop(lock);
-    let output = Command::new("python3").env("PYTHONPATH", &folder).arg("-c").arg(script).args(arguments).assert().success();
+    let output =
+        Command::new("python3").env("PYTHONPATH", &folder).arg("-c").arg(script).args(arguments).assert().success();
     String::from_utf8(output.get_output().stdout.clone()).expect("UTF-8")
 }
