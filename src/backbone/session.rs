@@ -87,7 +87,8 @@ impl Session {
             .map_err(|e| wrong(e.into()))?;
         let device = |cause| Error::Device { device: Device::Only(provider).to_string(), cause };
         let registered = builder.with_execution_providers(provider.dispatches());
-        let mut builder = registered.map_err(|e| device(first_line(e.message())))?;
+        let mut builder = registered
+            .map_err(|e| device(provider.status(runtime).problem.unwrap_or_else(|| first_line(e.message()))))?;
         // Some providers start only now: whether it is the device or the model that fails, a tiny graph tells.
         let inner = builder.commit_from_file(path).map_err(|e| match provider.status(runtime).problem {
             Some(cause) if provider != Provider::Cpu => device(cause),

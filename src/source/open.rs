@@ -45,8 +45,8 @@ pub fn open(input: &Path, options: &SourceOptions) -> Result<Entries> {
     not_empty(entries, input)
 }
 
-/// Opens several inputs, one after the other. Where there are several, every id is `<input as given>/<id>`: equal
-/// names in two folders stay apart.
+/// Opens several inputs, one after the other. Where there are several, every id is `<input as given>/<id>`, and that of
+/// an image file its path as given: equal names in two folders stay apart.
 ///
 /// # Errors
 /// As [`open`]; also when there is no input, or one is given twice or lies within another.
@@ -63,12 +63,16 @@ pub fn open_all(inputs: &[PathBuf], options: &SourceOptions) -> Result<Entries> 
             return Err(Error::Usage(format!("the inputs {a} and {b} overlap: samples would be taken twice")));
         }
     }
-    let opened = inputs.iter().map(|input| Ok((name(input)?, open(input, options)?))).collect::<Result<Vec<_>>>()?;
-    Ok(Box::new(opened.into_iter().flat_map(|(name, entries)| {
+    let opened = inputs.iter().map(|input| {
+        let image = folder::is_image(input) && !input.is_dir();
+        Ok((name(input)?, image, open(input, options)?))
+    });
+    let opened = opened.collect::<Result<Vec<_>>>()?;
+    Ok(Box::new(opened.into_iter().flat_map(|(name, image, entries)| {
         entries.map(move |entry| {
             entry.map(|mut entry| {
                 let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = &mut entry;
-                *id = format!("{name}/{id}");
+                *id = if image { name.clone() } else { format!("{name}/{id}") };
                 entry
             })
         })
@@ -164,6 +168,14 @@ mod tests {
         let got = ids(open_all(&inputs, &options(Modality::Image)).unwrap());
         let root = root.path().to_str().unwrap();
         assert_eq!(got, [format!("{root}/a/x.png"), format!("{root}/b/x.png"), format!("{root}/t.csv/t.csv:2")]);
+    }
+
+    #[test]
+    fn image_files_are_named_by_their_path() {
+        let root = tree();
+        let inputs = [root.path().join("a/x.png"), root.path().join("b/x.png")];
+        let want = inputs.each_ref().map(|path| path.to_str().unwrap().to_owned());
+        assert_eq!(ids(open_all(&inputs, &options(Modality::Image)).unwrap()), want);
     }
 
     #[test]
