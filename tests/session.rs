@@ -1,13 +1,15 @@
 //! Sessions on small graphs of unusual element types, run by ONNX Runtime itself.
 
+#[path = "support/close.rs"]
+mod close;
 mod support;
 
 use std::path::{Path, PathBuf};
 
+use close::{Tolerance, assert_close};
 use engraft::backbone::{Device, Provider, Runtime, Session, Tensor};
 use engraft::onnx::build::{Dim, attr_int};
 use engraft::onnx::{DataType, GraphBuilder, write_model};
-use support::close::{Tolerance, assert_close};
 
 /// `y = cast(x)` on `[n, 2]`.
 fn cast(folder: &Path, from: DataType, to: DataType) -> PathBuf {
