@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the binary, a home that is kept between runs, real data, Python peers.
 #![allow(dead_code)]
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -33,7 +34,12 @@ pub fn engraft() -> Command {
 
 /// The engraft binary on the CPU with this folder as its home; nothing of the caller's settings reaches it.
 pub fn command(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
+    Command::from_std(process(home))
+}
+
+/// The same, for a test that needs the running process.
+pub fn process(home: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_engraft"));
     for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ENGRAFT_") || n == "ORT_DYLIB_PATH") {
         command.env_remove(name);
     }
@@ -89,12 +95,12 @@ fn demo_data(name: &str, arguments: &[&str]) -> PathBuf {
     path
 }
 
-/// The first `per_class` emoji of each category, in `folder` by category.
-pub fn few_emoji(folder: &Path, per_class: usize) {
+/// The emoji of each category that stand at these places, by name, in `folder` by category.
+pub fn some_emoji(folder: &Path, places: Range<usize>) {
     for class in sorted(&emoji()) {
         let to = folder.join(class.file_name().expect("a name"));
         std::fs::create_dir_all(&to).expect("a folder");
-        for image in sorted(&class).iter().take(per_class) {
+        for image in &sorted(&class)[places.clone()] {
             std::fs::copy(image, to.join(image.file_name().expect("a name"))).expect("copied");
         }
     }
@@ -126,9 +132,11 @@ pub fn package_files(name: &str, version: &str, files: &[(&str, &str)], folder: 
     folder
 }
 
-/// A Python with these packages, installed beside the tests and nowhere else. Runs `script` with `arguments`; returns
-/// its standard output.
-pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
+/// The Python peers that read what engraft writes.
+pub const PEERS: [&str; 2] = ["onnx==1.23.2", "onnxruntime==1.32.0"];
+
+/// Where these Python packages are installed: beside the tests and nowhere else.
+pub fn python_packages(packages: &[&str]) -> PathBuf {
     let folder = cache().join("python").join(packages.join("+"));
     let lock = home().lock("python").expect("a lock");
     if !folder.is_dir() {
@@ -139,6 +147,12 @@ pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
         staged.commit().expect("renamed");
     }
     drop(lock);
+    folder
+}
+
+/// Runs a Python script that uses these packages; returns its standard output.
+pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
+    let folder = python_packages(packages);
     let output =
         Command::new("python3").env("PYTHONPATH", &folder).arg("-c").arg(script).args(arguments).assert().success();
     String::from_utf8(output.get_output().stdout.clone()).expect("UTF-8")
