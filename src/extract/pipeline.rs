@@ -5,11 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select_biased};
 use ndarray::Array2;
 
 use super::embedder::Embedded;
@@ -66,21 +64,21 @@ pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, entries: Entri
     for _ in 0..window {
         let _ = ticket_back.send(());
     }
-    let stop = Arc::new(AtomicBool::new(false));
+    // Nothing is ever sent: dropping one end tells the holders of the other that the run is over.
+    let (running, over) = bounded::<()>(0);
     let reader = {
-        let (failures, stop) = (to_writer.clone(), stop.clone());
-        std::thread::spawn(move || read(entries, batch_size, &tickets, &to_workers, &failures, &stop))
+        let (failures, over) = (to_writer.clone(), over.clone());
+        std::thread::spawn(move || read(entries, batch_size, &tickets, &to_workers, &failures, &over))
     };
     std::thread::scope(|scope| {
         for worker in workers {
-            let (batches, to_writer, stop) = (batches.clone(), to_writer.clone(), &stop);
-            scope.spawn(move || work(worker, &batches, &to_writer, stop));
+            let (batches, to_writer, over) = (batches.clone(), to_writer.clone(), over.clone());
+            scope.spawn(move || work(worker, &batches, &to_writer, &over));
         }
         drop((batches, to_writer));
         let outcome = writer.receive(&finished, &ticket_back);
-        stop.store(true, Ordering::Relaxed);
-        // Whoever waits to send or for a ticket wakes up and ends.
-        drop((finished, ticket_back));
+        // Whoever waits to send, to receive or for a ticket wakes up and ends.
+        drop((running, finished, ticket_back));
         outcome
     })?;
     // After an error nobody waits for the reader: it may itself wait, for standard input, without end.
@@ -93,13 +91,13 @@ fn read(
     tickets: &Receiver<()>,
     to_workers: &Sender<Batch>,
     failures: &Sender<Result<Done>>,
-    stop: &AtomicBool,
+    over: &Receiver<()>,
 ) {
     let empty = |index| Batch { index, samples: Vec::new(), rejects: Vec::new() };
     let mut batch = empty(0);
     let send = |batch: Batch| tickets.recv().is_ok() && to_workers.send(batch).is_ok();
     for entry in entries {
-        if stop.load(Ordering::Relaxed) {
+        if over.try_recv() == Err(TryRecvError::Disconnected) {
             return;
         }
         match entry {
@@ -122,11 +120,13 @@ fn read(
     }
 }
 
-fn work<E: Embed>(worker: &mut E, batches: &Receiver<Batch>, to_writer: &Sender<Result<Done>>, stop: &AtomicBool) {
-    for Batch { index, samples, rejects } in batches {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
+fn work<E: Embed>(worker: &mut E, batches: &Receiver<Batch>, to_writer: &Sender<Result<Done>>, over: &Receiver<()>) {
+    loop {
+        let batch = select_biased! {
+            recv(over) -> _ => return,
+            recv(batches) -> batch => batch,
+        };
+        let Ok(Batch { index, samples, rejects }) = batch else { return };
         // A batch that got lost would be waited for without end.
         let done = match catch_unwind(AssertUnwindSafe(|| worker.embed(&samples))) {
             Ok(outcomes) => Ok(Done { index, samples, rejects, outcomes }),
