@@ -115,6 +115,29 @@ impl AtomicFolder {
     }
 }
 
+/// A folder that did not exist before; dropped while it is empty, it goes again.
+#[derive(Debug)]
+pub struct NewFolder(PathBuf);
+
+impl NewFolder {
+    /// Makes `path` and its parents; none if it was there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path) -> Result<Option<Self>> {
+        let there = path.try_exists().map_err(Error::io("read", path))?;
+        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        Ok((!there).then(|| Self(path.to_path_buf())))
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        // It fails where the folder is not empty, which is meant.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
 /// What is temporary is private; what the user keeps gets the ordinary mode.
 #[cfg(unix)]
 fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::file;
 use crate::progress::Progress;
 
-/// Greatest size of one file taken out of an archive; a larger one is refused before it is read.
+/// Greatest size of one file taken out of an archive: what a few bytes inflate to must not fill the memory.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
 /// Puts the files of `package` into `folder` under their `keep` names. Files that are there with the right digest are
@@ -142,7 +142,9 @@ pub fn read_member(archive: &Path, path: &str) -> Result<Vec<u8>> {
         let below = || name.split_once('/').is_some_and(|(_, rest)| rest == outer);
         if exact || found.is_none() && below() {
             let mut bytes = Vec::new();
-            reader.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+            if reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_FILE_BYTES {
+                return Err(std::io::Error::other(format!("{name} is larger than {} GiB", MAX_FILE_BYTES >> 30)));
+            }
             found = Some(bytes);
         }
         Ok(())

@@ -106,9 +106,13 @@ impl Provider {
     /// Whether this provider really runs here: a one-node graph is run through it.
     pub fn status(self, runtime: &Runtime) -> ProviderStatus {
         let compiled_in = self.compiled_in();
-        let problem = match compiled_in {
-            false => Some(format!("not compiled into this ONNX Runtime {}", runtime.version)),
-            true => self.try_it(runtime).err().map(|e| e.to_string()),
+        let problem = match (compiled_in, self) {
+            (true, _) => self.try_it(runtime).err().map(|e| cause(e.message())),
+            (false, Provider::Cuda(_) | Provider::TensorRt(_)) => Some(format!(
+                "not compiled into this ONNX Runtime {}; `engraft setup --gpu` fetches a build that has it",
+                runtime.version
+            )),
+            (false, _) => Some(format!("not compiled into this ONNX Runtime {}", runtime.version)),
         };
         ProviderStatus { provider: self, compiled_in, problem }
     }
@@ -121,6 +125,14 @@ impl Provider {
         session.run(vec![("x", input)])?;
         Ok(())
     }
+}
+
+/// The end of ONNX Runtime's message, which begins with places in its own source: what the loader could not find.
+fn cause(message: &str) -> String {
+    let line = message.lines().next().unwrap_or("ONNX Runtime gave no reason");
+    let end =
+        ["with error: ", " : FAIL : "].iter().find_map(|mark| line.rsplit_once(mark)).map_or(line, |(_, end)| end);
+    end.trim().to_owned()
 }
 
 /// What `doctor` tells of a provider.
@@ -174,6 +186,15 @@ impl fmt::Display for Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_library_is_named_without_ado() {
+        let message = "/src/provider_bridge_ort.cc:2043 onnxruntime::Provider& Get() [ONNXRuntimeError] : 1 : FAIL : Failed to \
+                       load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared \
+                       object file: No such file or directory\n";
+        assert_eq!(cause(message), "libcublasLt.so.13: cannot open shared object file: No such file or directory");
+        assert_eq!(cause("no such device"), "no such device");
+    }
 
     #[test]
     fn devices_are_named_as_on_the_command_line() {

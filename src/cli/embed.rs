@@ -8,7 +8,7 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::extract::Sink;
 use crate::features::{self, Existing, FeatureWriter, Format, Provenance, Rows};
-use crate::file::AtomicFile;
+use crate::file::{AtomicFile, NewFolder};
 use crate::source::Reject;
 
 /// Embed images or texts with a pretrained backbone
@@ -75,6 +75,8 @@ pub(super) struct Files {
     rejects: Option<AtomicFile>,
     first_reject: Option<Reject>,
     rejected: usize,
+    /// After all that is written into it: a folder for shards that stays empty goes again.
+    made: Option<NewFolder>,
 }
 
 impl Files {
@@ -96,11 +98,23 @@ impl Files {
             rejects: None,
             first_reject: None,
             rejected: 0,
+            made: None,
         })
     }
 
     /// Puts the files in place; returns the rejects' path if there are any.
-    pub(super) fn finish(self) -> Result<Option<PathBuf>> {
+    pub(super) fn finish(mut self) -> Result<Option<PathBuf>> {
+        if let Some(rejects) = &mut self.rejects {
+            // While nothing has its name yet: the disk may be full.
+            rejects.flush().map_err(Error::io("write", &self.rejects_path))?;
+        }
+        let written = match self.writer {
+            Some(writer) => {
+                writer.finish()?;
+                Ok(())
+            }
+            None => Err(inputs::nothing_embedded(self.first_reject.as_ref(), self.rejected)),
+        };
         let path = match self.rejects {
             Some(rejects) => {
                 rejects.commit()?;
@@ -114,10 +128,7 @@ impl Files {
                 None
             }
         };
-        match self.writer {
-            Some(writer) => writer.finish().map(|()| path),
-            None => Err(inputs::nothing_embedded(self.first_reject.as_ref(), self.rejected)),
-        }
+        written.map(|()| path)
     }
 }
 
@@ -142,7 +153,12 @@ impl Sink for Files {
     fn reject(&mut self, reject: Reject) -> Result<()> {
         let file = match &mut self.rejects {
             Some(file) => file,
-            None => self.rejects.insert(AtomicFile::create(&self.rejects_path)?),
+            None => {
+                if self.format == Format::Shards {
+                    self.made = NewFolder::create(&self.output)?;
+                }
+                self.rejects.insert(AtomicFile::create(&self.rejects_path)?)
+            }
         };
         serde_json::to_writer(&mut *file, &reject)
             .map_err(std::io::Error::from)

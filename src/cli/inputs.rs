@@ -144,6 +144,8 @@ impl ModelArgs {
                 "raw images or texts need a backbone: give --model (see `engraft models list`)".into(),
             ));
         };
+        // Before a backbone is fetched in vain.
+        context.runtime()?;
         registry::resolve(name, &self.overrides(), &context.home, &context.console)
     }
 

@@ -1,15 +1,20 @@
 //! One worker's tools: a preprocessor and a session, from a batch of samples to vectors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ndarray::{Array2, ArrayView1};
 
+use super::pipeline::Embed;
 use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, Tensor, normalize_rows};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, Scratch, TextPreprocessor};
 use crate::source::{Content, Reject, Sample, Stage};
+
+/// Greatest size of an image file; the decoder bounds the pixels.
+const MAX_IMAGE_BYTES: u64 = 512 << 20;
 
 /// One embedded sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +50,7 @@ pub struct Embedder {
 enum Preprocessor {
     Image {
         processor: ImagePreprocessor,
-        scratch: Scratch,
+        scratch: Box<Scratch>,
         input: String,
     },
     Text {
@@ -92,26 +97,6 @@ impl Embedder {
     /// When this is no image backbone, or it fails.
     pub(super) fn embed_pixels(&mut self, images: &[&Vec<f32>]) -> Result<Array2<f32>> {
         run_checked(self, images, Self::run_images)
-    }
-
-    /// Embeds a batch; one outcome for each sample, in order.
-    ///
-    /// A batch that fails in the backbone is run again row by row, so that only the guilty row is rejected.
-    pub fn embed(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>> {
-        let started = Instant::now();
-        let run_before = self.spent.run;
-        let outcomes = match &mut self.preprocessor {
-            Preprocessor::Image { processor, scratch, .. } => {
-                let ready = samples.iter().map(|sample| decode(processor, scratch, sample)).collect();
-                self.run_ready(samples, ready, Self::run_images)
-            }
-            Preprocessor::Text { processor, .. } => {
-                let ready = samples.iter().map(|sample| tokenize(processor, sample)).collect();
-                self.run_ready(samples, ready, Self::run_texts)
-            }
-        };
-        self.spent.decode += started.elapsed().saturating_sub(self.spent.run - run_before);
-        outcomes
     }
 
     fn run_images(&mut self, pixels: &[&Vec<f32>]) -> Result<Array2<f32>> {
@@ -180,6 +165,26 @@ impl Embedder {
     }
 }
 
+impl Embed for Embedder {
+    /// A batch that fails in the backbone is run again row by row, so that only the guilty row is rejected.
+    fn embed(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>> {
+        let started = Instant::now();
+        let run_before = self.spent.run;
+        let outcomes = match &mut self.preprocessor {
+            Preprocessor::Image { processor, scratch, .. } => {
+                let ready = samples.iter().map(|sample| decode(processor, scratch, sample)).collect();
+                self.run_ready(samples, ready, Self::run_images)
+            }
+            Preprocessor::Text { processor, .. } => {
+                let ready = samples.iter().map(|sample| tokenize(processor, sample)).collect();
+                self.run_ready(samples, ready, Self::run_texts)
+            }
+        };
+        self.spent.decode += started.elapsed().saturating_sub(self.spent.run - run_before);
+        outcomes
+    }
+}
+
 fn run_checked<T>(
     embedder: &mut Embedder,
     values: &[&T],
@@ -227,8 +232,7 @@ fn decode(processor: &ImagePreprocessor, scratch: &mut Scratch, sample: &Sample)
     let Content::File(path) = &sample.content else {
         return Err(reject(sample, Stage::Read, "this is a text, and the backbone takes images"));
     };
-    let bytes =
-        std::fs::read(path).map_err(|e| reject(sample, Stage::Read, format!("cannot read {}: {e}", path.display())))?;
+    let bytes = read(path).map_err(|e| reject(sample, Stage::Read, format!("cannot read {}: {e}", path.display())))?;
     let [height, width] = processor.output_size();
     let mut pixels = vec![0.0; 3 * height * width];
     // A decoder that panics on a hostile file costs that file only.
@@ -239,11 +243,25 @@ fn decode(processor: &ImagePreprocessor, scratch: &mut Scratch, sample: &Sample)
     }
 }
 
+/// The whole of an ordinary file: a pipe or a device in its place could be read without end.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    if found.len() > MAX_IMAGE_BYTES {
+        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_IMAGE_BYTES >> 20)));
+    }
+    std::fs::read(path)
+}
+
 fn tokenize(processor: &TextPreprocessor, sample: &Sample) -> Result<Ready<Encoded>, Reject> {
     let Content::Text(text) = &sample.content else {
         return Err(reject(sample, Stage::Read, "this is a file, and the backbone takes texts"));
     };
-    let encoded = processor.encode(text).map_err(|reason| reject(sample, Stage::Tokenize, reason))?;
+    let encoded = catch_unwind(AssertUnwindSafe(|| processor.encode(text)))
+        .unwrap_or_else(|_| Err("the tokenizer failed on this text".to_owned()))
+        .map_err(|reason| reject(sample, Stage::Tokenize, reason))?;
     let truncated = encoded.truncated;
     Ok(Ready { value: encoded, content: digest(text.as_bytes()), truncated })
 }
@@ -265,7 +283,7 @@ impl Preprocessor {
             Preprocessing::Image(spec) => match names[..] {
                 [input] => Ok(Self::Image {
                     processor: ImagePreprocessor::new(spec.clone())?,
-                    scratch: Scratch::default(),
+                    scratch: Box::default(),
                     input: input.to_owned(),
                 }),
                 _ => Err(wrong("exactly one image input")),

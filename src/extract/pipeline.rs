@@ -4,41 +4,24 @@
 //! decoding threads to one session on all cores: nothing waits, and no thread pool has to be woken for each layer.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select_biased};
 use ndarray::Array2;
-use serde::Serialize;
 
-use super::embedder::{Embedded, Embedder, Spent};
-use crate::backbone::{Backbone, Device, Provider, Runtime};
+use super::embedder::Embedded;
 use crate::error::{Error, Result};
 use crate::features::{Provenance, Rows};
-use crate::file;
 use crate::progress::Progress;
 use crate::source::{Entries, Entry, Reject, Sample};
 
-/// How an extraction runs. `Default` suits the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Where the backbone runs.
-    pub device: Device,
-    /// Cores to use; by default those that the process may use (affinity and cgroup limits are heeded).
-    pub threads: usize,
-    /// Samples in a batch.
-    pub batch_size: usize,
+/// What a worker does with a batch: one outcome for each sample, in order.
+pub(super) trait Embed: Send {
+    fn embed(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>>;
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        // Small batches stay in the cache, and on the CPU larger ones gain nothing.
-        Self { device: Device::Auto, threads, batch_size: 8 }
-    }
-}
-
-/// Receives what an extraction makes, in the order of the inputs.
+/// Receives what an extraction makes: rows in the order of the inputs, and batch by batch the rejects before them.
 pub trait Sink {
     /// Embedded rows. The provenance is the same at every call.
     ///
@@ -50,47 +33,6 @@ pub trait Sink {
     /// # Errors
     /// Its own; they end the run.
     fn reject(&mut self, reject: Reject) -> Result<()>;
-}
-
-/// What took the most time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Limit {
-    /// Reading, decoding and preprocessing.
-    Decode,
-    /// The backbone.
-    Run,
-    /// Writing the features.
-    Write,
-}
-
-/// What an extraction did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
-    /// Rows embedded.
-    pub rows: usize,
-    /// Inputs rejected.
-    pub rejects: usize,
-    /// Texts that were longer than the backbone takes, and cut.
-    pub truncated: usize,
-    /// Length of the embeddings; 0 when there are none.
-    pub dimension: usize,
-    /// Wall-clock seconds from the first input to the last row.
-    pub seconds: f64,
-    /// `rows / seconds`.
-    pub rows_per_second: f64,
-    /// The execution provider.
-    pub provider: &'static str,
-    /// What took the most time.
-    pub limited_by: Limit,
-}
-
-/// A backbone opened on every worker, ready to run.
-#[derive(Debug)]
-pub struct Extraction {
-    embedders: Vec<Embedder>,
-    provenance: Provenance,
-    batch_size: usize,
 }
 
 /// A batch on its way to a worker; rejects of the source keep their place in the order.
@@ -108,95 +50,39 @@ struct Done {
     outcomes: Vec<Result<Embedded, Reject>>,
 }
 
-impl Extraction {
-    /// Opens the backbone: a single-threaded session for each core on the CPU, two sessions on an accelerator, so that
-    /// one decodes while the other runs.
-    ///
-    /// # Errors
-    /// As [`Embedder::open`].
-    pub fn open(runtime: &Runtime, backbone: &Backbone, options: &Options, progress: &dyn Progress) -> Result<Self> {
-        let (first, note) = Embedder::open(runtime, backbone, options.device, 1)?;
-        if let Some(note) = note {
-            progress.note(&note);
-        }
-        let provider = first.provider();
-        let workers = match provider {
-            Provider::Cpu => options.threads.max(1),
-            _ => 2,
-        };
-        let mut embedders = vec![first];
-        for _ in 1..workers {
-            embedders.push(Embedder::open(runtime, backbone, Device::Only(provider), 1)?.0);
-        }
-        let provenance = Provenance {
-            backbone: backbone.name.clone(),
-            backbone_sha256: file::sha256_file(&backbone.model)?,
-            preprocessing: backbone.preprocessing.clone(),
-            output: backbone.output.clone(),
-            dimension: 0,
-            provider: provider.name().to_owned(),
-            precision: "f32".to_owned(),
-            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
-            onnxruntime_version: runtime.version.clone(),
-        };
-        Ok(Self { embedders, provenance, batch_size: options.batch_size.max(1) })
+/// Sends every entry through one of the workers to the writer.
+///
+/// # Errors
+/// The source's, the sink's, [`Error::Interrupted`], or [`Error::Model`] when a worker panicked.
+pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, entries: Entries, writer: &mut Writer) -> Result<()> {
+    let window = 4 * workers.len();
+    let (to_workers, batches) = bounded::<Batch>(workers.len());
+    let (to_writer, finished) = bounded::<Result<Done>>(window);
+    // A batch needs a ticket to set out and hands it back when it is written: however slow one batch is, no more
+    // than `window` wait for it.
+    let (ticket_back, tickets) = bounded::<()>(window);
+    for _ in 0..window {
+        let _ = ticket_back.send(());
     }
-
-    /// The provider that runs.
-    pub fn provider(&self) -> &str {
-        &self.provenance.provider
-    }
-
-    /// Embeds every entry. Each sample reaches the sink exactly once, as a row or as a reject, in order.
-    ///
-    /// # Errors
-    /// The source's, the sink's, or [`Error::Interrupted`]; bad inputs are rejects, not errors.
-    pub fn run(mut self, entries: Entries, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
-        let started = Instant::now();
-        let workers = self.embedders.len();
-        let window = 4 * workers;
-        let batch_size = self.batch_size;
-        let (to_workers, batches) = bounded::<Batch>(workers);
-        let (to_writer, finished) = bounded::<Result<Done>>(window);
-        // A batch needs a ticket to set out and hands it back when it is written: however slow one batch is, no more
-        // than `window` wait for it.
-        let (ticket_back, tickets) = bounded::<()>(window);
-        for _ in 0..window {
-            let _ = ticket_back.send(());
+    // Nothing is ever sent: dropping one end tells the holders of the other that the run is over.
+    let (running, over) = bounded::<()>(0);
+    let reader = {
+        let (failures, over) = (to_writer.clone(), over.clone());
+        std::thread::spawn(move || read(entries, batch_size, &tickets, &to_workers, &failures, &over))
+    };
+    std::thread::scope(|scope| {
+        for worker in workers {
+            let (batches, to_writer, over) = (batches.clone(), to_writer.clone(), over.clone());
+            scope.spawn(move || work(worker, &batches, &to_writer, &over));
         }
-        let stop = AtomicBool::new(false);
-        let mut writer = Writer::new(sink, self.provenance.clone(), progress);
-        let mut spent = Spent::default();
-        let outcome = std::thread::scope(|scope| {
-            let (stop, failures) = (&stop, to_writer.clone());
-            scope.spawn(move || read(entries, batch_size, &tickets, &to_workers, &failures, stop));
-            let handles: Vec<_> = self
-                .embedders
-                .iter_mut()
-                .map(|embedder| {
-                    let (batches, to_writer) = (batches.clone(), to_writer.clone());
-                    scope.spawn(move || work(embedder, &batches, &to_writer, stop))
-                })
-                .collect();
-            drop((batches, to_writer));
-            let outcome = writer.receive(&finished, &ticket_back);
-            stop.store(true, Ordering::Relaxed);
-            // Whoever waits to send or for a ticket wakes up and ends.
-            drop((finished, ticket_back));
-            for handle in handles {
-                if handle.join().is_err() {
-                    return Err(Error::model(&writer.provenance.backbone, "a worker thread failed"));
-                }
-            }
-            outcome
-        });
-        outcome?;
-        for embedder in &self.embedders {
-            spent.decode += embedder.spent.decode;
-            spent.run += embedder.spent.run;
-        }
-        Ok(writer.summary(started.elapsed(), spent, workers))
-    }
+        drop((batches, to_writer));
+        let outcome = writer.receive(&finished, &ticket_back);
+        // Whoever waits to send, to receive or for a ticket wakes up and ends.
+        drop((running, finished, ticket_back));
+        outcome
+    })?;
+    // After an error nobody waits for the reader: it may itself wait, for standard input, without end.
+    reader.join().map_err(|_| Error::Data("the source of the inputs failed by a panic".to_owned()))
 }
 
 fn read(
@@ -205,13 +91,13 @@ fn read(
     tickets: &Receiver<()>,
     to_workers: &Sender<Batch>,
     failures: &Sender<Result<Done>>,
-    stop: &AtomicBool,
+    over: &Receiver<()>,
 ) {
     let empty = |index| Batch { index, samples: Vec::new(), rejects: Vec::new() };
     let mut batch = empty(0);
     let send = |batch: Batch| tickets.recv().is_ok() && to_workers.send(batch).is_ok();
     for entry in entries {
-        if stop.load(Ordering::Relaxed) {
+        if over.try_recv() == Err(TryRecvError::Disconnected) {
             return;
         }
         match entry {
@@ -234,32 +120,43 @@ fn read(
     }
 }
 
-fn work(embedder: &mut Embedder, batches: &Receiver<Batch>, to_writer: &Sender<Result<Done>>, stop: &AtomicBool) {
-    for Batch { index, samples, rejects } in batches {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let outcomes = embedder.embed(&samples);
-        if to_writer.send(Ok(Done { index, samples, rejects, outcomes })).is_err() {
+fn work<E: Embed>(worker: &mut E, batches: &Receiver<Batch>, to_writer: &Sender<Result<Done>>, over: &Receiver<()>) {
+    loop {
+        let batch = select_biased! {
+            recv(over) -> _ => return,
+            recv(batches) -> batch => batch,
+        };
+        let Ok(Batch { index, samples, rejects }) = batch else { return };
+        // A batch that got lost would be waited for without end.
+        let done = match catch_unwind(AssertUnwindSafe(|| worker.embed(&samples))) {
+            Ok(outcomes) => Ok(Done { index, samples, rejects, outcomes }),
+            Err(_) => {
+                let first = samples.first().map_or("nothing", |s| s.id.as_str());
+                Err(Error::model("backbone", format!("a worker panicked on the batch that begins with {first}")))
+            }
+        };
+        let failed = done.is_err();
+        if to_writer.send(done).is_err() || failed {
             return;
         }
     }
 }
 
 /// Puts batches back in order and hands them to the sink.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     sink: &'a mut dyn Sink,
-    provenance: Provenance,
     progress: &'a dyn Progress,
-    rows: usize,
-    rejects: usize,
-    truncated: usize,
-    busy: Duration,
+    pub(super) provenance: Provenance,
+    pub(super) rows: usize,
+    pub(super) rejects: usize,
+    pub(super) truncated: usize,
+    /// Time spent in the sink.
+    pub(super) busy: Duration,
 }
 
 impl<'a> Writer<'a> {
-    fn new(sink: &'a mut dyn Sink, provenance: Provenance, progress: &'a dyn Progress) -> Self {
-        Self { sink, provenance, progress, rows: 0, rejects: 0, truncated: 0, busy: Duration::ZERO }
+    pub(super) fn new(sink: &'a mut dyn Sink, provenance: Provenance, progress: &'a dyn Progress) -> Self {
+        Self { sink, progress, provenance, rows: 0, rejects: 0, truncated: 0, busy: Duration::ZERO }
     }
 
     fn receive(&mut self, finished: &Receiver<Result<Done>>, ticket_back: &Sender<()>) -> Result<()> {
@@ -296,8 +193,14 @@ impl<'a> Writer<'a> {
         for (sample, outcome) in done.samples.into_iter().zip(done.outcomes) {
             match outcome {
                 Ok(embedded) => {
+                    let length = embedded.vector.len();
                     if self.provenance.dimension == 0 {
-                        self.provenance.dimension = embedded.vector.len();
+                        self.provenance.dimension = length;
+                    }
+                    if self.provenance.dimension != length {
+                        let before = self.provenance.dimension;
+                        let reason = format!("the embedding of {} has length {length}, others {before}", sample.id);
+                        return Err(Error::model(&self.provenance.backbone, reason));
                     }
                     self.truncated += usize::from(embedded.truncated);
                     values.extend_from_slice(&embedded.vector);
@@ -314,36 +217,13 @@ impl<'a> Writer<'a> {
         if !ids.is_empty() {
             self.rows += ids.len();
             let matrix = Array2::from_shape_vec((ids.len(), self.provenance.dimension), values)
-                .map_err(|e| Error::model(&self.provenance.backbone, format!("embeddings differ in length ({e})")))?;
+                .map_err(|e| Error::model(&self.provenance.backbone, e))?;
             self.sink.rows(Rows { ids, labels, contents, matrix }, &self.provenance)?;
         }
         self.progress.advance(inputs as u64);
         Ok(())
     }
-
-    fn summary(self, elapsed: Duration, spent: Spent, workers: usize) -> Summary {
-        let seconds = elapsed.as_secs_f64();
-        // The workers share their time between decoding and running; the writer has a thread of its own.
-        let share = |d: Duration| d.as_secs_f64() / workers as f64;
-        let stages = [
-            (Limit::Decode, share(spent.decode)),
-            (Limit::Run, share(spent.run)),
-            (Limit::Write, self.busy.as_secs_f64()),
-        ];
-        let limited_by = stages.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Limit::Run, |s| s.0);
-        Summary {
-            rows: self.rows,
-            rejects: self.rejects,
-            truncated: self.truncated,
-            dimension: self.provenance.dimension,
-            seconds,
-            rows_per_second: self.rows as f64 / seconds.max(f64::MIN_POSITIVE),
-            provider: provider_name(&self.provenance),
-            limited_by,
-        }
-    }
 }
 
-fn provider_name(provenance: &Provenance) -> &'static str {
-    Provider::ALL.iter().map(|p| p.name()).find(|n| *n == provenance.provider).unwrap_or("cpu")
-}
+#[cfg(test)]
+mod tests;

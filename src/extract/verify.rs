@@ -3,11 +3,12 @@
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::embedder::Embedder;
+use super::embedder::{Embedded, Embedder};
+use super::pipeline::Embed;
 use crate::backbone::{Backbone, Device, Reference, Runtime};
 use crate::error::{Error, Result};
 use crate::preprocess::{ImagePreprocessor, Preprocessing, Scratch, Step};
-use crate::source::{Content, Sample};
+use crate::source::{Content, Reject, Sample};
 
 /// How near a backbone's embeddings are to the reference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,11 +50,11 @@ pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, dev
                 label: None,
             };
             let samples: Vec<Sample> = reference.texts.iter().enumerate().map(text).collect();
-            let outcomes = embedder.embed(&samples).into_iter();
-            let vector = |o: std::result::Result<_, crate::source::Reject>| o.map(|e: super::Embedded| e.vector);
-            outcomes
-                .map(|o| vector(o).map_err(|r| Error::model(&backbone.name, format!("{}: {}", r.id, r.reason))))
-                .collect::<Result<_>>()?
+            let vector = |outcome: Result<Embedded, Reject>| match outcome {
+                Ok(embedded) => Ok(embedded.vector),
+                Err(r) => Err(Error::model(&backbone.name, format!("{}: {}", r.id, r.reason))),
+            };
+            embedder.embed(&samples).into_iter().map(vector).collect::<Result<_>>()?
         }
     };
     if embeddings.len() != reference.embeddings.len() || embeddings.is_empty() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::parquet::{Gathered, ParquetWriter};
 use super::{Existing, FeatureSet, FeatureWriter, Provenance, Rows};
 use crate::error::{Error, Result};
+use crate::file::NewFolder;
 
 /// A shard is full once it has this many rows.
 const SHARD_ROWS: usize = 65_536;
@@ -42,23 +43,13 @@ pub(super) struct ShardsWriter {
     /// Removed with all that is in it when the writer is dropped.
     staging: tempfile::TempDir,
     /// Dropped after `staging`: removes the output's folder if this writer made it and nothing was put there.
-    _made: Option<RemoveIfEmpty>,
+    _made: Option<NewFolder>,
     dimension: usize,
     provenance: Option<Provenance>,
     current: Box<ParquetWriter>,
     current_rows: usize,
     /// Names of the shards begun, the current one included.
     names: Vec<String>,
-}
-
-/// A folder that goes again when it is empty.
-struct RemoveIfEmpty(PathBuf);
-
-impl Drop for RemoveIfEmpty {
-    fn drop(&mut self) {
-        // It fails where the folder is not empty, which is meant.
-        let _ = std::fs::remove_dir(&self.0);
-    }
 }
 
 impl ShardsWriter {
@@ -68,11 +59,7 @@ impl ShardsWriter {
         provenance: Option<&Provenance>,
         existing: Existing,
     ) -> Result<Self> {
-        let made = match folder.try_exists().map_err(Error::io("read", folder))? {
-            true => None,
-            false => Some(RemoveIfEmpty(folder.to_path_buf())),
-        };
-        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let made = NewFolder::create(folder)?;
         replaceable(folder, existing)?;
         let staging = tempfile::Builder::new()
             .prefix(".engraft-")

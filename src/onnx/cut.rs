@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::build::{self, Dim};
-use super::find::{self, Dimension, TensorInfo};
 use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::signature::{Dimension, Port};
 use crate::error::{Error, Result};
 
 /// Names longer than this are compared by their beginning only when a near one is looked for.
@@ -18,7 +18,7 @@ pub struct CutPoint {
     /// Take only this index of the tensor's axis 1, which then disappears: `[b, tokens, d]` becomes `[b, d]`.
     pub token: Option<i64>,
     /// The output that it becomes.
-    pub output: TensorInfo,
+    pub output: Port,
 }
 
 /// Replaces the outputs of `model` (called `name` in errors) by `points` and drops every node, constant and input that
@@ -68,16 +68,25 @@ fn as_dim(dimension: &Dimension) -> Dim<'_> {
     }
 }
 
+/// Every tensor name that a graph defines at its top level: inputs, initializers and what nodes give.
+fn defined(graph: &GraphProto) -> impl Iterator<Item = &str> {
+    let inputs = graph.input.iter().map(|v| v.name());
+    let dense = graph.initializer.iter().map(|t| t.name());
+    let sparse = graph.sparse_initializer.iter().filter_map(|t| t.values.as_ref()).map(|t| t.name());
+    let computed = graph.node.iter().flat_map(|n| &n.output).map(String::as_str);
+    inputs.chain(dense).chain(sparse).chain(computed).filter(|name| !name.is_empty())
+}
+
 fn check(graph: &GraphProto, points: &[CutPoint], name: &str) -> Result<()> {
-    let defined: HashSet<&str> = find::defined(graph).collect();
+    let known: HashSet<&str> = defined(graph).collect();
     let mut given = HashSet::new();
     for CutPoint { tensor, token, output } in points {
-        if !defined.contains(tensor.as_str()) {
-            let near = near(tensor, find::defined(graph)).join(", ");
+        if !known.contains(tensor.as_str()) {
+            let near = near(tensor, defined(graph)).join(", ");
             return Err(Error::model(name, format!("no tensor {tensor}; the nearest names are {near}")));
         }
         let itself = token.is_none() && *tensor == output.name;
-        if !given.insert(&output.name) || (defined.contains(output.name.as_str()) && !itself) {
+        if !given.insert(&output.name) || (known.contains(output.name.as_str()) && !itself) {
             return Err(Error::model(name, format!("the name {} of an output is already taken", output.name)));
         }
     }
@@ -183,7 +192,7 @@ mod tests {
     }
 
     fn point(tensor: &str, output: &str) -> CutPoint {
-        let output = TensorInfo { name: output.to_owned(), element: DataType::Float, shape: None };
+        let output = Port { name: output.to_owned(), element: DataType::Float, shape: None };
         CutPoint { tensor: tensor.to_owned(), token: None, output }
     }
 

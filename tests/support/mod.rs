@@ -1,13 +1,14 @@
-//! What the end-to-end tests share: the binary, a home that is kept between runs, real photos, Python peers.
+//! What the end-to-end tests share: the binary, a home that is kept between runs, real data, Python peers.
 #![allow(dead_code)]
 
-pub mod close;
-
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use assert_cmd::Command;
+use assert_cmd::assert::Assert;
 use engraft::backbone::{Home, Package, PackageFile, PackageManager, fetch};
+use engraft::features::FeatureSet;
 
 /// Where fetched things are kept between runs.
 pub fn cache() -> PathBuf {
@@ -20,7 +21,7 @@ pub fn home() -> Home {
     READY
         .get_or_init(|| {
             let home = Home::at(cache().join("home"));
-            engraft::backbone::setup(&home, engraft::backbone::Flavour::Cpu, &()).expect("ONNX Runtime is fetched");
+            command(home.path()).arg("setup").assert().success();
             home
         })
         .clone()
@@ -28,11 +29,21 @@ pub fn home() -> Home {
 
 /// The engraft binary in the tests' home, on the CPU.
 pub fn engraft() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
+    command(home().path())
+}
+
+/// The engraft binary on the CPU with this folder as its home; nothing of the caller's settings reaches it.
+pub fn command(home: &Path) -> Command {
+    Command::from_std(process(home))
+}
+
+/// The same, for a test that needs the running process.
+pub fn process(home: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_engraft"));
     for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ENGRAFT_") || n == "ORT_DYLIB_PATH") {
         command.env_remove(name);
     }
-    command.env("ENGRAFT_HOME", home().path()).env("ENGRAFT_DEVICE", "cpu");
+    command.env("ENGRAFT_HOME", home).env("ENGRAFT_DEVICE", "cpu");
     command
 }
 
@@ -42,15 +53,76 @@ pub fn json(command: &mut Command) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).expect("the result is JSON")
 }
 
-/// Files of a wheel, by path inside and sha256; they are kept as `<folder>/<file name>`.
-pub fn wheel_files(name: &str, version: &str, files: &[(&str, &str)], folder: &str) -> PathBuf {
+/// Fails unless the command ends with `code` and says each of `words` on stderr. Returns what it said.
+pub fn says(command: &mut Command, code: i32, words: &[&str]) -> String {
+    let stderr = stderr(command.assert().code(code));
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{word:?} is not in: {stderr}");
+    }
+    stderr
+}
+
+pub fn stderr(assert: Assert) -> String {
+    String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+}
+
+/// A folder with no program in it, for a PATH on which neither pip nor npm is found.
+pub fn no_programs() -> PathBuf {
+    let folder = cache().join("no-programs");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Google's emoji, a folder for each of seven categories, as the demo keeps them.
+pub fn emoji() -> PathBuf {
+    demo_data("emoji-google", &[])
+}
+
+/// The demo's table of tweets: id, label, text.
+pub fn tweets() -> PathBuf {
+    demo_data("tweets-sentiment.csv", &["--text"])
+}
+
+fn demo_data(name: &str, arguments: &[&str]) -> PathBuf {
+    let path = home().data().join(name);
+    let lock = home().lock("tests-demo-data").expect("a lock");
+    if !path.exists() {
+        let out = tempfile::tempdir().expect("a folder");
+        engraft().arg("demo").args(arguments).arg("--out").arg(out.path()).assert().success();
+    }
+    drop(lock);
+    path
+}
+
+/// The emoji of each category that stand at these places, by name, in `folder` by category.
+pub fn some_emoji(folder: &Path, places: Range<usize>) {
+    for class in sorted(&emoji()) {
+        let to = folder.join(class.file_name().expect("a name"));
+        std::fs::create_dir_all(&to).expect("a folder");
+        for image in &sorted(&class)[places.clone()] {
+            std::fs::copy(image, to.join(image.file_name().expect("a name"))).expect("copied");
+        }
+    }
+}
+
+/// What is directly in a folder, by name.
+pub fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Files of a Python package, by path inside and sha256; they are kept as `<folder>/<file name>`.
+pub fn package_files(name: &str, version: &str, files: &[(&str, &str)], folder: &str) -> PathBuf {
     let folder = cache().join(folder);
     let lock = home().lock(name).expect("a lock");
     let files = files
         .iter()
         .map(|(path, sha256)| PackageFile {
             path: (*path).to_owned(),
-            keep: Path::new(path).file_name().expect("a file name").to_string_lossy().into_owned(),
+            keep: path.rsplit(['/', '!']).next().unwrap_or(path).to_owned(),
             sha256: (*sha256).to_owned(),
         })
         .collect();
@@ -60,9 +132,11 @@ pub fn wheel_files(name: &str, version: &str, files: &[(&str, &str)], folder: &s
     folder
 }
 
-/// A Python with these packages, installed beside the tests and nowhere else. Runs `script` with `arguments`; returns
-/// its standard output.
-pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
+/// The Python peers that read what engraft writes.
+pub const PEERS: [&str; 2] = ["onnx==1.23.2", "onnxruntime==1.32.0"];
+
+/// Where these Python packages are installed: beside the tests and nowhere else.
+pub fn python_packages(packages: &[&str]) -> PathBuf {
     let folder = cache().join("python").join(packages.join("+"));
     let lock = home().lock("python").expect("a lock");
     if !folder.is_dir() {
@@ -73,6 +147,43 @@ pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
         staged.commit().expect("renamed");
     }
     drop(lock);
-    let output = Command::new("python3").env("PYTHONPATH", &folder).arg("-c").arg(script).args(arguments).assert().success();
+    folder
+}
+
+/// Runs a Python script that uses these packages; returns its standard output.
+pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
+    let folder = python_packages(packages);
+    let output =
+        Command::new("python3").env("PYTHONPATH", &folder).arg("-c").arg(script).args(arguments).assert().success();
     String::from_utf8(output.get_output().stdout.clone()).expect("UTF-8")
+}
+
+/// Embeds `input` with a known backbone through the command line, into a file that is gone afterwards.
+pub fn embed(input: &Path, model: &str, arguments: &[&str]) -> FeatureSet {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("features.parquet");
+    let mut command = engraft();
+    command.arg("embed").arg(input).args(["--model", model, "-o"]).arg(&output).args(arguments).assert().success();
+    FeatureSet::read(&output).expect("features")
+}
+
+/// The cosine of the angle between two vectors, in 64 bits.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// The least cosine between rows of features and the rows of a golden file.
+pub fn least_cosine(features: &FeatureSet, golden: &[f32]) -> f64 {
+    let (rows, d) = features.matrix.dim();
+    assert_eq!(golden.len(), rows * d);
+    let rows = features.matrix.outer_iter().zip(golden.chunks_exact(d));
+    rows.map(|(row, want)| cosine(&row.to_vec(), want))
+        .fold(f64::INFINITY, |least, c| if c >= least { least } else { c })
+}
+
+/// The path of a golden file.
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }

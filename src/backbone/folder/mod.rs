@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use self::companions::Companions;
 use super::Backbone;
 use crate::error::{Error, Result};
-use crate::onnx::{Element, Port, Signature, external_files, read_model, signature};
+use crate::onnx::{DataType, Dimension, Port, Signature, external_files, read_model, signature};
 use crate::preprocess::Preprocessing;
 use crate::source::Modality;
 
@@ -121,7 +121,8 @@ fn external_weights(onnx: &Path, names: &[String]) -> Result<()> {
 
 /// What the inputs take; the caller's word goes first, but must fit them.
 fn modality(graph: &Signature, said: Option<Modality>) -> Result<Modality, String> {
-    let is_text = |port: &Port| matches!(port.kind, Element::I64 | Element::I32) && port.rank().is_none_or(|r| r == 2);
+    let is_text =
+        |port: &Port| matches!(port.element, DataType::Int64 | DataType::Int32) && port.rank().is_none_or(|r| r == 2);
     let texts = graph.inputs.iter().filter(|p| is_text(p)).count();
     let images = graph.inputs.iter().filter(|p| is_image(p)).count();
     let inputs = || graph.inputs.iter().map(told).collect::<Vec<_>>().join(", ");
@@ -161,7 +162,7 @@ fn modality(graph: &Signature, said: Option<Modality>) -> Result<Modality, Strin
 }
 
 fn is_image(port: &Port) -> bool {
-    port.kind == Element::F32 && port.rank().is_none_or(|rank| rank == 4)
+    port.element == DataType::Float && port.rank().is_none_or(|rank| rank == 4)
 }
 
 /// Height and width where the graph fixes them.
@@ -187,13 +188,13 @@ fn image_size(graph: &Signature) -> Result<Option<[u32; 2]>, String> {
 
 /// A port for a message: `pixel_values [batch, 3, 224, 224]`.
 fn told(port: &Port) -> String {
-    use crate::onnx::Size;
-    let size = |size: &Size| match size {
-        Size::Fixed(n) => n.to_string(),
-        Size::Dynamic(name) => name.clone().unwrap_or_else(|| "?".into()),
+    let size = |dimension: &Dimension| match dimension {
+        Dimension::Fixed(n) => n.to_string(),
+        Dimension::Named(name) => name.clone(),
+        Dimension::Unknown => "?".into(),
     };
-    let dims = port.dims.iter().map(|dims| format!(" [{}]", dims.iter().map(size).collect::<Vec<_>>().join(", ")));
-    std::iter::once(port.name.clone()).chain(dims).collect()
+    let shape = port.shape.iter().map(|shape| format!(" [{}]", shape.iter().map(size).collect::<Vec<_>>().join(", ")));
+    std::iter::once(port.name.clone()).chain(shape).collect()
 }
 
 #[cfg(test)]

@@ -72,13 +72,13 @@ fn pooling(port: &Port, ready: bool, modules: Option<Pooling>, overrides: &Overr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{Element, Size};
+    use crate::onnx::{DataType, Dimension};
 
     fn graph(outputs: &[(&str, Option<usize>)]) -> Signature {
         let port = |(name, rank): &(&str, Option<usize>)| Port {
             name: (*name).to_owned(),
-            kind: Element::F32,
-            dims: rank.map(|r| vec![Size::Dynamic(None); r]),
+            element: DataType::Float,
+            shape: rank.map(|r| vec![Dimension::Unknown; r]),
         };
         Signature { inputs: vec![], outputs: outputs.iter().map(port).collect() }
     }

@@ -24,8 +24,18 @@ const SENTENCE_CONFIGS: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// Encoders whose positions start after the padding index, so that two of them are never used.
-const OFFSET_POSITIONS: [&str; 4] = ["roberta", "xlm-roberta", "camembert", "mpnet"];
+/// Encoders with a learnt vector for each position, which fail beyond the last, and how many of these they never use:
+/// where positions start after the padding index, two.
+const LEARNT_POSITIONS: [(&str, i64); 8] = [
+    ("bert", 0),
+    ("distilbert", 0),
+    ("electra", 0),
+    ("albert", 0),
+    ("roberta", 2),
+    ("xlm-roberta", 2),
+    ("camembert", 2),
+    ("mpnet", 2),
+];
 
 #[derive(Deserialize)]
 struct SentenceConfig {
@@ -68,17 +78,22 @@ pub(super) fn tokenizer(companions: &Companions, overrides: &Overrides, onnx: &P
 /// How texts are cut. What sentence-transformers states is what its encoder was trained and measured with, and goes before
 /// what the encoder could bear.
 pub(super) fn spec(companions: &Companions, tokenizer: &Path, overrides: &Overrides, onnx: &Path) -> Result<TextSpec> {
+    let positions = Positions::find(companions)?;
     let max_length = match overrides.max_length {
         Some(length) => Some(length),
         None => match stated_length(companions)? {
             Some(length) => Some(length),
-            None => least_bearable(companions, tokenizer)?,
+            None => least_bearable(companions, tokenizer, positions.as_ref())?,
         },
     };
-    match max_length {
-        Some(max_length) if max_length > 0 => Ok(TextSpec { max_length }),
-        Some(_) => Err(Error::model(onnx.display(), "a greatest length of 0 tokens; give another with --max-length")),
-        None => Err(Error::model(onnx.display(), "no file says how many tokens it takes; give --max-length")),
+    let fail = |reason: &str| Err(Error::model(onnx.display(), reason));
+    match (max_length, positions) {
+        (None, _) => fail("no file says how many tokens it takes; give --max-length"),
+        (Some(0), _) => fail("a greatest length of 0 tokens; give another with --max-length"),
+        (Some(length), Some(Positions { count, limit: Limit::Hard })) if length > count => fail(&format!(
+            "a greatest length of {length} tokens, and it has only {count} positions; give a --max-length within"
+        )),
+        (Some(max_length), _) => Ok(TextSpec { max_length }),
     }
 }
 
@@ -91,16 +106,36 @@ fn stated_length(companions: &Companions) -> Result<Option<usize>> {
     Ok(None)
 }
 
-fn least_bearable(companions: &Companions, tokenizer: &Path) -> Result<Option<usize>> {
+/// The positions of an encoder that can be used.
+struct Positions {
+    count: usize,
+    limit: Limit,
+}
+
+enum Limit {
+    /// There is nothing beyond.
+    Hard,
+    /// It may go on where positions are computed.
+    Soft,
+}
+
+impl Positions {
+    fn find(companions: &Companions) -> Result<Option<Self>> {
+        let Some((_, config)) = companions.json::<EncoderConfig>("config.json")? else { return Ok(None) };
+        let learnt = LEARNT_POSITIONS.iter().find(|(kind, _)| *kind == config.model_type);
+        let limit = if learnt.is_some() { Limit::Hard } else { Limit::Soft };
+        let unused = learnt.map_or(0, |(_, unused)| *unused);
+        let count = config.max_position_embeddings.and_then(|n| usize::try_from(n.saturating_sub(unused)).ok());
+        Ok(count.filter(|n| *n > 0).map(|count| Self { count, limit }))
+    }
+}
+
+fn least_bearable(companions: &Companions, tokenizer: &Path, positions: Option<&Positions>) -> Result<Option<usize>> {
     let config = companions.json::<TokenizerConfig>("tokenizer_config.json")?;
     let model = config.and_then(|(_, c)| c.model_max_length).filter(|n| (1.0..=LARGEST_LENGTH).contains(n));
-    let encoder = companions.json::<EncoderConfig>("config.json")?.and_then(|(_, config)| {
-        let unused = if OFFSET_POSITIONS.contains(&config.model_type.as_str()) { 2 } else { 0 };
-        config.max_position_embeddings.and_then(|n| usize::try_from(n.saturating_sub(unused)).ok()).filter(|n| *n > 0)
-    });
     let truncation = serde_json::from_slice::<Tokenizer>(&file::read(tokenizer)?)
         .map_err(|e| Error::malformed(tokenizer, format!("not a tokenizer ({e})")))?
         .truncation
         .map(|t| t.max_length);
-    Ok([model.map(|n| n as usize), encoder, truncation].into_iter().flatten().min())
+    Ok([model.map(|n| n as usize), positions.map(|p| p.count), truncation].into_iter().flatten().min())
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::manifest::{CutOutput, Import, Manifest};
 use crate::error::Result;
 use crate::file;
-use crate::onnx::{self, CutPoint, DataType, TensorInfo};
+use crate::onnx::{self, CutPoint, DataType, Port};
 use weights::Weights;
 
 /// Makes `folder/model.onnx` from the files of the manifest's packages, which lie in `folder` under their `keep` names.
@@ -43,6 +43,6 @@ pub fn import(manifest: &Manifest, folder: &Path) -> Result<()> {
 
 /// Embeddings are f32 in every backbone.
 fn cut_point(cut: &CutOutput) -> CutPoint {
-    let output = TensorInfo { name: cut.output.clone(), element: DataType::Float, shape: Some(cut.shape.clone()) };
+    let output = Port { name: cut.output.clone(), element: DataType::Float, shape: Some(cut.shape.clone()) };
     CutPoint { tensor: cut.tensor.clone(), token: cut.token, output }
 }

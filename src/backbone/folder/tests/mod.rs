@@ -8,10 +8,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::onnx::build::{self, Dim};
-use crate::onnx::proto::GraphProto;
-use crate::onnx::proto::tensor_proto::DataType;
-use crate::onnx::write_model;
+use crate::onnx::build::Dim;
+use crate::onnx::{GraphBuilder, write_model};
 
 const B: Dim = Dim::Named("batch");
 const S: Dim = Dim::Named("sequence");
@@ -22,10 +20,11 @@ type Value<'a> = (&'a str, DataType, &'a [Dim<'a>]);
 
 /// A graph that is never run: only its inputs and outputs matter here.
 fn graph(path: &Path, inputs: &[Value], outputs: &[Value]) {
-    let values = |list: &[Value]| list.iter().map(|(name, kind, dims)| build::value(name, *kind, dims)).collect();
-    let graph = GraphProto { input: values(inputs), output: values(outputs), ..Default::default() };
+    let mut graph = GraphBuilder::new("test");
+    inputs.iter().for_each(|(name, element, dims)| graph.input(name, *element, dims));
+    outputs.iter().for_each(|(name, element, dims)| graph.output(name, *element, dims));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    write_model(&build::model(graph), path).unwrap();
+    write_model(&graph.finish(), path).unwrap();
 }
 
 fn image_graph(path: &Path, dims: &[Dim]) {
@@ -36,6 +35,9 @@ fn text_graph(path: &Path, outputs: &[Value]) {
     let ids = |name| (name, DataType::Int64, &[B, S][..]);
     graph(path, &[ids("input_ids"), ids("attention_mask"), ids("token_type_ids")], outputs);
 }
+
+/// ONNX's number in `TensorProto.DataLocation`.
+const EXTERNAL: i32 = 1;
 
 const TOKENS: Value = ("last_hidden_state", DataType::Float, &[B, S, Dim::Fixed(8)]);
 const SENTENCE: Value = ("sentence_embedding", DataType::Float, &[B, Dim::Fixed(8)]);
@@ -69,19 +71,18 @@ fn inputs_that_cannot_be_filled_are_named() {
 
 #[test]
 fn weights_that_are_missing_are_named() {
-    use crate::onnx::proto::tensor_proto::DataLocation;
-    use crate::onnx::proto::{StringStringEntryProto, TensorProto};
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.onnx");
     let model = |location: &str| {
-        let location = StringStringEntryProto { key: Some("location".into()), value: Some(location.into()) };
-        let weights = TensorProto {
-            name: Some("w".into()),
-            data_location: Some(DataLocation::External as i32),
-            external_data: vec![location],
-            ..Default::default()
-        };
-        build::model(GraphProto { initializer: vec![weights], ..Default::default() })
+        let mut graph = GraphBuilder::new("test");
+        graph.tensor_f32("w", &[0], &[]);
+        let mut model = graph.finish();
+        let weights = &mut model.graph.as_mut().unwrap().initializer[0];
+        weights.data_location = Some(EXTERNAL);
+        weights.external_data.push(Default::default());
+        weights.external_data[0].key = Some("location".into());
+        weights.external_data[0].value = Some(location.into());
+        model
     };
     for location in ["model.onnx_data", "../secret"] {
         write_model(&model(location), &file).unwrap();

@@ -76,6 +76,19 @@ fn mpnet_positions_start_after_the_padding() {
 }
 
 #[test]
+fn a_length_beyond_learnt_positions_is_refused() {
+    let with = |config, length| {
+        let flags = Overrides { max_length: Some(length), ..Default::default() };
+        text_with(&[SENTENCE], &[("config.json", config)], &flags).map(|(length, _)| length)
+    };
+    let roberta = r#"{"model_type": "roberta", "max_position_embeddings": 514}"#;
+    assert_eq!(with(roberta, 512), Ok(512));
+    let error = with(roberta, 513).unwrap_err();
+    assert!(error.contains("513 tokens") && error.contains("512 positions"), "{error}");
+    assert_eq!(with(r#"{"model_type": "modernbert", "max_position_embeddings": 512}"#, 513), Ok(513));
+}
+
+#[test]
 fn bge_takes_cls_gte_means_without_normalising() {
     let bert = [
         ("sentence_bert_config.json", r#"{"max_seq_length": null, "do_lower_case": true}"#),

@@ -1,0 +1,131 @@
+//! A trained head is an ONNX file that others read as we do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::io::Read;
+use std::path::Path;
+
+use engraft::features::{Existing, FeatureSet};
+use engraft::head::HeadFile;
+use ndarray::Array2;
+use support::{PEERS, engraft, json, python, says, some_emoji, tweets};
+
+const SCRIPT: &str = r#"
+import json, sys
+import numpy as np, onnx, onnxruntime
+head, rows, out = sys.argv[1:]
+onnx.checker.check_model(head, full_check=True)
+session = onnxruntime.InferenceSession(head)
+[entry] = session.get_inputs()
+assert entry.name == "embedding" and [o.name for o in session.get_outputs()] == ["logits", "probabilities", "label"]
+x = np.fromfile(rows, "<f4").reshape(-1, entry.shape[1])
+logits, probabilities, label = session.run(None, {"embedding": x})
+assert label.dtype == np.int64 and label.shape == (len(x),)
+np.concatenate([logits, probabilities, label[:, None]], axis=1).astype("<f4").tofile(out)
+print(json.dumps(session.get_modelmeta().custom_metadata_map))
+"#;
+
+/// Trains on a table of features through the command line and compares Python's ONNX Runtime with our own arithmetic.
+fn agree(features: &Path, scaling: &str, classes: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut train = engraft();
+    train.arg("train").arg(features).arg("-o").arg(file("head.onnx")).args(["--scaling", scaling]);
+    let trained = json(&mut train);
+    assert_eq!((&trained["classes"], &trained["certificate"]["converged"]), (&classes.into(), &true.into()));
+
+    let x = FeatureSet::read(features).unwrap().matrix;
+    let bytes: Vec<u8> = x.iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(file("x.bin"), bytes).unwrap();
+    let said = python(&PEERS, SCRIPT, &[&file("head.onnx"), &file("x.bin"), &file("out.bin")]);
+    let metadata: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let head = HeadFile::read(&file("head.onnx")).unwrap();
+    assert_eq!(head.labels.len(), classes);
+    let labels: Vec<String> = serde_json::from_str(metadata["engraft.labels"].as_str().unwrap()).unwrap();
+    assert_eq!(labels, head.labels);
+    let certificate: serde_json::Value =
+        serde_json::from_str(metadata["engraft.certificate"].as_str().unwrap()).unwrap();
+    assert_eq!(certificate, trained["certificate"]);
+    let provenance: serde_json::Value = serde_json::from_str(metadata["engraft.provenance"].as_str().unwrap()).unwrap();
+    assert_eq!(provenance["backbone"], head.provenance.unwrap().backbone);
+    assert_eq!(metadata["engraft.version"], env!("CARGO_PKG_VERSION"));
+
+    let bytes = std::fs::read(file("out.bin")).unwrap();
+    let got: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let got = Array2::from_shape_vec((x.nrows(), 2 * classes + 1), got).unwrap();
+    let (logits, probabilities) = (head.head.logits(x.view()).unwrap(), head.head.probabilities(x.view()).unwrap());
+    let label = head.head.classify(x.view()).unwrap();
+    let (mut logit_error, mut probability_error) = (0.0_f32, 0.0_f32);
+    for (i, row) in got.outer_iter().enumerate() {
+        for k in 0..classes {
+            // To 1e-5 of the row's largest logit: its rounding grows with that.
+            let scale = logits.row(i).fold(1.0_f32, |a, b| a.max(b.abs()));
+            logit_error = logit_error.max((row[k] - logits[[i, k]]).abs() / scale);
+            probability_error = probability_error.max((row[classes + k] - probabilities[[i, k]]).abs());
+        }
+        assert_eq!(row[2 * classes], label[i] as f32, "row {i}");
+    }
+    println!(
+        "{classes} classes, {scaling}: logits differ by {logit_error:.1e}, probabilities by {probability_error:.1e}"
+    );
+    assert!(logit_error <= 1e-5 && probability_error <= 1e-5, "{logit_error} {probability_error}");
+}
+
+#[test]
+fn seven_classes_of_images() {
+    let folder = tempfile::tempdir().unwrap();
+    some_emoji(&folder.path().join("emoji"), 0..12);
+    let features = folder.path().join("features.parquet");
+    let mut embed = engraft();
+    embed.arg("embed").arg(folder.path().join("emoji")).args(["-m", "efficientnet-lite0", "-o"]).arg(&features);
+    embed.assert().success();
+    agree(&features, "standardize", 7);
+    agree(&features, "l2", 7);
+}
+
+#[test]
+fn two_classes_of_texts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (table, features) = (folder.path().join("some.csv"), folder.path().join("features.parquet"));
+    let all = std::fs::read_to_string(tweets()).unwrap();
+    std::fs::write(&table, all.lines().take(101).collect::<Vec<_>>().join("\n")).unwrap();
+    let mut embed = engraft();
+    embed.arg("embed").arg(&table).args(["-m", "all-minilm-l6-v2", "--id-column", "id", "-o"]).arg(&features);
+    embed.assert().success();
+    agree(&features, "standardize", 2);
+    agree(&features, "l2", 2);
+}
+
+#[test]
+fn a_solver_that_misses_the_optimum_is_refused() {
+    // optdigits as it is, 0..=16: where linfa-logistic 0.8.1 stops far from the optimum and says Ok.
+    let mut bytes = Vec::new();
+    let packed = std::fs::File::open(support::golden("head/digits.bin.gz")).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    let rows = bytes.len() / 65;
+    let set = FeatureSet {
+        ids: (0..rows).map(|i| i.to_string()).collect(),
+        labels: (0..rows).map(|i| Some(bytes[65 * i + 64].to_string())).collect(),
+        contents: vec![None; rows],
+        matrix: Array2::from_shape_fn((rows, 64), |(i, j)| f32::from(bytes[65 * i + j])),
+        provenance: None,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (features, head) = (folder.path().join("digits.npy"), folder.path().join("head.onnx"));
+    set.write(&features, Existing::Refuse).unwrap();
+    let train = |solver: &str| {
+        let mut train = engraft();
+        train
+            .arg("train")
+            .arg(&features)
+            .args(["--scaling", "none", "--alpha", "1", "--solver", solver, "-o"])
+            .arg(&head);
+        train
+    };
+    says(&mut train("linfa"), 1, &["linfa-logistic's result is refused", "engraft's own solver"]);
+    assert!(!head.exists());
+    let trained = json(&mut train("lbfgs"));
+    assert_eq!(trained["certificate"]["converged"], true);
+    assert!(trained["accuracy"].as_f64().unwrap() > 0.9, "{trained}");
+}
