@@ -14,7 +14,7 @@ const SIZE: usize = 224;
 const CPU: Device = Device::Only(Provider::Cpu);
 
 fn opened() -> (&'static Runtime, Backbone) {
-    let home = support::home();
+    let home = support::fetched::home();
     let runtime = Runtime::load(None, &home).expect("ONNX Runtime");
     let manifest = registry::find("efficientnet-lite0").expect("a known model");
     (runtime, registry::pull(&manifest, &home, &()).expect("the model"))
