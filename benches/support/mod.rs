@@ -1,0 +1,21 @@
+//! What the benches share: a real photo. Where things are fetched and kept is the tests' business.
+#![allow(dead_code)]
+
+#[path = "../../tests/support/mod.rs"]
+pub mod fetched;
+
+use std::io::Cursor;
+
+/// A photo of 640×480 pixels as a JPEG of quality 90: the left picture of scikit-image's stereo pair of a motorcycle.
+pub fn jpeg() -> Vec<u8> {
+    const NAME: &str = "skimage/data/motorcycle_left.png";
+    const SHA256: &str = "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179";
+    let folder = fetched::package_files("scikit-image", "0.26.0", &[(NAME, SHA256)], "bench-photo");
+    let png = std::fs::read(folder.join("motorcycle_left.png")).expect("the photo");
+    let photo = image::load_from_memory(&png).expect("a PNG");
+    let photo = photo.resize_to_fill(640, 480, image::imageops::FilterType::Lanczos3).into_rgb8();
+    let mut jpeg = Cursor::new(Vec::new());
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
+    photo.write_with_encoder(encoder).expect("a JPEG");
+    jpeg.into_inner()
+}
