@@ -73,7 +73,7 @@ pub fn local(manifest: &Manifest, home: &Home) -> Option<PathBuf> {
 pub fn pull(manifest: &Manifest, home: &Home, progress: &dyn Progress) -> Result<Backbone> {
     // What is there is only read: the home may belong to another user.
     if local(manifest, home).is_none() {
-        let _alone = home.lock(&manifest.name)?;
+        let _alone = home.lock(&manifest.name, progress)?;
         if local(manifest, home).is_none() {
             fetch_and_import(manifest, &home.model(&manifest.name), progress)?;
         }

@@ -120,7 +120,7 @@ pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<I
     if library.is_file() {
         return Ok(installed(true));
     }
-    let _alone = home.lock(&name)?;
+    let _alone = home.lock(&name, progress)?;
     if library.is_file() {
         return Ok(installed(true));
     }
