@@ -1,15 +1,18 @@
 //! A trained head is an ONNX file that others read as we do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/close.rs"]
+mod close;
 mod support;
 
 use std::io::Read;
 use std::path::Path;
 
+use close::{Tolerance, assert_close};
 use engraft::features::{Existing, FeatureSet};
 use engraft::head::HeadFile;
 use ndarray::Array2;
-use support::{PEERS, engraft, json, python, says, some_emoji, tweets};
+use support::{PEERS, embed, engraft, json, python, says, some_emoji, tweets};
 
 const SCRIPT: &str = r#"
 import json, sys
@@ -128,4 +131,55 @@ fn a_solver_that_misses_the_optimum_is_refused() {
     let trained = json(&mut train("lbfgs"));
     assert_eq!(trained["certificate"]["converged"], true);
     assert!(trained["accuracy"].as_f64().unwrap() > 0.9, "{trained}");
+}
+
+const SKLEARN: &str = r#"
+import sys
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+rows, labels, alpha = sys.argv[1:]
+y = np.fromfile(labels, "<u4")
+x = StandardScaler().fit_transform(np.fromfile(rows, "<f4").reshape(len(y), -1).astype(np.float64))
+# The tightest solver that fits in memory: Newton's for one weight vector, else L-BFGS to the end.
+binary = y.max() == 1
+solver = dict(solver="newton-cholesky", tol=1e-10) if binary else dict(solver="lbfgs", tol=1e-10, max_iter=20000)
+fitted = LogisticRegression(C=1 / float(alpha), **solver).fit(x, y)
+loss = -np.sum(fitted.predict_log_proba(x)[np.arange(len(y)), y])
+print(loss + float(alpha) / 2 * np.sum(fitted.coef_**2))
+"#;
+
+/// Trains on every row through the command line and compares the certified objective with scikit-learn's.
+fn same_objective(features: &Path, alpha: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut train = engraft();
+    train.arg("train").arg(features).arg("-o").arg(file("head.onnx")).args(["--holdout", "0", "--alpha", alpha]);
+    let objective = json(&mut train)["certificate"]["objective"].as_f64().unwrap();
+
+    let set = FeatureSet::read(features).unwrap();
+    let labels = set.class_indices(&set.class_names()).unwrap();
+    let bytes: Vec<u8> = set.matrix.iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(file("x.bin"), bytes).unwrap();
+    let bytes: Vec<u8> = labels.iter().flat_map(|&k| (k as u32).to_le_bytes()).collect();
+    std::fs::write(file("y.bin"), bytes).unwrap();
+    let said = python(&["scikit-learn==1.7.2"], SKLEARN, &[&file("x.bin"), &file("y.bin"), Path::new(alpha)]);
+    let theirs: f64 = said.trim().parse().unwrap();
+    println!("alpha {alpha}: ours {objective}, scikit-learn's {theirs}");
+    assert_close([objective / theirs], [1.0], Tolerance::Within(1e-6));
+}
+
+#[test]
+fn the_objective_on_real_embeddings_is_scikit_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    some_emoji(folder.path(), 0..60);
+    let images = folder.path().join("images.parquet");
+    embed(folder.path(), "efficientnet-lite0", &[]).write(&images, Existing::Refuse).unwrap();
+    let texts = folder.path().join("texts.parquet");
+    let rows: Vec<usize> = (0..1500).collect();
+    embed(&tweets(), "all-minilm-l6-v2", &[]).select(&rows).write(&texts, Existing::Refuse).unwrap();
+    for alpha in ["1", "100"] {
+        same_objective(&images, alpha);
+        same_objective(&texts, alpha);
+    }
 }

@@ -139,7 +139,7 @@ fn a_foreign_library_is_refused() {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn old_library() -> PathBuf {
     let path = cache().join("old/libonnxruntime.so.1.20.1");
-    let _alone = home().lock("old-onnxruntime").unwrap();
+    let _alone = home().lock("old-onnxruntime", &()).unwrap();
     if !path.is_file() {
         let options = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11", "--abi=cp311"];
         let options = [&options[..], &["--platform=manylinux_2_28_x86_64"]].concat();
@@ -188,7 +188,7 @@ fn auto_says_what_it_chose_and_why() {
     let (_folder, mut embed) = one_line("auto");
     let said = stderr(embed.assert().success());
     assert!(said.contains("auto chose cpu") && said.contains("cuda"), "{said}");
-    assert!(said.contains("not compiled into this ONNX Runtime 1.32.0") && said.contains("setup --gpu"), "{said}");
+    assert!(said.contains("has no cuda"), "{said}");
     let (_folder, mut embed) = one_line("auto");
     let summary = json(&mut embed);
     assert_eq!(summary["provider"], "cpu");

@@ -613,3 +613,84 @@ fn ctrl_c_leaves_nothing_and_ends_with_130() {
         std::fs::remove_dir(&out).unwrap();
     }
 }
+
+#[test]
+fn features_that_are_not_finite_are_refused_by_every_verb() {
+    let folder = folder();
+    let mut set = FeatureSet::read(&trained().train_features).unwrap();
+    set.matrix[[3, 2]] = f32::NAN;
+    let (features, head) = (folder.path().join("nan.parquet"), folder.path().join("head.onnx"));
+    set.write(&features, engraft::features::Existing::Refuse).unwrap();
+    let about = format!("the features of {} have a NaN", set.ids[3]);
+    says(&mut train(&features, &head), 1, &[&about]);
+    assert!(!head.exists());
+    says(&mut with_head("predict", &trained().head, &features), 1, &[&about]);
+    says(&mut with_head("eval", &trained().head, &features), 1, &[&about]);
+}
+
+#[test]
+fn each_scaling_has_a_penalty_that_suits_it() {
+    let folder = folder();
+    for scaling in ["standardize", "l2", "none"] {
+        let mut command = train(&trained().train_features, &folder.path().join("head.onnx"));
+        let report = json(command.args(["--scaling", scaling, "--overwrite"]));
+        assert!(report["accuracy"].as_f64().unwrap() > 0.4, "{scaling}: {report}");
+    }
+}
+
+#[test]
+fn pictures_of_formats_that_cannot_be_read_are_rejects() {
+    let folder = folder();
+    some_emoji(folder.path(), 0..1);
+    std::fs::write(folder.path().join("Objects/phone.HEIC"), b"ftypheic").unwrap();
+    std::fs::write(folder.path().join("Objects/notes.txt"), b"no picture").unwrap();
+    let output = folder.path().join("out.parquet");
+    says(&mut embed(folder.path(), CNN, &output), 3, &["1 rejected"]);
+    let rejects = lines(&folder.path().join("out.rejects.jsonl"));
+    assert_eq!(rejects.len(), 1);
+    assert_eq!(rejects[0]["id"], "Objects/phone.HEIC");
+}
+
+#[test]
+fn a_prediction_is_one_line_whatever_the_name() {
+    let folder = folder();
+    let image = sorted(&trained().test.join("Objects")).remove(0);
+    std::fs::copy(image, folder.path().join("a\tb\nc.png")).unwrap();
+    let output = with_head("predict", &trained().head, folder.path()).assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    let fields: Vec<&str> = text.trim_end().split('\t').collect();
+    assert_eq!((fields.len(), fields[0]), (3, r"a\tb\nc.png"));
+}
+
+#[test]
+fn features_of_unknown_origin_are_warned_of() {
+    let folder = folder();
+    let mut set = FeatureSet::read(&trained().test_features).unwrap();
+    set.provenance = None;
+    let features = folder.path().join("unknown.npy");
+    set.write(&features, engraft::features::Existing::Refuse).unwrap();
+    let said = stderr(with_head("predict", &trained().head, &features).assert().success());
+    assert!(said.contains("do not say which backbone"), "{said}");
+}
+
+#[test]
+fn silence_on_standard_input_can_be_interrupted() {
+    let folder = folder();
+    let mut command = process(home().path());
+    command.args(["embed", "-", "--model", BERT, "-o"]).arg(folder.path().join("x.npy"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Until it waits for its input.
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(child.try_wait().unwrap().is_none());
+    Command::new("kill").args(["-INT", &child.id().to_string()]).assert().success();
+    let asked = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(asked.elapsed() < Duration::from_secs(20), "it still waits");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(130));
+}

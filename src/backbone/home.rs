@@ -1,9 +1,11 @@
 //! engraft's own folder: the runtime, the imported backbones, fetched data.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 
 /// The folder where everything fetched is kept. Nothing in it is needed that cannot be fetched again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +49,19 @@ impl Home {
     /// same download make it once.
     ///
     /// # Errors
-    /// When the folder cannot be written.
-    pub fn lock(&self, name: &str) -> Result<File> {
+    /// When the folder cannot be written; [`Error::Interrupted`].
+    pub fn lock(&self, name: &str, progress: &dyn Progress) -> Result<File> {
         let path = self.0.join("locks").join(name);
         std::fs::create_dir_all(self.0.join("locks")).map_err(Error::io("create", &self.0))?;
         let file = File::create(&path).map_err(Error::io("create", &path))?;
-        file.lock().map_err(Error::io("lock", &path))?;
-        Ok(file)
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path)(e)),
+                Err(TryLockError::WouldBlock) if progress.interrupted() => return Err(Error::Interrupted),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
     }
 
     /// Example data.

@@ -71,11 +71,14 @@ pub fn local(manifest: &Manifest, home: &Home) -> Option<PathBuf> {
 /// # Errors
 /// When fetching or importing fails, or the imported file is not the one the manifest names.
 pub fn pull(manifest: &Manifest, home: &Home, progress: &dyn Progress) -> Result<Backbone> {
-    let _alone = home.lock(&manifest.name)?;
+    // What is there is only read: the home may belong to another user.
     if local(manifest, home).is_none() {
-        fetch_and_import(manifest, &home.model(&manifest.name), progress)?;
+        let _alone = home.lock(&manifest.name, progress)?;
+        if local(manifest, home).is_none() {
+            fetch_and_import(manifest, &home.model(&manifest.name), progress)?;
+        }
     }
-    ready(manifest, home)
+    Ok(ready(manifest, home))
 }
 
 /// The folder appears whole or not at all: a model without its tokenizer would look as if it were ready.
@@ -108,17 +111,17 @@ fn fetch_and_import(manifest: &Manifest, folder: &Path, progress: &dyn Progress)
     staged.commit()
 }
 
-fn ready(manifest: &Manifest, home: &Home) -> Result<Backbone> {
+fn ready(manifest: &Manifest, home: &Home) -> Backbone {
     let folder = home.model(&manifest.name);
     let tokenizer = Some(folder.join("tokenizer.json")).filter(|p| p.is_file());
-    Ok(Backbone {
+    Backbone {
         name: manifest.name.clone(),
         model: folder.join("model.onnx"),
         tokenizer,
         preprocessing: manifest.preprocessing.clone(),
         output: manifest.output.clone(),
         licence: Some(manifest.licence.clone()),
-    })
+    }
 }
 
 /// Makes `name` ready: a path to an `.onnx` file or a Hugging Face style folder, a known backbone (pulled if it is not

@@ -60,14 +60,17 @@ impl Session {
             Device::Only(provider) => Ok((Self::on(runtime, path, output, provider, threads)?, None)),
             Device::Auto => {
                 let cuda = Provider::Cuda(0);
-                let tried = match cuda.status(runtime).problem {
+                let status = cuda.status(runtime);
+                let tried = match status.problem {
                     None => Self::on(runtime, path, output, cuda, threads).map_err(|e| e.to_string()),
-                    Some(problem) => Err(problem),
+                    // Not a fault: most machines have none.
+                    Some(_) if !status.compiled_in => Err(format!("this ONNX Runtime {} has no cuda", runtime.version)),
+                    Some(problem) => Err(format!("cuda does not run here: {problem}")),
                 };
                 match tried {
                     Ok(session) => Ok((session, Some("auto chose cuda: it runs here".to_owned()))),
                     Err(problem) => {
-                        let note = format!("auto chose cpu; cuda does not run here: {problem}");
+                        let note = format!("auto chose cpu: {problem}");
                         Ok((Self::on(runtime, path, output, Provider::Cpu, threads)?, Some(note)))
                     }
                 }

@@ -115,9 +115,12 @@ pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<I
         Flavour::Gpu => format!("gpu-{}", wheel.version),
     };
     let folder = home.runtime().join(&name);
-    let _alone = home.lock(&name)?;
     let library = folder.join(wheel.library);
     let installed = |already| Installed { library: library.clone(), version: wheel.version.to_owned(), already };
+    if library.is_file() {
+        return Ok(installed(true));
+    }
+    let _alone = home.lock(&name, progress)?;
     if library.is_file() {
         return Ok(installed(true));
     }

@@ -42,13 +42,14 @@ impl Embed {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let mut files = Files::new(&self.output, existing)?;
+        inputs::exist(&self.inputs)?;
         let backbone = self.model.resolve(context)?;
         let summary = inputs::embed(context, &self.inputs, &self.source, &backbone, &mut files)?;
         let rejects_path = files.finish()?;
         if !context.json {
             let rejected = rejects_path.map(|p| format!(", {} rejected: see {}", summary.rejects, p.display()));
             context.console.say(&format!(
-                "{} rows of {} values in {}{}; {:.1} s, {:.1} rows/s on {}, limited by {:?}",
+                "{} rows of {} values in {}{}; {:.1} s, {:.1} rows/s on {}, limited by {}",
                 summary.rows,
                 summary.dimension,
                 self.output.display(),
@@ -56,7 +57,7 @@ impl Embed {
                 summary.seconds,
                 summary.rows_per_second,
                 summary.provider,
-                summary.limited_by,
+                summary.limited_by.name(),
             ));
         } else {
             context.result(&summary, String::new)?;

@@ -41,6 +41,9 @@ impl Eval {
             .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
             .collect();
         if known.is_empty() {
+            if features.labels.iter().all(Option::is_none) {
+                return Err(super::train::no_labels());
+            }
             return Err(Error::Data(format!("no row has one of the head's labels: {}", head.labels.join(", "))));
         }
         let left_out = features.ids.len() - known.len();
@@ -50,8 +53,9 @@ impl Eval {
             ));
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
+        super::predict::warn_of_unknown(context, &head, &features);
         let report = report(&head, &features.select(&known), context.seed)?;
-        context.result(&report, || format!("{}\n\n{}", headline(&report), details(&report)))?;
+        context.result(&report, || format!("{}\n\n{}", headline(&report, "rows"), details(&report)))?;
         Ok(status)
     }
 }
@@ -65,19 +69,20 @@ pub(super) fn report(head: &HeadFile, features: &FeatureSet, seed: u64) -> Resul
 }
 
 /// The figures that matter most, with their intervals, a line each.
-pub(super) fn headline(report: &Report) -> String {
+pub(super) fn headline(report: &Report, rows: &str) -> String {
     let line = |name: &str, value: f64, interval: Option<Interval>| {
         let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
         vec![name.to_owned(), format!("{value:.4}{interval}")]
     };
-    let mut rows = vec![
+    let mut lines = vec![
         line("accuracy", report.accuracy, Some(report.accuracy_interval)),
+        line("balanced accuracy", report.balanced_accuracy, None),
         line("macro F1", report.macro_f1, report.macro_f1_interval),
         line("log loss", report.log_loss, report.log_loss_interval),
     ];
-    rows.extend(report.roc_auc.map(|auc| line("ROC AUC", auc, report.roc_auc_interval)));
-    rows.extend(report.top_k.map(|t| line(&format!("top-{} accuracy", t.k), t.accuracy, Some(t.accuracy_interval))));
-    table(&[&format!("on {} held-out rows", report.n), "value and 95 % interval"], rows)
+    lines.extend(report.roc_auc.map(|auc| line("ROC AUC", auc, report.roc_auc_interval)));
+    lines.extend(report.top_k.map(|t| line(&format!("top-{} accuracy", t.k), t.accuracy, Some(t.accuracy_interval))));
+    table(&[&format!("on {} {rows}", report.n), "value and 95 % interval"], lines)
 }
 
 /// How many classes a confusion matrix is shown for: beyond, it fits no terminal.
@@ -88,13 +93,19 @@ fn details(report: &Report) -> String {
     let counts = report.per_class.len() <= MOST_COLUMNS;
     let mut header = vec!["class".to_owned(), "precision".into(), "recall".into(), "F1".into(), "rows".into()];
     if counts {
-        header.extend((1..=report.per_class.len()).map(|k| format!("→{k}")));
+        header.extend(
+            report.per_class.iter().map(|class| format!("→{}", class.label.chars().take(7).collect::<String>())),
+        );
     }
-    let rows = report.per_class.iter().zip(&report.confusion).enumerate().map(|(k, (class, predicted))| {
+    let rows = report.per_class.iter().zip(&report.confusion).map(|(class, predicted)| {
         let score = |x: f64| format!("{x:.3}");
-        let name = if counts { format!("{} {}", k + 1, class.label) } else { class.label.clone() };
-        let mut cells =
-            vec![name, score(class.precision), score(class.recall), score(class.f1), class.support.to_string()];
+        let mut cells = vec![
+            class.label.clone(),
+            score(class.precision),
+            score(class.recall),
+            score(class.f1),
+            class.support.to_string(),
+        ];
         if counts {
             cells.extend(predicted.iter().map(u64::to_string));
         }

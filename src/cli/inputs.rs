@@ -1,10 +1,11 @@
 //! From the paths a user names to features: read from a file, or embedded now.
 
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::{Context, Status};
-use crate::backbone::{Backbone, Overrides, Pooling, Resize, registry};
+use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Provenance, Rows};
@@ -66,6 +67,7 @@ struct OverrideArgs {
 
 /// How inputs are read and run.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Inputs")]
 pub(super) struct SourceArgs {
     /// The table's column that holds the text
     #[arg(long, value_name = "COLUMN")]
@@ -80,8 +82,8 @@ pub(super) struct SourceArgs {
     #[arg(long, value_name = "COLUMN")]
     id_column: Option<String>,
     /// Samples in a batch [default: 8]
-    #[arg(long, value_name = "N")]
-    batch_size: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch_size: Option<NonZeroUsize>,
     /// How many inputs may be rejected before the exit code is 3: a number or a percentage
     #[arg(long, value_name = "N|P%", default_value = "0")]
     max_rejects: MaxRejects,
@@ -146,7 +148,11 @@ impl ModelArgs {
         };
         // Before a backbone is fetched in vain.
         context.runtime()?;
-        registry::resolve(name, &self.overrides(), &context.home, &context.console)
+        let backbone = registry::resolve(name, &self.overrides(), &context.home, &context.console)?;
+        if registry::find(name).is_err() {
+            context.console.say(&taken(&backbone));
+        }
+        Ok(backbone)
     }
 
     /// The same flags, for another model: a head names its own backbone.
@@ -173,6 +179,19 @@ impl ModelArgs {
     }
 }
 
+/// What was taken for a model without a manifest: a wrong value shows here and not in the accuracy.
+fn taken(backbone: &Backbone) -> String {
+    let Output { tensor, pooling, normalize } = &backbone.output;
+    let inputs = match &backbone.preprocessing {
+        Preprocessing::Image(spec) => {
+            format!("{:?}, {:?}, mean {:?}, std {:?}", spec.steps, spec.interpolation, spec.mean, spec.std)
+        }
+        Preprocessing::Text(spec) => format!("at most {} tokens", spec.max_length),
+    };
+    let length = if *normalize { "divided by its length" } else { "as it is" };
+    format!("{}: output {tensor}, pooling {pooling:?}, {length}; {inputs}", backbone.name)
+}
+
 /// Features and what could not be embedded.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -190,11 +209,12 @@ pub(super) fn load(
     let of_features = inputs.iter().filter(|p| Format::detect(p).is_some()).count();
     if of_features == inputs.len() && !inputs.is_empty() {
         let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
-        return Ok(Loaded { features: FeatureSet::concat(sets)?, rejects: Vec::new() });
+        return Ok(Loaded { features: FeatureSet::concat(sets)?.finite()?, rejects: Vec::new() });
     }
     if of_features > 0 {
         return Err(Error::Usage("some inputs are features and some are raw: give one kind".into()));
     }
+    exist(inputs)?;
     let mut memory = Memory { parts: Vec::new(), rejects: Vec::new() };
     embed(context, inputs, source, &backbone()?, &mut memory)?;
     if memory.parts.is_empty() {
@@ -207,6 +227,14 @@ pub(super) fn load(
         context.console.say(&format!("... and {} more rejects", memory.rejects.len() - 5));
     }
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
+}
+
+/// Fails on an input that is not there, before a backbone is fetched for it.
+pub(super) fn exist(inputs: &[PathBuf]) -> Result<()> {
+    inputs
+        .iter()
+        .filter(|path| *path != Path::new("-"))
+        .try_for_each(|path| std::fs::metadata(path).map(|_| ()).map_err(Error::io("read", path)))
 }
 
 /// The error when every input was rejected.
@@ -267,6 +295,11 @@ impl Sink for Memory {
 /// Reads an enum by the name it has in manifests.
 fn json_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+/// A number of things that there must be at least one of.
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "give a whole number, 1 or more".to_owned())
 }
 
 fn size(text: &str) -> Result<[u32; 2], String> {

@@ -48,7 +48,7 @@ struct Global {
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     device: Device,
     /// Cores to use [default: all that this process may use]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = inputs::count)]
     threads: Option<std::num::NonZeroUsize>,
     /// Seed of every random choice
     #[arg(long, global = true, value_name = "N", default_value_t = 0)]
@@ -128,12 +128,18 @@ fn command() -> clap::Command {
     with_environment(Cli::command())
 }
 
-/// Gives each flag its environment variable: `--batch-size` reads `ENGRAFT_BATCH_SIZE`.
+/// Gives each flag its environment variable: `--batch-size` reads `ENGRAFT_BATCH_SIZE`. Switches take 1, 0, yes, no,
+/// true and false there.
 fn with_environment(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| match arg.get_long() {
         Some(long) if !matches!(long, "help" | "version") => {
             let name = format!("ENGRAFT_{}", long.replace('-', "_").to_uppercase());
-            arg.env(name).hide_env(true)
+            let arg = arg.env(name).hide_env(true);
+            match arg.get_action() {
+                clap::ArgAction::SetTrue => arg.value_parser(clap::builder::BoolishValueParser::new()),
+                // `-1` is then a wrong value of the flag, not an unknown flag.
+                _ => arg.allow_negative_numbers(true),
+            }
         }
         _ => arg,
     });

@@ -59,6 +59,20 @@ struct Shown {
     manifest: Manifest,
 }
 
+impl Shown {
+    fn new(manifest: Manifest, context: &Context) -> Self {
+        Self {
+            name: manifest.name.clone(),
+            description: manifest.description.clone(),
+            path: registry::local(&manifest, &context.home).map(|p| p.display().to_string()),
+            dimension: manifest.dimension,
+            sha256: manifest.sha256.clone(),
+            licence: manifest.licence.clone(),
+            manifest,
+        }
+    }
+}
+
 impl Models {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         match self.action {
@@ -66,8 +80,10 @@ impl Models {
             Action::Show { name } => show(context, registry::find(&name)?),
             Action::Pull { name } => {
                 let manifest = registry::find(&name)?;
-                registry::pull(&manifest, &context.home, &context.console)?;
-                show(context, manifest)
+                let backbone = registry::pull(&manifest, &context.home, &context.console)?;
+                let shown = Shown::new(manifest, context);
+                context.result(&shown, || format!("{} is here: {}", backbone.name, backbone.model.display()))?;
+                Ok(Status::Done)
             }
             Action::Verify { name } => verify_models(context, name.as_deref()),
         }
@@ -97,15 +113,7 @@ fn list(context: &Context) -> Result<Status> {
 
 fn show(context: &Context, manifest: Manifest) -> Result<Status> {
     let text = registry::text(&manifest.name)?;
-    let shown = Shown {
-        name: manifest.name.clone(),
-        description: manifest.description.clone(),
-        path: registry::local(&manifest, &context.home).map(|p| p.display().to_string()),
-        dimension: manifest.dimension,
-        sha256: manifest.sha256.clone(),
-        licence: manifest.licence.clone(),
-        manifest,
-    };
+    let shown = Shown::new(manifest, context);
     context.result(&shown, || {
         let path = shown.path.clone().unwrap_or_else(|| format!("not here yet: engraft models pull {}", shown.name));
         format!("path = {path:?}\n{}", text.trim_end())

@@ -9,6 +9,7 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;
 use crate::head::HeadFile;
+use crate::progress::Progress;
 
 /// Classify images, texts or features with a trained head
 ///
@@ -28,7 +29,7 @@ pub(super) struct Predict {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// How many classes to name for each input
-    #[arg(long, value_name = "K", default_value = "1")]
+    #[arg(long, value_name = "K", default_value = "1", value_parser = inputs::count)]
     top_k: std::num::NonZeroUsize,
     #[command(flatten)]
     model: ModelArgs,
@@ -56,13 +57,29 @@ impl Predict {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let head = HeadFile::read(&self.head)?;
         let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(&head, &self.model, context))?;
+        warn_of_unknown(context, &head, &loaded.features);
         for prediction in predict(&head, &loaded.features, self.top_k.get())? {
             context.result(&prediction, || {
-                let choices = prediction.top.iter().map(|c| format!("\t{}\t{:.4}", c.label, c.probability));
-                prediction.id.clone() + &choices.collect::<String>()
+                let choices = prediction.top.iter().map(|c| format!("\t{}\t{:.4}", one_field(&c.label), c.probability));
+                one_field(&prediction.id) + &choices.collect::<String>()
             })?;
         }
         Ok(self.source.status(loaded.rejects.len(), loaded.features.ids.len()))
+    }
+}
+
+/// A name as one field of a tab-separated line.
+fn one_field(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+}
+
+/// Says so when nothing proves that features and head belong together.
+pub(super) fn warn_of_unknown(context: &Context, head: &HeadFile, features: &FeatureSet) {
+    if head.provenance.is_none() || features.provenance.is_none() {
+        let which = if head.provenance.is_none() { "head" } else { "features" };
+        context.console.note(&format!(
+            "warning: the {which} do not say which backbone they are of; if it is not the same, the results mean nothing"
+        ));
     }
 }
 

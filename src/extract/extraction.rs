@@ -29,6 +29,17 @@ pub struct Options {
     pub batch_size: usize,
 }
 
+impl Limit {
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Decode => "decode",
+            Limit::Run => "run",
+            Limit::Write => "write",
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);

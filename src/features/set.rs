@@ -98,6 +98,18 @@ impl FeatureSet {
         }
     }
 
+    /// Passes sets on of which every value is finite; a classifier can learn nothing from others.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the first row with a NaN or infinite value.
+    pub fn finite(self) -> Result<Self> {
+        let usable = |row: ndarray::ArrayView1<f32>| row.iter().all(|value| value.is_finite());
+        match self.matrix.outer_iter().position(|row| !usable(row)) {
+            Some(row) => Err(Error::Data(format!("the features of {} have a NaN or infinite value", self.ids[row]))),
+            None => Ok(self),
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.matrix.nrows()

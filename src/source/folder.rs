@@ -13,8 +13,15 @@ const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif"
 
 /// Whether the file's name ends like an image's.
 pub(super) fn is_image(path: &Path) -> bool {
-    path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
+    ends_like(path, &EXTENSIONS)
 }
+
+fn ends_like(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
+}
+
+/// Image formats that cannot be read. Such a file is a reject: who embeds a folder expects each of its pictures.
+const UNREADABLE: [&str; 12] = ["avif", "heic", "heif", "jxl", "jp2", "svg", "psd", "raw", "dng", "cr2", "nef", "arw"];
 
 /// The extensions, for messages.
 pub(super) fn extensions() -> String {
@@ -25,7 +32,7 @@ pub(super) fn extensions() -> String {
 ///
 /// The id is the path relative to `root`, with `/`. The label is the folder directly under `root`, however deep below
 /// it the file lies; a file directly in `root` has none. Hidden files and folders (`.name`) are skipped, files that do
-/// not end like an image are ignored, symbolic links are followed. A folder that cannot be read, a loop of links, a
+/// not end like an image are ignored, symbolic links are followed. An image of a format that is not supported, a folder that cannot be read, a loop of links, a
 /// broken link and a name that is not Unicode are rejects.
 ///
 /// # Errors
@@ -40,6 +47,10 @@ pub(super) fn folder(root: &Path) -> Result<Entries> {
             match walk.next()? {
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) if is_image(entry.path()) => return Some(Ok(file(&base, &entry))),
+                Ok(entry) if ends_like(entry.path(), &UNREADABLE) => {
+                    let reason = format!("this image format cannot be read; convert it to one of {}", extensions());
+                    return Some(Ok(reject(&base, entry.path(), &reason)));
+                }
                 Ok(_) => *others += 1,
                 Err(error) => match unreadable(&base, error) {
                     Ok(Some(reject)) => return Some(Ok(reject)),

@@ -19,7 +19,7 @@ pub struct SourceOptions {
 const STDIN: &str = "-";
 
 /// Opens one input: a folder of images, an image file, a table (`.csv`, `.tsv`, `.jsonl`, `.ndjson`), or `-` for the
-/// lines of standard input. Reads as far as the first entry, so that a wrong input is known at once.
+/// lines of standard input. Reads files as far as the first entry, so that a wrong input is known at once.
 ///
 /// # Errors
 /// When the input cannot be read, is of no known kind, holds nothing, or holds what the backbone does not read.
@@ -42,7 +42,20 @@ pub fn open(input: &Path, options: &SourceOptions) -> Result<Entries> {
             folder::extensions()
         )));
     };
-    not_empty(entries, input)
+    match input == Path::new(STDIN) {
+        // Who waits for standard input here could not be interrupted: the pipeline finds out.
+        true => Ok(stdin_not_empty(entries)),
+        false => not_empty(entries, input),
+    }
+}
+
+fn stdin_not_empty(entries: Entries) -> Entries {
+    let mut entries = entries.peekable();
+    let mut first = true;
+    Box::new(std::iter::from_fn(move || {
+        let empty = std::mem::take(&mut first) && entries.peek().is_none();
+        if empty { Some(Err(Error::Data("standard input is empty".to_owned()))) } else { entries.next() }
+    }))
 }
 
 /// Opens several inputs, one after the other. Where there are several, every id is `<input as given>/<id>`, and that of
@@ -93,7 +106,6 @@ fn images_wanted(input: &Path, what: &str, options: &SourceOptions) -> Result<()
 fn not_empty(mut entries: Entries, input: &Path) -> Result<Entries> {
     match entries.next() {
         Some(first) => Ok(Box::new(std::iter::once(Ok(first?)).chain(entries))),
-        None if input == Path::new(STDIN) => Err(Error::Data("standard input is empty".to_owned())),
         None => Err(Error::Data(format!("{} has no rows", input.display()))),
     }
 }

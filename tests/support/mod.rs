@@ -86,7 +86,7 @@ pub fn tweets() -> PathBuf {
 
 fn demo_data(name: &str, arguments: &[&str]) -> PathBuf {
     let path = home().data().join(name);
-    let lock = home().lock("tests-demo-data").expect("a lock");
+    let lock = home().lock("tests-demo-data", &()).expect("a lock");
     if !path.exists() {
         let out = tempfile::tempdir().expect("a folder");
         engraft().arg("demo").args(arguments).arg("--out").arg(out.path()).assert().success();
@@ -117,7 +117,7 @@ pub fn sorted(folder: &Path) -> Vec<PathBuf> {
 /// Files of a Python package, by path inside and sha256; they are kept as `<folder>/<file name>`.
 pub fn package_files(name: &str, version: &str, files: &[(&str, &str)], folder: &str) -> PathBuf {
     let folder = cache().join(folder);
-    let lock = home().lock(name).expect("a lock");
+    let lock = home().lock(name, &()).expect("a lock");
     let files = files
         .iter()
         .map(|(path, sha256)| PackageFile {
@@ -138,7 +138,7 @@ pub const PEERS: [&str; 2] = ["onnx==1.23.2", "onnxruntime==1.32.0"];
 /// Where these Python packages are installed: beside the tests and nowhere else.
 pub fn python_packages(packages: &[&str]) -> PathBuf {
     let folder = cache().join("python").join(packages.join("+"));
-    let lock = home().lock("python").expect("a lock");
+    let lock = home().lock("python", &()).expect("a lock");
     if !folder.is_dir() {
         let staged = engraft::file::AtomicFolder::create(&folder).expect("a folder");
         let mut pip = Command::new("python3");

@@ -60,7 +60,10 @@ struct Emoji {
 /// three categories are left out.
 pub(super) fn emoji(home: &Home, progress: &dyn Progress) -> Result<PathBuf> {
     let folder = home.data().join("emoji-google");
-    let _alone = home.lock("emoji-google")?;
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let _alone = home.lock("emoji-google", progress)?;
     if folder.is_dir() {
         return Ok(folder);
     }
@@ -93,7 +96,10 @@ pub(super) fn emoji(home: &Home, progress: &dyn Progress) -> Result<PathBuf> {
 /// label and text. The label is the sign of the rating; tweets rated within ±0.5 are left out.
 pub(super) fn tweets(home: &Home, progress: &dyn Progress) -> Result<PathBuf> {
     let path = home.data().join("tweets-sentiment.csv");
-    let _alone = home.lock("tweets-sentiment")?;
+    if path.is_file() {
+        return Ok(path);
+    }
+    let _alone = home.lock("tweets-sentiment", progress)?;
     if path.is_file() {
         return Ok(path);
     }
