@@ -4,8 +4,6 @@
 #[path = "../../tests/support/mod.rs"]
 pub mod fetched;
 
-use std::io::Cursor;
-
 /// A photo of 640×480 pixels as a JPEG of quality 90: the left picture of scikit-image's stereo pair of a motorcycle.
 pub fn jpeg() -> Vec<u8> {
     const NAME: &str = "skimage/data/motorcycle_left.png";
@@ -14,8 +12,10 @@ pub fn jpeg() -> Vec<u8> {
     let png = std::fs::read(folder.join("motorcycle_left.png")).expect("the photo");
     let photo = image::load_from_memory(&png).expect("a PNG");
     let photo = photo.resize_to_fill(640, 480, image::imageops::FilterType::Lanczos3).into_rgb8();
-    let mut jpeg = Cursor::new(Vec::new());
-    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
-    photo.write_with_encoder(encoder).expect("a JPEG");
-    jpeg.into_inner()
+    let mut encoder = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+    encoder.set_size(640, 480);
+    encoder.set_quality(90.0);
+    let mut started = encoder.start_compress(Vec::new()).expect("a JPEG");
+    started.write_scanlines(&photo).expect("a JPEG");
+    started.finish().expect("a JPEG")
 }

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
+use super::jpeg;
 use super::view::Size;
 use super::{Exif, ImageSpec, Transparency};
 
@@ -25,21 +26,23 @@ pub(super) fn decode(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mu
             _ => "not an image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)".to_owned(),
         });
     };
-    if format == ImageFormat::Jpeg && is_cut_off(bytes) {
-        return Err("the JPEG is cut off: its end is missing".to_owned());
+    if format == ImageFormat::Jpeg {
+        if is_cut_off(bytes) {
+            return Err("the JPEG is cut off: its end is missing".to_owned());
+        }
+        let (size, orientation) = jpeg::decode(bytes, check_size, raw, rgb)?;
+        return match spec.exif {
+            Exif::Apply => turn(size, orientation, rgb),
+            Exif::Ignore => Ok(size),
+        };
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 {
-        return Err(format!("the image has no pixels ({width}x{height})"));
-    }
-    if pixels > MAX_PIXELS {
-        return Err(format!("{width}x{height} pixels are more than the limit of {MAX_PIXELS}"));
-    }
+    let size = Size { height: height as usize, width: width as usize };
+    check_size(size)?;
     let color = decoder.color_type();
     if color == ColorType::L16 {
         return Err("16-bit greyscale: its range is not known; save it as 8-bit".to_owned());
@@ -59,9 +62,28 @@ pub(super) fn decode(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mu
     target.resize(usize::try_from(length).map_err(|e| e.to_string())?, 0);
     decoder.read_image(target).map_err(|e| e.to_string())?;
     to_rgb(color, spec.transparency, raw, rgb)?;
-    if orientation == Orientation::NoTransforms {
-        return Ok(Size { height: height as usize, width: width as usize });
+    turn(size, orientation, rgb)
+}
+
+/// Before anything is allocated for the pixels.
+fn check_size(size: Size) -> Result<(), String> {
+    let Size { height, width } = size;
+    let pixels = (height as u64).saturating_mul(width as u64);
+    if pixels == 0 {
+        return Err(format!("the image has no pixels ({width}x{height})"));
     }
+    if pixels > MAX_PIXELS {
+        return Err(format!("{width}x{height} pixels are more than the limit of {MAX_PIXELS}"));
+    }
+    Ok(())
+}
+
+/// Turns the pixels upright; returns their new size.
+fn turn(size: Size, orientation: Orientation, rgb: &mut Vec<u8>) -> Result<Size, String> {
+    if orientation == Orientation::NoTransforms {
+        return Ok(size);
+    }
+    let [width, height] = [size.width, size.height].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     let stored = RgbImage::from_raw(width, height, std::mem::take(rgb));
     let mut image = DynamicImage::from(stored.ok_or("the decoder gave another number of pixels")?);
     image.apply_orientation(orientation);

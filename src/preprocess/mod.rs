@@ -3,6 +3,7 @@
 mod decode;
 mod geometry;
 mod image;
+mod jpeg;
 mod resize;
 mod spec;
 mod text;
