@@ -29,11 +29,7 @@ impl AtomicFile {
             _ => Path::new("."),
         };
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let temp = tempfile::Builder::new()
-            .prefix(".engraft-")
-            .suffix(".partial")
-            .tempfile_in(folder)
-            .map_err(Error::io("create", path))?;
+        let temp = hidden(0o666).tempfile_in(folder).map_err(Error::io("create", path))?;
         let (file, temp) = temp.into_parts();
         Ok(Self { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 18, file), temp })
     }
@@ -51,7 +47,6 @@ impl AtomicFile {
         let path = self.path;
         let file = self.writer.into_inner().map_err(|e| Error::io("write", &path)(e.into_error()))?;
         file.sync_all().map_err(Error::io("write", &path))?;
-        set_mode(&self.temp, 0o644).map_err(Error::io("write", &path))?;
         drop(file);
         self.temp.persist(&path).map_err(|e| Error::io("rename", &path)(e.error))?;
         Ok(())
@@ -89,7 +84,7 @@ impl AtomicFolder {
     pub fn create(path: &Path) -> Result<Self> {
         let parent = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-        let staging = tempfile::Builder::new().prefix(".engraft-").suffix(".partial").tempdir_in(parent);
+        let staging = hidden(0o777).tempdir_in(parent);
         Ok(Self { path: path.to_path_buf(), staging: staging.map_err(Error::io("create", path))? })
     }
 
@@ -103,7 +98,6 @@ impl AtomicFolder {
     /// # Errors
     /// When the rename fails.
     pub fn commit(self) -> Result<()> {
-        set_mode(self.staging.path(), 0o755).map_err(Error::io("write", &self.path))?;
         match std::fs::rename(self.staging.path(), &self.path) {
             Ok(()) => {
                 let _ = self.staging.keep();
@@ -138,16 +132,20 @@ impl Drop for NewFolder {
     }
 }
 
-/// What is temporary is private; what the user keeps gets the ordinary mode.
+/// Names for what is not finished. The mode is the ordinary one, less what the user's umask takes away.
 #[cfg(unix)]
-fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+fn hidden(mode: u32) -> tempfile::Builder<'static, 'static> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".engraft-").suffix(".partial").permissions(std::fs::Permissions::from_mode(mode));
+    builder
 }
 
 #[cfg(not(unix))]
-fn set_mode(_: &Path, _: u32) -> std::io::Result<()> {
-    Ok(())
+fn hidden(_: u32) -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".engraft-").suffix(".partial");
+    builder
 }
 
 /// Writes `bytes` to `path`, whole or not at all.

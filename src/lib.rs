@@ -6,21 +6,32 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod error;
+
+pub mod progress;
+
+pub mod file;
+
+pub mod onnx;
+
+pub mod source;
+
+pub mod preprocess;
+
 pub mod backbone;
+
+pub mod features;
+
+pub mod extract;
+
+pub mod head;
+
+pub mod eval;
+
 pub mod cli;
+
 #[cfg(test)]
 #[path = "../tests/support/close.rs"]
 mod close;
-
-pub mod error;
-pub mod eval;
-pub mod extract;
-pub mod features;
-pub mod file;
-pub mod head;
-pub mod onnx;
-pub mod preprocess;
-pub mod progress;
-pub mod source;
 
 pub use error::{Error, Result};

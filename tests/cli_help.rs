@@ -4,7 +4,11 @@
 use assert_cmd::Command;
 
 fn output(arguments: &[&str], code: i32) -> (String, String) {
-    let assert = Command::new(env!("CARGO_BIN_EXE_engraft")).args(arguments).assert().code(code);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
+    for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ENGRAFT_")) {
+        command.env_remove(name);
+    }
+    let assert = command.args(arguments).assert().code(code);
     let output = assert.get_output();
     (String::from_utf8(output.stdout.clone()).unwrap(), String::from_utf8(output.stderr.clone()).unwrap())
 }

@@ -51,6 +51,9 @@ fn every_command_works() {
             let mut shell = Command::new("sh");
             shell.args(["-c", &line]).current_dir(folder.path());
             shell.env("PATH", &path).env("ENGRAFT_HOME", home().path()).env_remove("ORT_DYLIB_PATH");
+            for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ENGRAFT_") && n != "ENGRAFT_HOME") {
+                shell.env_remove(name);
+            }
             let output = shell.assert().success().get_output().clone();
             println!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
             run += 1;

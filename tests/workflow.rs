@@ -324,7 +324,7 @@ fn every_input_is_in_the_output_or_in_the_rejects() {
     let folder = folder();
     let (input, output) = (folder.path().join("input"), folder.path().join("out/x.parquet"));
     with_bad_files(&input);
-    for (name, rejects) in [("out/x.parquet", "out/x.rejects.jsonl"), ("shards/", "shards/rejects.jsonl")] {
+    for (name, rejects) in [("out/x.parquet", "out/x.parquet.rejects.jsonl"), ("shards/", "shards/rejects.jsonl")] {
         let output = folder.path().join(name);
         let said = says(&mut embed(&input, CNN, &output), 3, &["2 rejected", rejects]);
         let rejects = lines(&folder.path().join(rejects));
@@ -362,7 +362,7 @@ fn every_input_is_in_the_output_or_in_the_rejects() {
     std::fs::remove_file(input.join("a/00-cut.jpg")).unwrap();
     std::fs::remove_file(input.join("b/text.png")).unwrap();
     limited("0").assert().code(0);
-    assert!(!folder.path().join("out/x.rejects.jsonl").exists());
+    assert!(!folder.path().join("out/x.parquet.rejects.jsonl").exists());
 }
 
 #[test]
@@ -424,7 +424,7 @@ fn images_may_be_named_by_a_table() {
     embed(&table, CNN, &output).assert().code(3);
     let (got, want) = (FeatureSet::read(&output).unwrap(), FeatureSet::read(&t.test_features).unwrap());
     assert_eq!((got.len(), &got.contents), (14, &want.contents));
-    let rejects = lines(&folder.path().join("x.rejects.jsonl"));
+    let rejects = lines(&folder.path().join("x.parquet.rejects.jsonl"));
     assert_eq!((rejects.len(), &rejects[0]["stage"]), (1, &"read".into()), "{rejects:?}");
 }
 
@@ -646,7 +646,7 @@ fn pictures_of_formats_that_cannot_be_read_are_rejects() {
     std::fs::write(folder.path().join("Objects/notes.txt"), b"no picture").unwrap();
     let output = folder.path().join("out.parquet");
     says(&mut embed(folder.path(), CNN, &output), 3, &["1 rejected"]);
-    let rejects = lines(&folder.path().join("out.rejects.jsonl"));
+    let rejects = lines(&folder.path().join("out.parquet.rejects.jsonl"));
     assert_eq!(rejects.len(), 1);
     assert_eq!(rejects[0]["id"], "Objects/phone.HEIC");
 }
@@ -693,4 +693,31 @@ fn silence_on_standard_input_can_be_interrupted() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn a_head_remembers_the_flags_of_its_backbone() {
+    let folder = folder();
+    let source = home().model(BERT);
+    let model = folder.path().join("mine");
+    std::fs::create_dir(&model).unwrap();
+    engraft().args(["models", "pull", BERT]).assert().success();
+    for name in ["model.onnx", "tokenizer.json"] {
+        std::fs::copy(source.join(name), model.join(name)).unwrap();
+    }
+    let table = folder.path().join("reviews.csv");
+    let rows = ["good,a", "lovely,a", "great,a", "bad,b", "awful,b", "horrid,b"];
+    std::fs::write(&table, format!("text,label\n{}\n", rows.join("\n"))).unwrap();
+    let head = folder.path().join("head.onnx");
+    let mut train = train(&table, &head);
+    train.arg("--model").arg(&model);
+    says(&mut train, 1, &["--pooling"]);
+    train.args(["--pooling", "cls", "--normalize", "true", "--max-length", "64"]).assert().success();
+
+    // Nothing of this is asked for again.
+    with_head("predict", &head, &table).assert().success();
+    // Another tokenizer makes other features of the same graph.
+    let words = std::fs::read_to_string(model.join("tokenizer.json")).unwrap();
+    std::fs::write(model.join("tokenizer.json"), words + "\n").unwrap();
+    says(&mut with_head("predict", &head, &table), 1, &["do not match"]);
 }

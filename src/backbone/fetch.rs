@@ -60,14 +60,15 @@ pub fn download(
     let temp = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
     let mut command = match manager {
         PackageManager::Pip => {
-            let mut pip = pip(&what)?;
+            let mut pip = pip(&what, temp.path())?;
             pip.args(["download", "--no-deps", "--quiet", "--disable-pip-version-check", "--dest"]).arg(temp.path());
             pip.args(options).arg(format!("{name}=={version}"));
             pip
         }
         PackageManager::Npm => {
             let mut npm = Command::new("npm");
-            npm.args(["pack", "--silent", "--pack-destination"]).arg(temp.path());
+            npm.current_dir(temp.path());
+            npm.args(["pack", "--loglevel=error", "--pack-destination"]).arg(temp.path());
             npm.args(options).arg(format!("{name}@{version}"));
             npm
         }
@@ -83,13 +84,20 @@ pub fn download(
     }
 }
 
-/// The user's pip: `python3 -m pip`, `pip3` or `pip`.
-fn pip(what: &str) -> Result<Command> {
+/// The user's pip: `python3 -m pip`, `pip3` or `pip`, to be run in `folder`. In the user's own folder Python would load
+/// what lies there under the names of its modules.
+fn pip(what: &str, folder: &Path) -> Result<Command> {
     for words in [&["python3", "-m", "pip"][..], &["pip3"], &["pip"]] {
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]);
+        command.args(&words[1..]).current_dir(folder);
         let mut probe = Command::new(words[0]);
-        probe.args(&words[1..]).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        probe
+            .args(&words[1..])
+            .current_dir(folder)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         if probe.status().is_ok_and(|s| s.success()) {
             return Ok(command);
         }

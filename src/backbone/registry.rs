@@ -8,6 +8,7 @@ use super::hub::{self, Hub, HubConfig, HubRef};
 use super::{Backbone, Home, Manifest, Reference, import};
 use crate::error::{Error, Result};
 use crate::file::{self, AtomicFolder};
+use crate::preprocess::Preprocessing;
 use crate::progress::Progress;
 
 macro_rules! known {
@@ -61,9 +62,12 @@ fn unknown(name: &str) -> Error {
     ))
 }
 
-/// The local ONNX file of a known backbone, if it has been pulled.
+/// The local ONNX file of a known backbone, if it has been pulled, with the tokenizer if it needs one.
 pub fn local(manifest: &Manifest, home: &Home) -> Option<PathBuf> {
-    Some(home.model(&manifest.name).join("model.onnx")).filter(|p| p.is_file())
+    let folder = home.model(&manifest.name);
+    let tokenizer = folder.join("tokenizer.json");
+    let complete = matches!(manifest.preprocessing, Preprocessing::Image(_)) || tokenizer.is_file();
+    Some(folder.join("model.onnx")).filter(|model| complete && model.is_file())
 }
 
 /// Fetches and imports a known backbone; does nothing when it is there.

@@ -145,7 +145,15 @@ fn name_of(path: &Path) -> String {
 /// `onnxruntime/capi` of the Python on the PATH, found without importing the package.
 fn python_package() -> Option<PathBuf> {
     let code = "import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.submodule_search_locations[0] if s else '')";
-    let output = Command::new("python3").args(["-c", code]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    // Not in the user's folder, where a folder `onnxruntime` would be taken for the package.
+    let empty = tempfile::tempdir().ok()?;
+    let output = Command::new("python3")
+        .current_dir(empty.path())
+        .args(["-c", code])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     let path = String::from_utf8(output.stdout).ok()?;
     (!path.trim().is_empty()).then(|| Path::new(path.trim()).join("capi"))
 }

@@ -88,7 +88,12 @@ impl Files {
         }
         let rejects_path = match format {
             Format::Shards => output.join("rejects.jsonl"),
-            _ => output.with_extension("rejects.jsonl"),
+            _ => {
+                // After the whole name: `x.npy` and `x.parquet` have rejects of their own.
+                let mut name = output.as_os_str().to_owned();
+                name.push(".rejects.jsonl");
+                PathBuf::from(name)
+            }
         };
         Ok(Self {
             output: output.to_path_buf(),

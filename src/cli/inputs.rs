@@ -9,7 +9,7 @@ use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Provenance, Rows};
-use crate::preprocess::{Interpolation, Preprocessing};
+use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
 use crate::progress::Progress;
 use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
 
@@ -155,9 +155,49 @@ impl ModelArgs {
         Ok(backbone)
     }
 
-    /// The same flags, for another model: a head names its own backbone.
-    pub(super) fn or_model(&self, name: &str) -> Self {
-        Self { model: Some(self.model.clone().unwrap_or_else(|| name.to_owned())), ..self.clone() }
+    /// The backbone that features of this provenance came from, or `--model` where its name no longer leads to it. Inputs
+    /// are prepared as they were then; what decides that is not asked for again.
+    pub(super) fn recall(&self, context: &Context, provenance: &Provenance) -> Result<Backbone> {
+        let name = self.model.as_ref().unwrap_or(&provenance.backbone);
+        context.runtime()?;
+        let overrides = match registry::find(name) {
+            Ok(_) => Overrides::default(),
+            Err(_) => self.remembered(provenance)?,
+        };
+        let found = registry::resolve(name, &overrides, &context.home, &context.console)?;
+        let (preprocessing, output) = (provenance.preprocessing.clone(), provenance.output.clone());
+        Ok(Backbone { preprocessing, output, ..found })
+    }
+
+    /// What a folder may not say by itself, as the provenance has it.
+    fn remembered(&self, provenance: &Provenance) -> Result<Overrides> {
+        let Output { tensor, pooling, normalize } = provenance.output.clone();
+        let overrides = Overrides {
+            onnx_file: self.overrides.onnx_file.clone(),
+            tokenizer: self.overrides.tokenizer.clone(),
+            output_name: Some(tensor),
+            pooling: Some(pooling),
+            normalize: Some(normalize),
+            ..Overrides::default()
+        };
+        Ok(match &provenance.preprocessing {
+            Preprocessing::Text(spec) => {
+                Overrides { modality: Some(Modality::Text), max_length: Some(spec.max_length), ..overrides }
+            }
+            Preprocessing::Image(spec) => {
+                let size = ImagePreprocessor::new(spec.clone())?.output_size();
+                Overrides {
+                    modality: Some(Modality::Image),
+                    image_size: Some(size.map(|n| u32::try_from(n).unwrap_or(u32::MAX))),
+                    // The steps and the scale themselves are taken from the provenance.
+                    resize: Some(Resize::Squash),
+                    interpolation: Some(spec.interpolation),
+                    mean: Some(spec.mean),
+                    std: Some(spec.std),
+                    ..overrides
+                }
+            }
+        })
     }
 
     fn overrides(&self) -> Overrides {

@@ -83,10 +83,10 @@ pub(super) fn warn_of_unknown(context: &Context, head: &HeadFile, features: &Fea
     }
 }
 
-/// The backbone a head was trained on, or `--model` where the head's own name no longer leads to it.
+/// The backbone a head was trained on; `--model` for one that does not say.
 pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context) -> Result<crate::backbone::Backbone> {
     match &head.provenance {
-        Some(provenance) => model.or_model(&provenance.backbone).resolve(context),
+        Some(provenance) => model.recall(context, provenance),
         None => model.resolve(context),
     }
 }

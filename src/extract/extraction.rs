@@ -123,6 +123,7 @@ impl Extraction {
         let provenance = Provenance {
             backbone: backbone.name.clone(),
             backbone_sha256: weights.sha256,
+            tokenizer_sha256: backbone.tokenizer.as_deref().map(file::sha256_file).transpose()?,
             preprocessing: backbone.preprocessing.clone(),
             output: backbone.output.clone(),
             dimension: 0,

@@ -19,8 +19,11 @@ pub const FINGERPRINT_KEY: &str = "engraft.fingerprint";
 pub struct Provenance {
     /// The backbone's name, as `--model` takes it.
     pub backbone: String,
-    /// SHA-256 of the backbone's ONNX file.
+    /// SHA-256 of the backbone's ONNX file; where weights lie outside it, of the list of digests of all the files.
     pub backbone_sha256: String,
+    /// SHA-256 of the `tokenizer.json`, for text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_sha256: Option<String>,
     /// How inputs were prepared.
     pub preprocessing: Preprocessing,
     /// Which tensor was taken, and how it was pooled.
@@ -43,10 +46,10 @@ impl Provenance {
         serde_json::from_str(json).map_err(|e| Error::malformed(path, format!("{PROVENANCE_KEY}: {e}")))
     }
 
-    /// A digest of all that decides the values: backbone, preprocessing, output and pooling. Equal fingerprints mean
+    /// A digest of all that decides the values: backbone, tokenizer, preprocessing, output and pooling. Equal fingerprints mean
     /// features that may be mixed; where and with which version they were computed does not enter.
     pub fn fingerprint(&self) -> String {
-        let parts = (&self.backbone_sha256, &self.preprocessing, &self.output);
+        let parts = (&self.backbone_sha256, &self.tokenizer_sha256, &self.preprocessing, &self.output);
         sha256_hex(serde_json::to_string(&parts).unwrap_or_default().as_bytes())
     }
 }

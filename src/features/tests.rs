@@ -13,6 +13,7 @@ fn provenance(dimension: usize) -> Provenance {
     Provenance {
         backbone: "tiny".to_owned(),
         backbone_sha256: "00ff".to_owned(),
+        tokenizer_sha256: None,
         preprocessing: Preprocessing::Text(TextSpec { max_length: 8 }),
         output: Output { tensor: "out".to_owned(), pooling: Pooling::Mean, normalize: true },
         dimension,

@@ -192,6 +192,7 @@ mod tests {
             provenance: Some(Provenance {
                 backbone: "some".into(),
                 backbone_sha256: "00".into(),
+                tokenizer_sha256: None,
                 preprocessing: Preprocessing::Text(TextSpec { max_length: 128 }),
                 output: Output { tensor: "last_hidden_state".into(), pooling: Pooling::Mean, normalize: true },
                 dimension: 3,

@@ -76,9 +76,10 @@ impl ImagePreprocessor {
     /// Writes the tensor of an image file into `out`: 3 planes (R, G, B) of height × width values, row by row.
     ///
     /// The format is told by the content: JPEG, PNG, WebP, GIF (its first frame), BMP or TIFF. Colours become RGB as
-    /// Pillow's `convert("RGB")` makes them: grey is repeated, palettes are looked up, alpha is dropped, 16-bit colours
-    /// keep their high byte, CMYK is multiplied out; colour profiles are not applied. 16-bit grey is refused, for Pillow
-    /// clips it at 255. Where a GIF's first frame leaves a part of its screen free, that part is black. After an error `out` holds nothing of use.
+    /// Pillow's `convert("RGB")` makes them: grey is repeated, palettes are looked up, transparency is dealt with as
+    /// [`ImageSpec::transparency`] says, 16-bit colours keep their high byte, CMYK is multiplied out; colour profiles are not applied. 16-bit grey is refused, for Pillow
+    /// clips it at 255. Where a GIF's first frame leaves a part of its screen free, that part is black. After an error
+    /// `out` holds nothing of use.
     ///
     /// # Errors
     /// The reason why the image cannot be used: not an image, broken, cut off, or larger than Pillow's limit of

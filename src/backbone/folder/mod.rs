@@ -14,6 +14,7 @@ mod timm;
 
 pub use choose::choose_onnx;
 pub use overrides::{Overrides, Resize};
+pub(in crate::backbone) use text::SENTENCE_CONFIGS;
 
 use std::path::{Path, PathBuf};
 

@@ -31,7 +31,7 @@ pub struct Overrides {
     pub output_name: Option<String>,
     /// `--pooling`: how token vectors become one vector.
     pub pooling: Option<Pooling>,
-    /// `--normalize`, `--no-normalize`: whether embeddings are divided by their length.
+    /// `--normalize`: whether embeddings are divided by their length.
     pub normalize: Option<bool>,
 }
 

@@ -14,7 +14,7 @@ use crate::preprocess::TextSpec;
 const LARGEST_LENGTH: f64 = 1e6;
 
 /// sentence-transformers names its file after the encoder; the first found counts, as there.
-const SENTENCE_CONFIGS: [&str; 7] = [
+pub(in crate::backbone) const SENTENCE_CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",

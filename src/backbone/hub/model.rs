@@ -3,22 +3,19 @@
 use std::path::PathBuf;
 
 use super::{Hub, HubRef, is_inside};
-use crate::backbone::folder::choose_onnx;
+use crate::backbone::folder::{SENTENCE_CONFIGS, choose_onnx};
 use crate::error::{Error, Result};
 use crate::onnx::{external_files, read_model};
 use crate::progress::Progress;
 
 /// What says how inputs are prepared and outputs are pooled, where a repository has it.
-const COMPANIONS: [&str; 9] = [
+const COMPANIONS: [&str; 6] = [
     "config.json",
     "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "modules.json",
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_xlm-roberta_config.json",
 ];
 
 /// A model of the hub that is in the cache.
@@ -57,6 +54,10 @@ pub fn fetch_model(reference: &HubRef, hub: &Hub, progress: &dyn Progress) -> Re
     Ok(HubModel { folder: hub.finish(reference, &listing)?, onnx: onnx.to_owned() })
 }
 
+fn is_known(file: &str) -> bool {
+    COMPANIONS.contains(&file) || SENTENCE_CONFIGS.contains(&file)
+}
+
 fn folder_of(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
@@ -64,9 +65,9 @@ fn folder_of(name: &str) -> &str {
 /// Whether a file says something about the model: in the root, beside the ONNX file, or `1_Pooling/config.json`.
 fn is_companion(name: &str, onnx_folder: &str) -> bool {
     match name.rsplit_once('/') {
-        None => COMPANIONS.contains(&name),
+        None => is_known(name),
         Some((folder, "config.json")) if folder.starts_with(|c: char| c.is_ascii_digit()) => !folder.contains('/'),
-        Some((folder, file)) => folder == onnx_folder && COMPANIONS.contains(&file),
+        Some((folder, file)) => folder == onnx_folder && is_known(file),
     }
 }
 

@@ -32,9 +32,10 @@ pub(super) struct Demo {
     /// Tweets instead of images
     #[arg(long)]
     text: bool,
-    /// Where to write the features, the head and the report
-    #[arg(long, value_name = "FOLDER", default_value = "engraft-demo")]
-    out: PathBuf,
+    /// Where to write the features, the head and the report; what the demo wrote there before is replaced
+    /// [default: engraft-demo, or engraft-demo-text]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     fit: FitArgs,
     #[command(flatten)]
@@ -85,15 +86,18 @@ impl Demo {
         let source = self.source.with_id_column(self.text.then_some("id"));
         let console = &context.console;
         let name = if self.text { "all-minilm-l6-v2" } else { "efficientnet-lite0" };
+        let out =
+            self.out.unwrap_or_else(|| PathBuf::from(if self.text { "engraft-demo-text" } else { "engraft-demo" }));
         let (features_path, head_path, report_path) =
-            (self.out.join("features.parquet"), self.out.join("head.onnx"), self.out.join("report.json"));
+            (out.join("features.parquet"), out.join("head.onnx"), out.join("report.json"));
 
-        if context.ort_lib.is_none() {
-            steps.run("setup", || {
-                let installed = backbone::setup(&context.home, Flavour::Cpu, console)?;
-                Ok(((), format!("ONNX Runtime {}", installed.version)))
-            })?;
-        }
+        steps.run("setup", || {
+            // Whatever runtime is here serves; only where there is none it is fetched.
+            if let Err(Error::Runtime(_)) = context.runtime() {
+                backbone::setup(&context.home, Flavour::Cpu, console)?;
+            }
+            Ok(((), format!("ONNX Runtime {}", context.runtime()?.version)))
+        })?;
         let backbone = steps.run("backbone", || {
             let backbone = registry::pull(&registry::find(name)?, &context.home, console)?;
             let licence = backbone.licence.clone().unwrap_or_default();

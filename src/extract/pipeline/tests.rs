@@ -73,6 +73,7 @@ fn provenance() -> Provenance {
     Provenance {
         backbone: "numbers".into(),
         backbone_sha256: String::new(),
+        tokenizer_sha256: None,
         preprocessing: Preprocessing::Text(TextSpec { max_length: 1 }),
         output: Output { tensor: "y".into(), pooling: Pooling::None, normalize: false },
         dimension: 0,
