@@ -160,11 +160,10 @@ impl ModelArgs {
     pub(super) fn recall(&self, context: &Context, provenance: &Provenance) -> Result<Backbone> {
         let name = self.model.as_ref().unwrap_or(&provenance.backbone);
         context.runtime()?;
-        let overrides = match registry::find(name) {
-            Ok(_) => Overrides::default(),
-            Err(_) => self.remembered(provenance)?,
-        };
-        let found = registry::resolve(name, &overrides, &context.home, &context.console)?;
+        if registry::find(name).is_ok() {
+            return registry::resolve(name, &Overrides::default(), &context.home, &context.console);
+        }
+        let found = registry::resolve(name, &self.remembered(provenance)?, &context.home, &context.console)?;
         let (preprocessing, output) = (provenance.preprocessing.clone(), provenance.output.clone());
         Ok(Backbone { preprocessing, output, ..found })
     }
