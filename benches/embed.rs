@@ -5,8 +5,8 @@ mod support;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engraft::backbone::{Backbone, Device, Provider, Runtime, Session, Tensor, registry};
 use engraft::extract::{Extraction, Options, Sink};
-use engraft::features::{Provenance, Rows};
-use engraft::source::{Modality, Reject, SourceOptions, open_all};
+use engraft::features::{Part, Provenance};
+use engraft::source::{Modality, SourceOptions, open_all};
 
 const IMAGES: usize = 64;
 const BATCH: usize = 8;
@@ -38,13 +38,10 @@ fn session(c: &mut Criterion) {
 struct Counter(usize);
 
 impl Sink for Counter {
-    fn rows(&mut self, rows: Rows, _: &Provenance) -> engraft::Result<()> {
-        self.0 += rows.ids.len();
+    fn part(&mut self, part: Part, _: &Provenance) -> engraft::Result<()> {
+        assert_eq!(part.rejects, []);
+        self.0 += part.rows.ids.len();
         Ok(())
-    }
-
-    fn reject(&mut self, reject: Reject) -> engraft::Result<()> {
-        panic!("{}: {}", reject.id, reject.reason);
     }
 }
 
@@ -59,7 +56,7 @@ fn pipeline(c: &mut Criterion) {
     let options = Options { device: CPU, batch_size: BATCH, ..Options::default() };
     let open = || {
         let extraction = Extraction::open(runtime, &backbone, &options, &()).expect("sessions");
-        let source = SourceOptions { modality: Modality::Image, table: Default::default() };
+        let source = SourceOptions { modality: Modality::Image, table: Default::default(), keep: Vec::new() };
         (extraction, open_all(&[folder.path().to_path_buf()], &source).expect("images"))
     };
     let mut group = c.benchmark_group("embed");

@@ -7,7 +7,7 @@ use super::inputs::{self, ModelArgs, SourceArgs};
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::extract::Sink;
-use crate::features::{self, Existing, FeatureWriter, Format, Provenance, Rows};
+use crate::features::{self, Existing, FeatureWriter, Format, Part, Provenance, Rows};
 use crate::file::{AtomicFile, NewFolder};
 use crate::source::Reject;
 
@@ -138,8 +138,8 @@ impl Files {
     }
 }
 
-impl Sink for Files {
-    fn rows(&mut self, rows: Rows, provenance: &Provenance) -> Result<()> {
+impl Files {
+    fn write_rows(&mut self, rows: &Rows, provenance: &Provenance) -> Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
@@ -153,10 +153,10 @@ impl Sink for Files {
                 )?)
             }
         };
-        writer.append(&rows)
+        writer.append(rows)
     }
 
-    fn reject(&mut self, reject: Reject) -> Result<()> {
+    fn write_reject(&mut self, reject: Reject) -> Result<()> {
         let file = match &mut self.rejects {
             Some(file) => file,
             None => {
@@ -173,5 +173,12 @@ impl Sink for Files {
         self.rejected += 1;
         self.first_reject.get_or_insert(reject);
         Ok(())
+    }
+}
+
+impl Sink for Files {
+    fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
+        part.rejects.into_iter().try_for_each(|reject| self.write_reject(reject))?;
+        if part.rows.ids.is_empty() { Ok(()) } else { self.write_rows(&part.rows, provenance) }
     }
 }

@@ -8,7 +8,7 @@ use super::{Context, Status};
 use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
-use crate::features::{FeatureSet, Format, Provenance, Rows};
+use crate::features::{FeatureSet, Format, Part, Provenance};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
 use crate::progress::Progress;
 use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
@@ -134,7 +134,7 @@ impl SourceArgs {
             label_column: self.label_column.clone(),
             id_column: self.id_column.clone(),
         };
-        SourceOptions { modality, table }
+        SourceOptions { modality, table, keep: Vec::new() }
     }
 }
 
@@ -290,14 +290,14 @@ pub(super) fn embed(
     backbone: &Backbone,
     sink: &mut dyn Sink,
 ) -> Result<Summary> {
-    let entries = open_all(inputs, &source.options(backbone))?;
+    let inputs = open_all(inputs, &source.options(backbone))?;
     let mut options = Options { device: context.device, threads: context.threads.get(), ..Options::default() };
     if let Some(batch_size) = source.batch_size {
         options.batch_size = batch_size.into();
     }
     let extraction = Extraction::open(context.runtime()?, backbone, &options, &context.console)?;
     context.console.begin(&format!("embedding with {} on {}", backbone.name, extraction.provider()), None);
-    let summary = extraction.run(entries, sink, &context.console);
+    let summary = extraction.run(inputs, sink, &context.console);
     context.console.end();
     let summary = summary?;
     if summary.truncated > 0 {
@@ -314,19 +314,18 @@ struct Memory {
 }
 
 impl Sink for Memory {
-    fn rows(&mut self, rows: Rows, provenance: &Provenance) -> Result<()> {
-        self.parts.push(FeatureSet {
-            ids: rows.ids,
-            labels: rows.labels,
-            contents: rows.contents,
-            matrix: rows.matrix,
-            provenance: Some(provenance.clone()),
-        });
-        Ok(())
-    }
-
-    fn reject(&mut self, reject: Reject) -> Result<()> {
-        self.rejects.push(reject);
+    fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
+        self.rejects.extend(part.rejects);
+        let rows = part.rows;
+        if !rows.ids.is_empty() {
+            self.parts.push(FeatureSet {
+                ids: rows.ids,
+                labels: rows.labels,
+                contents: rows.contents,
+                matrix: rows.matrix,
+                provenance: Some(provenance.clone()),
+            });
+        }
         Ok(())
     }
 }

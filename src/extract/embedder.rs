@@ -1,5 +1,6 @@
 //! One worker's tools: a preprocessor and a session, from a batch of samples to vectors.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -229,10 +230,13 @@ fn reject(sample: &Sample, stage: Stage, reason: impl Into<String>) -> Reject {
 }
 
 fn decode(processor: &ImagePreprocessor, scratch: &mut Scratch, sample: &Sample) -> Result<Ready<Vec<f32>>, Reject> {
-    let Content::File(path) = &sample.content else {
-        return Err(reject(sample, Stage::Read, "this is a text, and the backbone takes images"));
+    let bytes = match &sample.content {
+        Content::File(path) => Cow::Owned(
+            read(path).map_err(|e| reject(sample, Stage::Read, format!("cannot read {}: {e}", path.display())))?,
+        ),
+        Content::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
+        Content::Text(_) => return Err(reject(sample, Stage::Read, "this is a text, and the backbone takes images")),
     };
-    let bytes = read(path).map_err(|e| reject(sample, Stage::Read, format!("cannot read {}: {e}", path.display())))?;
     let [height, width] = processor.output_size();
     let mut pixels = vec![0.0; 3 * height * width];
     // A decoder that panics on a hostile file costs that file only.
@@ -257,7 +261,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 fn tokenize(processor: &TextPreprocessor, sample: &Sample) -> Result<Ready<Encoded>, Reject> {
     let Content::Text(text) = &sample.content else {
-        return Err(reject(sample, Stage::Read, "this is a file, and the backbone takes texts"));
+        return Err(reject(sample, Stage::Read, "this is an image, and the backbone takes texts"));
     };
     let encoded = catch_unwind(AssertUnwindSafe(|| processor.encode(text)))
         .unwrap_or_else(|_| Err("the tokenizer failed on this text".to_owned()))

@@ -13,7 +13,7 @@ use crate::features::Provenance;
 use crate::file;
 use crate::onnx;
 use crate::progress::Progress;
-use crate::source::Entries;
+use crate::source::Source;
 
 /// What the sessions of one run may hold in weights together: each has its own.
 const WEIGHTS_LIMIT: u64 = 4 << 30;
@@ -144,10 +144,10 @@ impl Extraction {
     ///
     /// # Errors
     /// The source's, the sink's, or [`Error::Interrupted`]; bad inputs are rejects, not errors.
-    pub fn run(mut self, entries: Entries, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
+    pub fn run(mut self, source: Source, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
         let started = Instant::now();
         let mut writer = Writer::new(sink, self.provenance, progress);
-        pipeline::run(&mut self.embedders, self.batch_size, entries, &mut writer)?;
+        pipeline::run(&mut self.embedders, self.batch_size, source.list, &mut writer)?;
         let seconds = started.elapsed().as_secs_f64();
         let mut spent = Spent::default();
         for embedder in &self.embedders {

@@ -12,32 +12,30 @@ use ndarray::Array2;
 
 use super::embedder::Embedded;
 use crate::error::{Error, Result};
-use crate::features::{Provenance, Rows};
+use crate::features::{Part, Provenance, Rows};
 use crate::progress::Progress;
-use crate::source::{Entries, Entry, Reject, Sample};
+use crate::source::{Entry, List, Listed, Reject, Sample};
 
 /// What a worker does with a batch: one outcome for each sample, in order.
 pub(super) trait Embed: Send {
     fn embed(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>>;
 }
 
-/// Receives what an extraction makes: rows in the order of the inputs, and batch by batch the rejects before them.
+/// Receives what an extraction makes.
 pub trait Sink {
-    /// Embedded rows. The provenance is the same at every call.
+    /// The next stretch of the input list: never empty, and in the list's order. Stretches that were done before the run
+    /// are left out. The provenance is the same at every call, but that its dimension is 0 until there is a row.
     ///
     /// # Errors
     /// Its own; they end the run.
-    fn rows(&mut self, rows: Rows, provenance: &Provenance) -> Result<()>;
-    /// An input that could not be embedded.
-    ///
-    /// # Errors
-    /// Its own; they end the run.
-    fn reject(&mut self, reject: Reject) -> Result<()>;
+    fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()>;
 }
 
 /// A batch on its way to a worker; rejects of the source keep their place in the order.
 struct Batch {
     index: usize,
+    entries: std::ops::Range<u64>,
+    digest: u128,
     samples: Vec<Sample>,
     rejects: Vec<Reject>,
 }
@@ -45,6 +43,8 @@ struct Batch {
 /// A batch on its way to the writer.
 struct Done {
     index: usize,
+    entries: std::ops::Range<u64>,
+    digest: u128,
     samples: Vec<Sample>,
     rejects: Vec<Reject>,
     outcomes: Vec<Result<Embedded, Reject>>,
@@ -54,7 +54,7 @@ struct Done {
 ///
 /// # Errors
 /// The source's, the sink's, [`Error::Interrupted`], or [`Error::Model`] when a worker panicked.
-pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, entries: Entries, writer: &mut Writer) -> Result<()> {
+pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, list: List, writer: &mut Writer) -> Result<()> {
     let window = 4 * workers.len();
     let (to_workers, batches) = bounded::<Batch>(workers.len());
     let (to_writer, finished) = bounded::<Result<Done>>(window);
@@ -68,7 +68,7 @@ pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, entries: Entri
     let (running, over) = bounded::<()>(0);
     let reader = {
         let (failures, over) = (to_writer.clone(), over.clone());
-        std::thread::spawn(move || read(entries, batch_size, &tickets, &to_workers, &failures, &over))
+        std::thread::spawn(move || read(list, batch_size, &tickets, &to_workers, &failures, &over))
     };
     std::thread::scope(|scope| {
         for worker in workers {
@@ -86,30 +86,45 @@ pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, entries: Entri
 }
 
 fn read(
-    entries: Entries,
+    list: List,
     batch_size: usize,
     tickets: &Receiver<()>,
     to_workers: &Sender<Batch>,
     failures: &Sender<Result<Done>>,
     over: &Receiver<()>,
 ) {
-    let empty = |index| Batch { index, samples: Vec::new(), rejects: Vec::new() };
-    let mut batch = empty(0);
+    let empty = |index, at| Batch { index, entries: at..at, digest: 0, samples: Vec::new(), rejects: Vec::new() };
+    let mut batch = empty(0, 0);
     let send = |batch: Batch| tickets.recv().is_ok() && to_workers.send(batch).is_ok();
-    for entry in entries {
+    for listed in list {
         if over.try_recv() == Err(TryRecvError::Disconnected) {
             return;
         }
-        match entry {
-            Ok(Entry::Sample(sample)) => batch.samples.push(sample),
-            Ok(Entry::Reject(reject)) => batch.rejects.push(reject),
+        let Listed { position, digest, entry } = match listed {
+            Ok(listed) => listed,
             Err(e) => {
                 let _ = failures.send(Err(e));
                 return;
             }
+        };
+        if batch.entries.end != position {
+            // What was done before lies between.
+            if !batch.entries.is_empty() {
+                let next = empty(batch.index + 1, position);
+                if !send(std::mem::replace(&mut batch, next)) {
+                    return;
+                }
+            }
+            batch.entries = position..position;
+        }
+        batch.digest = batch.digest.wrapping_add(digest);
+        batch.entries.end += 1;
+        match entry {
+            Entry::Sample(sample) => batch.samples.push(sample),
+            Entry::Reject(reject) => batch.rejects.push(reject),
         }
         if batch.samples.len() == batch_size || batch.rejects.len() == 1024 {
-            let next = empty(batch.index + 1);
+            let next = empty(batch.index + 1, batch.entries.end);
             if !send(std::mem::replace(&mut batch, next)) {
                 return;
             }
@@ -126,10 +141,10 @@ fn work<E: Embed>(worker: &mut E, batches: &Receiver<Batch>, to_writer: &Sender<
             recv(over) -> _ => return,
             recv(batches) -> batch => batch,
         };
-        let Ok(Batch { index, samples, rejects }) = batch else { return };
+        let Ok(Batch { index, entries, digest, samples, rejects }) = batch else { return };
         // A batch that got lost would be waited for without end.
         let done = match catch_unwind(AssertUnwindSafe(|| worker.embed(&samples))) {
-            Ok(outcomes) => Ok(Done { index, samples, rejects, outcomes }),
+            Ok(outcomes) => Ok(Done { index, entries, digest, samples, rejects, outcomes }),
             Err(_) => {
                 let first = samples.first().map_or("nothing", |s| s.id.as_str());
                 Err(Error::model("backbone", format!("a worker panicked on the batch that begins with {first}")))
@@ -183,13 +198,16 @@ impl<'a> Writer<'a> {
     }
 
     fn write(&mut self, done: Done) -> Result<()> {
-        let inputs = done.samples.len() + done.rejects.len();
-        for reject in done.rejects {
-            self.rejects += 1;
-            self.sink.reject(reject)?;
-        }
-        let (mut ids, mut labels, mut contents) = (Vec::new(), Vec::new(), Vec::new());
-        let mut values = Vec::new();
+        let inputs = done.entries.end - done.entries.start;
+        let mut rejects = done.rejects;
+        let mut rows = Rows {
+            ids: Vec::new(),
+            labels: Vec::new(),
+            contents: Vec::new(),
+            kept: Vec::new(),
+            matrix: Array2::default((0, 0)),
+        };
+        let (mut values, mut truncated) = (Vec::new(), 0);
         for (sample, outcome) in done.samples.into_iter().zip(done.outcomes) {
             match outcome {
                 Ok(embedded) => {
@@ -202,25 +220,23 @@ impl<'a> Writer<'a> {
                         let reason = format!("the embedding of {} has length {length}, others {before}", sample.id);
                         return Err(Error::model(&self.provenance.backbone, reason));
                     }
-                    self.truncated += usize::from(embedded.truncated);
+                    truncated += u64::from(embedded.truncated);
                     values.extend_from_slice(&embedded.vector);
-                    ids.push(sample.id);
-                    labels.push(sample.label);
-                    contents.push(Some(embedded.content));
+                    rows.ids.push(sample.id);
+                    rows.labels.push(sample.label);
+                    rows.contents.push(Some(embedded.content));
                 }
-                Err(reject) => {
-                    self.rejects += 1;
-                    self.sink.reject(reject)?;
-                }
+                Err(reject) => rejects.push(reject),
             }
         }
-        if !ids.is_empty() {
-            self.rows += ids.len();
-            let matrix = Array2::from_shape_vec((ids.len(), self.provenance.dimension), values)
-                .map_err(|e| Error::model(&self.provenance.backbone, e))?;
-            self.sink.rows(Rows { ids, labels, contents, matrix }, &self.provenance)?;
-        }
-        self.progress.advance(inputs as u64);
+        rows.matrix = Array2::from_shape_vec((rows.ids.len(), self.provenance.dimension), values)
+            .map_err(|e| Error::model(&self.provenance.backbone, e))?;
+        self.rows += rows.ids.len();
+        self.rejects += rejects.len();
+        self.truncated += truncated as usize;
+        let part = Part { entries: done.entries, digest: done.digest, rows, rejects, truncated };
+        self.sink.part(part, &self.provenance)?;
+        self.progress.advance(inputs);
         Ok(())
     }
 }

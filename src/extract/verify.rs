@@ -48,6 +48,7 @@ pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, dev
                 id: format!("reference text {i}"),
                 content: Content::Text(text.clone()),
                 label: None,
+                kept: Vec::new(),
             };
             let samples: Vec<Sample> = reference.texts.iter().enumerate().map(text).collect();
             let vector = |outcome: Result<Embedded, Reject>| match outcome {

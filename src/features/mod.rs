@@ -16,5 +16,5 @@ mod tests;
 
 pub use format::{Format, create};
 pub use provenance::{FINGERPRINT_KEY, PROVENANCE_KEY, Provenance};
-pub use rows::{Existing, FeatureWriter, Rows};
+pub use rows::{Existing, FeatureWriter, Part, Rows};
 pub use set::FeatureSet;

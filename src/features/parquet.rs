@@ -292,8 +292,13 @@ mod tests {
         }
         let path = Path::new("out.parquet");
         let schema = schema(2, path).unwrap();
-        let rows =
-            Rows { ids: vec!["a".to_owned()], labels: vec![None], contents: vec![None], matrix: Array2::zeros((1, 2)) };
+        let rows = Rows {
+            ids: vec!["a".to_owned()],
+            labels: vec![None],
+            contents: vec![None],
+            kept: Vec::new(),
+            matrix: Array2::zeros((1, 2)),
+        };
         // 28 is ENOSPC on Linux, macOS and the BSDs; other layers may have wrapped it.
         for full in [|| io::Error::from_raw_os_error(28), || io::Error::new(io::ErrorKind::StorageFull, "full")] {
             let properties = properties(2, None, path).unwrap();

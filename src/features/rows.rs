@@ -1,8 +1,11 @@
 //! The rows that writers take, a batch at a time.
 
+use std::ops::Range;
+
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
+use crate::source::Reject;
 
 /// Some rows of a feature set.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +16,25 @@ pub struct Rows {
     pub labels: Vec<Option<String>>,
     /// A digest of each input's content, where known.
     pub contents: Vec<Option<String>>,
+    /// The kept columns, each with one value a row.
+    pub kept: Vec<Vec<Option<String>>>,
     /// n×d.
     pub matrix: Array2<f32>,
+}
+
+/// What became of a stretch of the input list: each of its entries is a row or a reject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Places in the input list, from 0.
+    pub entries: Range<u64>,
+    /// The wrapping sum of their [`Listed::digest`](crate::source::Listed::digest)s.
+    pub digest: u128,
+    /// What could be embedded, in order.
+    pub rows: Rows,
+    /// What could not.
+    pub rejects: Vec<Reject>,
+    /// How many of the rows are texts that were cut.
+    pub truncated: u64,
 }
 
 impl Rows {
@@ -25,6 +45,10 @@ impl Rows {
         if counts != [n; 3] {
             let got = format!("{} ids, {} labels and {} contents", counts[0], counts[1], counts[2]);
             return Err(Error::Mismatch { what: "rows".to_owned(), expected: format!("{n} of each"), got });
+        }
+        if let Some(column) = self.kept.iter().find(|column| column.len() != n) {
+            let (expected, got) = (format!("{n} of each"), format!("{} values of a kept column", column.len()));
+            return Err(Error::Mismatch { what: "rows".to_owned(), expected, got });
         }
         if self.matrix.ncols() != dimension {
             return Err(Error::Mismatch {

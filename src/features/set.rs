@@ -165,6 +165,7 @@ impl FeatureSet {
             ids: self.ids[range.clone()].to_vec(),
             labels: self.labels[range.clone()].to_vec(),
             contents: self.contents[range.clone()].to_vec(),
+            kept: Vec::new(),
             matrix: self.matrix.slice(s![range, ..]).to_owned(),
         }
     }

@@ -200,7 +200,7 @@ fn a_writer_that_is_dropped_leaves_nothing_and_harms_nothing() {
         let begin = |existing| {
             let mut writer = create(&path, format, 2, None, existing).unwrap();
             let FeatureSet { ids, labels, contents, matrix, .. } = small();
-            writer.append(&Rows { ids, labels, contents, matrix }).unwrap();
+            writer.append(&Rows { ids, labels, contents, kept: Vec::new(), matrix }).unwrap();
             assert!(Format::detect(&path).is_none() || existing == Existing::Replace, "{name} is there too early");
             writer
         };
@@ -235,7 +235,7 @@ fn rows_of_another_shape_are_refused() {
     let path = folder.path().join("set.parquet");
     let mut writer = create(&path, Format::Parquet, 3, None, Existing::Refuse).unwrap();
     let FeatureSet { ids, labels, contents, matrix, .. } = small();
-    let rows = Rows { ids, labels, contents, matrix };
+    let rows = Rows { ids, labels, contents, kept: Vec::new(), matrix };
     assert!(matches!(writer.append(&rows), Err(Error::Mismatch { .. })));
     let few = Rows { ids: vec![], matrix: Array2::zeros((3, 3)), ..rows };
     assert!(matches!(writer.append(&few), Err(Error::Mismatch { .. })));

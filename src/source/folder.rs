@@ -75,7 +75,7 @@ pub(super) fn folder(root: &Path) -> Result<Entries> {
 pub(super) fn image(path: &Path) -> Result<Entries> {
     std::fs::metadata(path).map_err(Error::io("read", path))?;
     let id = printable(path.file_name().unwrap_or(path.as_os_str()));
-    let sample = Sample { id, content: Content::File(path.to_path_buf()), label: None };
+    let sample = Sample { id, content: Content::File(path.to_path_buf()), label: None, kept: Vec::new() };
     Ok(Box::new(std::iter::once(Ok(Entry::Sample(sample)))))
 }
 
@@ -96,7 +96,12 @@ fn file(root: &Path, entry: &DirEntry) -> Entry {
         [class, _, ..] => Some((*class).to_owned()),
         _ => None,
     };
-    Entry::Sample(Sample { id: names.join("/"), content: Content::File(entry.path().to_path_buf()), label })
+    Entry::Sample(Sample {
+        id: names.join("/"),
+        content: Content::File(entry.path().to_path_buf()),
+        label,
+        kept: Vec::new(),
+    })
 }
 
 /// A reject for what could not be walked; `None` where it is hidden, an error where it is the root itself.

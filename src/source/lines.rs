@@ -78,13 +78,15 @@ fn sample(line: String, number: u64, modality: Modality, seen: &mut HashMap<Stri
         return Err("the line is empty".to_owned());
     }
     match modality {
-        Modality::Text => Ok(Sample { id: format!("line:{number}"), content: Content::Text(line), label: None }),
+        Modality::Text => {
+            Ok(Sample { id: format!("line:{number}"), content: Content::Text(line), label: None, kept: Vec::new() })
+        }
         Modality::Image => {
             if let Some(before) = seen.get(&line) {
                 return Err(format!("the path {line} was given before, in line {before}"));
             }
             seen.insert(line.clone(), number);
-            Ok(Sample { content: Content::File(PathBuf::from(&line)), id: line, label: None })
+            Ok(Sample { content: Content::File(PathBuf::from(&line)), id: line, label: None, kept: Vec::new() })
         }
     }
 }
@@ -98,7 +100,12 @@ mod tests {
     }
 
     fn text(n: u64, text: &str) -> Entry {
-        Entry::Sample(Sample { id: format!("line:{n}"), content: Content::Text(text.to_owned()), label: None })
+        Entry::Sample(Sample {
+            id: format!("line:{n}"),
+            content: Content::Text(text.to_owned()),
+            label: None,
+            kept: Vec::new(),
+        })
     }
 
     fn reject(n: u64, reason: &str) -> Entry {
@@ -122,7 +129,12 @@ mod tests {
     #[test]
     fn each_line_is_a_path() {
         let file = |path: &str| {
-            Entry::Sample(Sample { id: path.to_owned(), content: Content::File(path.into()), label: None })
+            Entry::Sample(Sample {
+                id: path.to_owned(),
+                content: Content::File(path.into()),
+                label: None,
+                kept: Vec::new(),
+            })
         };
         let want = [file("a b.png"), file("c.jpg"), reject(3, "the path a b.png was given before, in line 1")];
         assert_eq!(all(b"a b.png\nc.jpg\na b.png\n", Modality::Image), want);

@@ -1,9 +1,11 @@
 //! What to embed: image folders, tables and lines become a stream of samples.
 
 mod delimited;
+mod extent;
 mod folder;
 mod json_lines;
 mod lines;
+mod listed;
 mod open;
 mod split;
 mod table;
@@ -12,7 +14,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use extent::Extent;
 pub use lines::lines;
+pub use listed::{List, Listed, Source};
 pub use open::{SourceOptions, open, open_all};
 pub use split::{Split, shared_content, stratified_split};
 pub use table::TableOptions;
@@ -34,6 +38,8 @@ pub enum Modality {
 pub enum Content {
     /// An image file, read and decoded by the pipeline.
     File(PathBuf),
+    /// An encoded image that came with its row or archive, decoded by the pipeline.
+    Bytes(Vec<u8>),
     /// A text.
     Text(String),
 }
@@ -47,6 +53,8 @@ pub struct Sample {
     pub content: Content,
     /// The class, if known.
     pub label: Option<String>,
+    /// The values of the columns to keep, in the order of [`SourceOptions::keep`]; empty where none are kept.
+    pub kept: Vec<Option<String>>,
 }
 
 /// Where an input failed.

@@ -1,9 +1,10 @@
 //! From what the user names to a stream of samples.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::table::Table;
-use super::{Entries, Entry, Modality, Reject, Sample, TableOptions, folder, lines};
+use super::{Entries, Entry, Extent, Modality, Reject, Sample, Source, TableOptions, folder, lines};
 use crate::error::{Error, Result};
 
 /// How inputs are read.
@@ -13,6 +14,8 @@ pub struct SourceOptions {
     pub modality: Modality,
     /// The columns of tables.
     pub table: TableOptions,
+    /// Names of columns whose values travel with the rows.
+    pub keep: Vec<String>,
 }
 
 /// The name of standard input.
@@ -63,7 +66,11 @@ fn stdin_not_empty(entries: Entries) -> Entries {
 ///
 /// # Errors
 /// As [`open`]; also when there is no input, or one is given twice or lies within another.
-pub fn open_all(inputs: &[PathBuf], options: &SourceOptions) -> Result<Entries> {
+pub fn open_all(inputs: &[PathBuf], options: &SourceOptions) -> Result<Source> {
+    Ok(Source::new(entries_of(inputs, options)?, Arc::new(Extent::default())))
+}
+
+fn entries_of(inputs: &[PathBuf], options: &SourceOptions) -> Result<Entries> {
     match inputs {
         [] => return Err(Error::Usage("no input was given".to_owned())),
         [one] => return open(one, options),
@@ -122,11 +129,15 @@ mod tests {
     use super::*;
 
     fn options(modality: Modality) -> SourceOptions {
-        SourceOptions { modality, table: TableOptions::default() }
+        SourceOptions { modality, table: TableOptions::default(), keep: Vec::new() }
     }
 
     fn failure(result: Result<Entries>) -> Error {
         result.map(|_| ()).unwrap_err()
+    }
+
+    fn listed(source: Source) -> Vec<String> {
+        ids(Box::new(source.list.map(|listed| Ok(listed?.entry))))
     }
 
     fn ids(entries: Entries) -> Vec<String> {
@@ -177,7 +188,7 @@ mod tests {
     fn several_inputs_prefix_their_ids() {
         let root = tree();
         let inputs = [root.path().join("a/"), root.path().join("b"), root.path().join("t.csv")];
-        let got = ids(open_all(&inputs, &options(Modality::Image)).unwrap());
+        let got = listed(open_all(&inputs, &options(Modality::Image)).unwrap());
         let root = root.path().to_str().unwrap();
         assert_eq!(got, [format!("{root}/a/x.png"), format!("{root}/b/x.png"), format!("{root}/t.csv/t.csv:2")]);
     }
@@ -187,7 +198,7 @@ mod tests {
         let root = tree();
         let inputs = [root.path().join("a/x.png"), root.path().join("b/x.png")];
         let want = inputs.each_ref().map(|path| path.to_str().unwrap().to_owned());
-        assert_eq!(ids(open_all(&inputs, &options(Modality::Image)).unwrap()), want);
+        assert_eq!(listed(open_all(&inputs, &options(Modality::Image)).unwrap()), want);
     }
 
     #[test]
@@ -196,9 +207,9 @@ mod tests {
         let path = |name: &str| root.path().join(name);
         for inputs in [vec![path("a"), path("a/")], vec![path("a/x.png"), path("a")], vec![path(""), path("b")], vec![]]
         {
-            assert!(matches!(failure(open_all(&inputs, &options(Modality::Image))), Error::Usage(_)), "{inputs:?}");
+            assert!(matches!(failure(entries_of(&inputs, &options(Modality::Image))), Error::Usage(_)), "{inputs:?}");
         }
         let twice = [PathBuf::from("-"), PathBuf::from("-")];
-        assert!(matches!(failure(open_all(&twice, &options(Modality::Text))), Error::Usage(_)));
+        assert!(matches!(failure(entries_of(&twice, &options(Modality::Text))), Error::Usage(_)));
     }
 }

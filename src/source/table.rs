@@ -194,7 +194,7 @@ impl Rows {
                 id
             }
         };
-        Ok(Sample { id, content, label })
+        Ok(Sample { id, content, label, kept: Vec::new() })
     }
 }
 
@@ -208,10 +208,11 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let entries = Table::from_path(&path).unwrap().open(&path, modality, options)?;
         let shown = entries.map(|entry| match entry.unwrap() {
-            Entry::Sample(Sample { id, content: Content::Text(text), label }) => format!("{id}|{text}|{label:?}"),
-            Entry::Sample(Sample { id, content: Content::File(file), label }) => {
+            Entry::Sample(Sample { id, content: Content::Text(text), label, .. }) => format!("{id}|{text}|{label:?}"),
+            Entry::Sample(Sample { id, content: Content::File(file), label, .. }) => {
                 format!("{id}|{}|{label:?}", file.strip_prefix(folder.path()).unwrap_or(&file).display())
             }
+            Entry::Sample(sample) => panic!("{sample:?}"),
             Entry::Reject(Reject { id, reason, .. }) => format!("{id}! {reason}"),
         });
         Ok(shown.collect())

@@ -36,19 +36,16 @@ struct Collected {
 }
 
 impl Sink for Collected {
-    fn rows(&mut self, rows: Rows, provenance: &Provenance) -> Result<()> {
-        assert_eq!(provenance.dimension, 1);
-        self.ids.extend(rows.ids.iter().map(|id| id.parse::<usize>().unwrap()));
-        self.values.extend(rows.matrix);
+    fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
+        assert!(part.rows.ids.is_empty() || provenance.dimension == 1);
+        assert_eq!(part.entries.end - part.entries.start, (part.rows.ids.len() + part.rejects.len()) as u64);
+        self.rejects.extend(part.rejects.iter().map(|reject| reject.id.parse::<usize>().unwrap()));
+        self.ids.extend(part.rows.ids.iter().map(|id| id.parse::<usize>().unwrap()));
+        self.values.extend(part.rows.matrix);
         match self.fails_after {
             Some(n) if self.ids.len() >= n => Err(Error::Data("the disk is full".into())),
             _ => Ok(()),
         }
-    }
-
-    fn reject(&mut self, reject: Reject) -> Result<()> {
-        self.rejects.push(reject.id.parse().unwrap());
-        Ok(())
     }
 }
 
@@ -61,12 +58,13 @@ impl Progress for Interrupted {
 }
 
 /// Sample `n`, or a reject for every 13th.
-fn entry(n: usize) -> Result<Entry> {
+fn entry(n: usize) -> Result<Listed> {
     let id = n.to_string();
-    Ok(match n % 13 {
+    let entry = match n % 13 {
         12 => Entry::Reject(Reject { id, stage: Stage::Read, reason: "a thirteenth".into() }),
-        _ => Entry::Sample(Sample { id, content: Content::Text(String::new()), label: None }),
-    })
+        _ => Entry::Sample(Sample { id, content: Content::Text(String::new()), label: None, kept: Vec::new() }),
+    };
+    Ok(Listed { position: n as u64, digest: 1, entry })
 }
 
 fn provenance() -> Provenance {
@@ -84,14 +82,9 @@ fn provenance() -> Provenance {
     }
 }
 
-fn run_through(
-    entries: Entries,
-    sink: &mut Collected,
-    panics_on: Option<usize>,
-    progress: &dyn Progress,
-) -> Result<()> {
+fn run_through(list: List, sink: &mut Collected, panics_on: Option<usize>, progress: &dyn Progress) -> Result<()> {
     let mut workers = [(); 3].map(|()| Numbers { panics_on });
-    run(&mut workers, 4, entries, &mut Writer::new(sink, provenance(), progress))
+    run(&mut workers, 4, list, &mut Writer::new(sink, provenance(), progress))
 }
 
 #[test]
@@ -144,7 +137,7 @@ fn panics_of_the_source_and_of_a_worker_are_errors() {
 
 #[test]
 fn an_interruption_does_not_wait_for_the_source() {
-    let (_open, never) = mpsc::channel::<Result<Entry>>();
+    let (_open, never) = mpsc::channel::<Result<Listed>>();
     let error = run_through(Box::new(never.into_iter()), &mut Collected::default(), None, &Interrupted).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
 }

@@ -1,0 +1,30 @@
+//! How far a source has been read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How far a source has been read, in a unit of its own (bytes of a table, files of a folder). Shared between the source,
+/// which advances it, and whoever tells the time left.
+#[derive(Debug, Default)]
+pub struct Extent {
+    read: AtomicU64,
+    /// 0 while it is unknown.
+    total: AtomicU64,
+}
+
+impl Extent {
+    /// `more` units have been read.
+    pub fn advance(&self, more: u64) {
+        self.read.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// There are `more` units than was known; may be called once for each of several inputs.
+    pub fn extend(&self, more: u64) {
+        self.total.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// The part that has been read, from 0 to 1; `None` while the total is unknown.
+    pub fn fraction(&self) -> Option<f64> {
+        let (read, total) = (self.read.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        (total > 0).then(|| (read as f64 / total as f64).min(1.0))
+    }
+}

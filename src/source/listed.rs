@@ -1,0 +1,90 @@
+//! The input list: every entry with its place in it.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{Content, Entries, Entry, Extent, Reject, Sample};
+use crate::error::Result;
+
+/// An entry and its place in the input list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The place, from 0.
+    pub position: u64,
+    /// A digest of the place and the entry. The wrapping sum over a stretch tells whether a later run lists the same
+    /// there: the same ids and, where they come with the list, the same texts.
+    pub digest: u128,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// A stream of entries with their places.
+pub type List = Box<dyn Iterator<Item = Result<Listed>> + Send>;
+
+/// The entries of all inputs, and how far they have been read.
+pub struct Source {
+    /// The stream.
+    pub list: List,
+    /// How far it has come.
+    pub extent: Arc<Extent>,
+}
+
+impl Source {
+    pub(super) fn new(entries: Entries, extent: Arc<Extent>) -> Self {
+        let list = (0..).zip(entries).map(|(position, entry)| {
+            let entry = entry?;
+            Ok(Listed { position, digest: digest(position, &entry), entry })
+        });
+        Self { list: Box::new(list), extent }
+    }
+}
+
+fn digest(position: u64, entry: &Entry) -> u128 {
+    let mut hasher = Sha256::new();
+    hasher.update(position.to_le_bytes());
+    match entry {
+        Entry::Sample(Sample { id, content: Content::Text(text), .. }) => {
+            hasher.update([1]);
+            hasher.update((id.len() as u64).to_le_bytes());
+            hasher.update(id);
+            hasher.update(text);
+        }
+        Entry::Sample(Sample { id, .. }) => {
+            hasher.update([2]);
+            hasher.update(id);
+        }
+        Entry::Reject(Reject { id, .. }) => {
+            hasher.update([3]);
+            hasher.update(id);
+        }
+    }
+    let full: [u8; 32] = hasher.finalize().into();
+    full.as_chunks().0.iter().fold(0, |sum, half| sum ^ u128::from_le_bytes(*half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Stage;
+
+    #[test]
+    fn everything_that_makes_an_entry_another_one_counts() {
+        let sample = |id: &str, text: &str| {
+            let content = Content::Text(text.to_owned());
+            Entry::Sample(Sample { id: id.to_owned(), content, label: None, kept: Vec::new() })
+        };
+        let reject = Entry::Reject(Reject { id: "a".to_owned(), stage: Stage::Read, reason: String::new() });
+        let all = [
+            digest(0, &sample("a", "b")),
+            digest(1, &sample("a", "b")),
+            digest(0, &sample("ab", "")),
+            digest(0, &sample("a", "c")),
+            digest(0, &reject),
+        ];
+        for (i, one) in all.iter().enumerate() {
+            assert!(!all[i + 1..].contains(one));
+        }
+        assert_eq!(all[0], digest(0, &sample("a", "b")));
+    }
+}
