@@ -45,7 +45,7 @@ impl Sink for Counter {
     }
 }
 
-/// All cores; the time to open the sessions is not in it.
+/// All cores, the time to open the sessions included.
 fn pipeline(c: &mut Criterion) {
     let (runtime, backbone) = opened();
     let folder = tempfile::tempdir().expect("a folder");
@@ -53,9 +53,9 @@ fn pipeline(c: &mut Criterion) {
     for i in 0..IMAGES {
         std::fs::write(folder.path().join(format!("{i:02}.jpg")), &jpeg).expect("written");
     }
-    let options = Options { device: CPU, batch_size: BATCH, ..Options::default() };
+    let options = Options { device: CPU, batch_size: Some(BATCH), ..Options::default() };
     let open = || {
-        let extraction = Extraction::open(runtime, &backbone, &options, &()).expect("sessions");
+        let extraction = Extraction::new(runtime, &backbone, options.clone()).expect("a backbone");
         let source = SourceOptions { modality: Modality::Image, table: Default::default(), keep: Vec::new() };
         (extraction, open_all(&[folder.path().to_path_buf()], &source).expect("images"))
     };

@@ -6,10 +6,9 @@ pub trait Progress: Sync {
     fn begin(&self, _stage: &str, _total: Option<u64>) {}
     /// `done` more units are finished.
     fn advance(&self, _done: u64) {}
-    /// How much of the stage is done, from 0 to 1, where its `total` was not known when it began.
-    fn fraction(&self, _done: f64) {}
-    /// What is worth knowing of the stage just now, such as its rate; replaces what was said before.
-    fn detail(&self, _text: &str) {}
+    /// What is worth knowing of the stage just now, such as its rate, and how much of it is done, from 0 to 1, where its
+    /// `total` was not known when it began. Replaces what was said before.
+    fn state(&self, _detail: &str, _done: Option<f64>) {}
     /// The stage is over.
     fn end(&self) {}
     /// A fact the user should see once ("auto chose the CPU because ...").

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -65,7 +65,7 @@ impl Progress for Console {
         }
         let template = match total {
             Some(_) => "{msg} [{bar:30}] {human_pos}/{human_len} {per_sec}, {eta} left",
-            None => "{spinner} {msg} {human_pos} {elapsed}",
+            None => "{spinner} {msg} {human_pos} in {elapsed}{prefix}",
         };
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_message(stage.to_owned());
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -78,6 +78,18 @@ impl Progress for Console {
     fn advance(&self, done: u64) {
         if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
             bar.inc(done);
+        }
+    }
+
+    fn state(&self, detail: &str, done: Option<f64>) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            let elapsed = bar.elapsed().as_secs_f64();
+            // Before that it would jump about.
+            let left = done.filter(|&done| done > 0.001 && elapsed > 1.0).map(|done| {
+                let left = Duration::from_secs_f64((elapsed / done - elapsed).clamp(0.0, 1e9));
+                format!(", {:.0} %, {} left", 100.0 * done, HumanDuration(left))
+            });
+            bar.set_prefix(format!(", {detail}{}", left.unwrap_or_default()));
         }
     }
 

@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Part, Provenance};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
-use crate::progress::Progress;
 use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
 
 /// Which backbone, and what its folder does not say.
@@ -81,9 +80,18 @@ pub(super) struct SourceArgs {
     /// The table's column that holds the id
     #[arg(long, value_name = "COLUMN")]
     id_column: Option<String>,
-    /// Samples in a batch [default: 8]
-    #[arg(long, value_name = "N", value_parser = count)]
-    batch_size: Option<NonZeroUsize>,
+    /// Samples in a batch, or auto: what is fastest on the first batches
+    #[arg(long, value_name = "N|auto", default_value = "auto")]
+    batch_size: Measured,
+    /// Tokens in a batch of texts, padding included, where no batch size is given
+    #[arg(long, value_name = "N|auto", default_value = "auto")]
+    batch_tokens: Measured,
+    /// Sessions that run side by side, or auto: one a core on the CPU, two on an accelerator
+    #[arg(long, value_name = "N|auto", default_value = "auto")]
+    workers: Measured,
+    /// Write what each thread did when to this file, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// How many inputs may be rejected before the exit code is 3: a number or a percentage
     #[arg(long, value_name = "N|P%", default_value = "0")]
     max_rejects: MaxRejects,
@@ -94,6 +102,33 @@ pub(super) struct SourceArgs {
 pub(super) enum MaxRejects {
     Count(usize),
     Percent(f64),
+}
+
+/// A number that may be left to measurement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Measured {
+    Auto,
+    Given(NonZeroUsize),
+}
+
+impl Measured {
+    fn given(self) -> Option<usize> {
+        match self {
+            Self::Auto => None,
+            Self::Given(n) => Some(n.get()),
+        }
+    }
+}
+
+impl FromStr for Measured {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            n => n.parse().map(Self::Given).map_err(|_| "give auto or a whole number, 1 or more".to_owned()),
+        }
+    }
 }
 
 impl FromStr for MaxRejects {
@@ -291,15 +326,16 @@ pub(super) fn embed(
     sink: &mut dyn Sink,
 ) -> Result<Summary> {
     let inputs = open_all(inputs, &source.options(backbone))?;
-    let mut options = Options { device: context.device, threads: context.threads.get(), ..Options::default() };
-    if let Some(batch_size) = source.batch_size {
-        options.batch_size = batch_size.into();
-    }
-    let extraction = Extraction::open(context.runtime()?, backbone, &options, &context.console)?;
-    context.console.begin(&format!("embedding with {} on {}", backbone.name, extraction.provider()), None);
-    let summary = extraction.run(inputs, sink, &context.console);
-    context.console.end();
-    let summary = summary?;
+    let options = Options {
+        device: context.device,
+        threads: context.threads.get(),
+        workers: source.workers.given(),
+        batch_size: source.batch_size.given(),
+        batch_tokens: source.batch_tokens.given(),
+        trace: source.trace.clone(),
+    };
+    let extraction = Extraction::new(context.runtime()?, backbone, options)?;
+    let summary = extraction.run(inputs, sink, &context.console)?;
     if summary.truncated > 0 {
         let n = summary.truncated;
         context.console.say(&format!("{n} texts were longer than {} takes and were cut", backbone.name));

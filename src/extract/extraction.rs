@@ -1,64 +1,25 @@
 //! A backbone opened on every core, and what it did.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde::Serialize;
 
-use super::embedder::{Embedder, Spent};
-use super::pipeline::{self, Sink, Writer};
-use crate::backbone::{Backbone, Device, Provider, Runtime};
+use super::backend::Backend;
+use super::meter::{Limit, Meter, StageRate};
+use super::options::Options;
+use super::pipeline;
+use super::trace::Trace;
+use super::writer::{Counts, Sink, Writer};
+use crate::backbone::{Backbone, Runtime};
 use crate::error::{Error, Result};
 use crate::features::Provenance;
 use crate::file;
 use crate::onnx;
 use crate::progress::Progress;
-use crate::source::Source;
-
-/// What the sessions of one run may hold in weights together: each has its own.
-const WEIGHTS_LIMIT: u64 = 4 << 30;
-
-/// How an extraction runs. `Default` suits the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Where the backbone runs.
-    pub device: Device,
-    /// Cores to use; by default those that the process may use (affinity and cgroup limits are heeded).
-    pub threads: usize,
-    /// Samples in a batch.
-    pub batch_size: usize,
-}
-
-impl Limit {
-    /// Its name, as in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Limit::Decode => "decode",
-            Limit::Run => "run",
-            Limit::Write => "write",
-        }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        // Small batches stay in the cache, and on the CPU larger ones gain nothing.
-        Self { device: Device::Auto, threads, batch_size: 8 }
-    }
-}
-
-/// What took the most time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Limit {
-    /// Reading, decoding and preprocessing.
-    Decode,
-    /// The backbone.
-    Run,
-    /// Writing the features.
-    Write,
-}
+use crate::source::{List, Source};
 
 /// What an extraction did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -71,55 +32,53 @@ pub struct Summary {
     pub truncated: usize,
     /// Length of the embeddings; 0 when there are none.
     pub dimension: usize,
-    /// Wall-clock seconds from the first input to the last row.
+    /// Wall-clock seconds from the first input to the last row, the opening of the sessions included.
     pub seconds: f64,
     /// `rows / seconds`.
     pub rows_per_second: f64,
-    /// The execution provider.
-    pub provider: &'static str,
-    /// What took the most time.
+    /// The execution provider; empty when there was nothing to run.
+    pub provider: String,
+    /// The stage whose threads were the busiest.
     pub limited_by: Limit,
+    /// Sessions that ran side by side.
+    pub sessions: usize,
+    /// Images, or tokens, in a batch: as given or as measured; `None` where the run was too short to tell.
+    pub batch_size: Option<usize>,
+    /// What each stage did.
+    pub stages: Stages,
 }
 
-/// A backbone opened on every worker, ready to run.
+/// What each stage did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Stages {
+    /// Listing the inputs and reading files.
+    pub read: StageRate,
+    /// Decoding and preprocessing, or tokenising.
+    pub decode: StageRate,
+    /// The backbone.
+    pub run: StageRate,
+    /// Writing the features.
+    pub write: StageRate,
+}
+
+/// A backbone and how it is to run.
 #[derive(Debug)]
-pub struct Extraction {
-    embedders: Vec<Embedder>,
-    provider: Provider,
+pub struct Extraction<'a> {
+    runtime: &'a Runtime,
+    backbone: &'a Backbone,
+    options: Options,
+    /// Bytes of the weights.
+    weights: u64,
     provenance: Provenance,
-    batch_size: usize,
 }
 
-impl Extraction {
-    /// Opens the backbone: a single-threaded session for each core on the CPU, fewer with more threads each where the
-    /// weights of so many would fill the memory (4 GiB); two sessions on an accelerator, so that one decodes while the
-    /// other runs.
+impl<'a> Extraction<'a> {
+    /// Looks at the backbone's files; sessions are opened when the first input is there.
     ///
     /// # Errors
-    /// As [`Embedder::open`]; [`Error::Interrupted`].
-    pub fn open(runtime: &Runtime, backbone: &Backbone, options: &Options, progress: &dyn Progress) -> Result<Self> {
+    /// When the files cannot be read.
+    pub fn new(runtime: &'a Runtime, backbone: &'a Backbone, options: Options) -> Result<Self> {
         let weights = Weights::of(&backbone.model)?;
-        let cores = options.threads.max(1);
-        let affordable = usize::try_from(WEIGHTS_LIMIT / weights.bytes.max(1)).unwrap_or(usize::MAX).max(1);
-        let on_cpu = cores.min(affordable);
-        let threads = cores / on_cpu;
-        let (first, note) = Embedder::open(runtime, backbone, options.device, threads)?;
-        if let Some(note) = note {
-            progress.note(&note);
-        }
-        let provider = first.provider();
-        let workers = match provider {
-            Provider::Cpu => on_cpu,
-            _ => 2,
-        };
-        let mut embedders = vec![first];
-        for _ in 1..workers {
-            if progress.interrupted() {
-                return Err(Error::Interrupted);
-            }
-            // What `auto` chose is now certain: a second choice could differ.
-            embedders.push(Embedder::open(runtime, backbone, Device::Only(provider), threads)?.0);
-        }
         let provenance = Provenance {
             backbone: backbone.name.clone(),
             backbone_sha256: weights.sha256,
@@ -127,51 +86,93 @@ impl Extraction {
             preprocessing: backbone.preprocessing.clone(),
             output: backbone.output.clone(),
             dimension: 0,
-            provider: provider.name().to_owned(),
+            provider: String::new(),
             precision: "f32".to_owned(),
             engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
             onnxruntime_version: runtime.version.clone(),
         };
-        Ok(Self { embedders, provider, provenance, batch_size: options.batch_size.max(1) })
+        Ok(Self { runtime, backbone, options, weights: weights.bytes, provenance })
     }
 
-    /// The provider that runs.
-    pub fn provider(&self) -> &'static str {
-        self.provider.name()
+    /// What the features will be made by. The dimension is 0 and the provider empty until it runs.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
-    /// Embeds every entry. Each sample reaches the sink exactly once, as a row or as a reject.
+    /// Embeds every entry. Each sample reaches the sink exactly once, as a row or as a reject. Without an entry no session
+    /// is opened.
     ///
     /// # Errors
-    /// The source's, the sink's, or [`Error::Interrupted`]; bad inputs are rejects, not errors.
-    pub fn run(mut self, source: Source, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
+    /// The source's, the sink's, those of opening the backbone (see [`Session::open`](crate::backbone::Session::open)), or [`Error::Interrupted`]; bad inputs are
+    /// rejects, not errors.
+    pub fn run(self, source: Source, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
+        let Self { runtime, backbone, options, weights, mut provenance } = self;
         let started = Instant::now();
-        let mut writer = Writer::new(sink, self.provenance, progress);
-        pipeline::run(&mut self.embedders, self.batch_size, source.list, &mut writer)?;
-        let seconds = started.elapsed().as_secs_f64();
-        let mut spent = Spent::default();
-        for embedder in &self.embedders {
-            spent.decode += embedder.spent.decode;
-            spent.run += embedder.spent.run;
+        let meter = Arc::new(Meter::new(options.trace.as_deref().map(Trace::create).transpose()?));
+        let Some(list) = begun(source.list, progress)? else {
+            return Ok(Summary::new(&meter, started, &Counts::default(), &provenance));
+        };
+        let (backend, note) = Backend::open(runtime, backbone, &options, weights, meter.clone())?;
+        if let Some(note) = note {
+            progress.note(&note);
         }
-        // The workers share their time between decoding and running; the writer has a thread of its own.
-        let share = |d: Duration| d.as_secs_f64() / self.embedders.len() as f64;
-        let stages = [
-            (Limit::Decode, share(spent.decode)),
-            (Limit::Run, share(spent.run)),
-            (Limit::Write, writer.busy.as_secs_f64()),
-        ];
-        let limited_by = stages.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Limit::Run, |s| s.0);
-        Ok(Summary {
-            rows: writer.rows,
-            rejects: writer.rejects,
-            truncated: writer.truncated,
-            dimension: writer.provenance.dimension,
+        provenance.provider = backend.provider().name().to_owned();
+        let threads = options.shares(backend.provider(), weights);
+        progress.begin(&format!("embedding with {} on {}", backbone.name, provenance.provider), None);
+        let mut writer = Writer::new(sink, provenance, threads, source.extent, progress);
+        let outcome = pipeline::run(&backend, threads, backend.unit(), list, &mut writer, &meter);
+        progress.end();
+        outcome?;
+        meter.finish()?;
+        let summary = Summary::new(&meter, started, &writer.counts, &writer.provenance);
+        let limited_by = meter.limit(threads);
+        Ok(Summary { limited_by, sessions: threads.runners, batch_size: backend.batch_size(), ..summary })
+    }
+}
+
+impl Summary {
+    fn new(meter: &Meter, started: Instant, counts: &Counts, provenance: &Provenance) -> Self {
+        let seconds = started.elapsed().as_secs_f64();
+        let stage = |stage| meter.rate(stage, counts.rows);
+        Self {
+            rows: counts.rows,
+            rejects: counts.rejects,
+            truncated: counts.truncated,
+            dimension: provenance.dimension,
             seconds,
-            rows_per_second: writer.rows as f64 / seconds.max(f64::MIN_POSITIVE),
-            provider: self.provider.name(),
-            limited_by,
-        })
+            rows_per_second: counts.rows as f64 / seconds.max(f64::MIN_POSITIVE),
+            provider: provenance.provider.clone(),
+            limited_by: Limit::Read,
+            sessions: 0,
+            batch_size: None,
+            stages: Stages {
+                read: stage(Limit::Read),
+                decode: stage(Limit::Decode),
+                run: stage(Limit::Run),
+                write: stage(Limit::Write),
+            },
+        }
+    }
+}
+
+/// The list, once its first entry is there; `None` when it is empty. Whoever waits for standard input can be interrupted.
+fn begun(mut list: List, progress: &dyn Progress) -> Result<Option<List>> {
+    let (sender, receiver) = bounded(1);
+    std::thread::spawn(move || {
+        let first = list.next();
+        let _ = sender.send(first.map(|first| -> List { Box::new(std::iter::once(first).chain(list)) }));
+    });
+    loop {
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        match receiver.recv_timeout(Duration::from_millis(50)) {
+            Ok(list) => return Ok(list),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Data("the source of the inputs failed by a panic".to_owned()));
+            }
+        }
     }
 }
 

@@ -1,11 +1,19 @@
 //! Samples in, embeddings out: read → decode → batch → run → write, overlapped and bounded.
 
-mod embedder;
+mod backend;
+mod buckets;
 mod extraction;
+mod meter;
+mod options;
 mod pipeline;
+mod sizes;
+mod trace;
 mod verify;
+mod work;
+mod writer;
 
-pub use embedder::{Embedded, Embedder};
-pub use extraction::{Extraction, Limit, Options, Summary};
-pub use pipeline::Sink;
+pub use extraction::{Extraction, Stages, Summary};
+pub use meter::{Limit, StageRate};
+pub use options::Options;
 pub use verify::{Verified, verify};
+pub use writer::Sink;

@@ -1,83 +1,112 @@
-//! The overlapped pipeline: a reader, one worker a core, a writer; every queue bounded, every row in order.
+//! The overlapped pipeline: a reader, workers that prepare and run, a writer; every queue bounded, every row in order.
 //!
-//! Each worker decodes a batch and runs it through a session of its own. On few cores this beats handing batches from
-//! decoding threads to one session on all cores: nothing waits, and no thread pool has to be woken for each layer.
+//! The reader cuts the input list into units. A worker takes what is ready to run before it prepares more, so on the CPU,
+//! where each worker prepares and runs, the cores go to whichever of the two is behind and nothing waits; on an accelerator
+//! few workers run and the others prepare.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select_biased};
-use ndarray::Array2;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select_biased, unbounded};
 
-use super::embedder::Embedded;
+use super::meter::{Lane, Limit, Meter};
+use super::sizes::Sizes;
+use super::work::{Piece, Prepared, Work};
+use super::writer::{Head, Message, Writer};
 use crate::error::{Error, Result};
-use crate::features::{Part, Provenance, Rows};
-use crate::progress::Progress;
-use crate::source::{Entry, List, Listed, Reject, Sample};
+use crate::source::{List, Listed};
 
-/// What a worker does with a batch: one outcome for each sample, in order.
-pub(super) trait Embed: Send {
-    fn embed(&mut self, samples: &[Sample]) -> Vec<Result<Embedded, Reject>>;
+/// How many rejects of the source a unit gathers before it sets out without samples.
+const MOST_REJECTS: usize = 1024;
+
+/// The threads of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Threads {
+    /// They run; where there are no others, they prepare too.
+    pub(super) runners: usize,
+    /// They only prepare.
+    pub(super) preparers: usize,
 }
 
-/// Receives what an extraction makes.
-pub trait Sink {
-    /// The next stretch of the input list: never empty, and in the list's order. Stretches that were done before the run
-    /// are left out. The provenance is the same at every call, but that its dimension is 0 until there is a row.
-    ///
-    /// # Errors
-    /// Its own; they end the run.
-    fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()>;
-}
-
-/// A batch on its way to a worker; rejects of the source keep their place in the order.
-struct Batch {
+/// A stretch of the input list on its way to a worker.
+struct Unit {
     index: usize,
-    entries: std::ops::Range<u64>,
-    digest: u128,
-    samples: Vec<Sample>,
-    rejects: Vec<Reject>,
+    head: Head,
 }
 
-/// A batch on its way to the writer.
-struct Done {
-    index: usize,
-    entries: std::ops::Range<u64>,
-    digest: u128,
-    samples: Vec<Sample>,
-    rejects: Vec<Reject>,
-    outcomes: Vec<Result<Embedded, Reject>>,
+/// A piece on its way to a runner.
+struct Job<D> {
+    unit: usize,
+    piece: Piece<D>,
 }
 
-/// Sends every entry through one of the workers to the writer.
+/// The ends of the channels that every worker holds.
+struct Queues<D> {
+    units: Receiver<Unit>,
+    jobs: Receiver<Job<D>>,
+    to_runners: Sender<Job<D>>,
+    to_writer: Sender<Message>,
+    over: Receiver<()>,
+}
+
+impl<D> Clone for Queues<D> {
+    fn clone(&self) -> Self {
+        Self {
+            units: self.units.clone(),
+            jobs: self.jobs.clone(),
+            to_runners: self.to_runners.clone(),
+            to_writer: self.to_writer.clone(),
+            over: self.over.clone(),
+        }
+    }
+}
+
+/// Sends every entry of the list through the workers to the writer. A unit takes as many samples as `unit` says when it is begun.
 ///
 /// # Errors
-/// The source's, the sink's, [`Error::Interrupted`], or [`Error::Model`] when a worker panicked.
-pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, list: List, writer: &mut Writer) -> Result<()> {
-    let window = 4 * workers.len();
-    let (to_workers, batches) = bounded::<Batch>(workers.len());
-    let (to_writer, finished) = bounded::<Result<Done>>(window);
-    // A batch needs a ticket to set out and hands it back when it is written: however slow one batch is, no more
-    // than `window` wait for it.
+/// The source's, the sink's, those of opening a runner, [`Error::Interrupted`], or [`Error::Model`] when a worker panicked.
+pub(super) fn run<W: Work>(
+    work: &W,
+    threads: Threads,
+    unit: &Arc<Sizes>,
+    list: List,
+    writer: &mut Writer,
+    meter: &Arc<Meter>,
+) -> Result<()> {
+    let workers = threads.runners + threads.preparers;
+    // A unit needs a ticket to set out and hands it back when it is written: however slow one is, no more than these wait for
+    // it. So the other channels need no bound of their own.
+    let window = 2 * workers + 2;
     let (ticket_back, tickets) = bounded::<()>(window);
     for _ in 0..window {
         let _ = ticket_back.send(());
     }
+    let (to_workers, units) = unbounded::<Unit>();
+    let (to_runners, jobs) = unbounded::<Job<W::Data>>();
+    let (to_writer, finished) = unbounded::<Message>();
     // Nothing is ever sent: dropping one end tells the holders of the other that the run is over.
     let (running, over) = bounded::<()>(0);
+    let queues = Queues { units, jobs, to_runners, to_writer, over };
     let reader = {
-        let (failures, over) = (to_writer.clone(), over.clone());
-        std::thread::spawn(move || read(list, batch_size, &tickets, &to_workers, &failures, &over))
+        let (to_writer, over) = (queues.to_writer.clone(), queues.over.clone());
+        let reader = Reader { size: unit.clone(), tickets, to_workers, to_writer, over, meter: meter.clone() };
+        std::thread::spawn(move || reader.read(list))
     };
     std::thread::scope(|scope| {
-        for worker in workers {
-            let (batches, to_writer, over) = (batches.clone(), to_writer.clone(), over.clone());
-            scope.spawn(move || work(worker, &batches, &to_writer, &over));
+        for index in 0..workers {
+            let role = match (index < threads.runners, threads.preparers) {
+                (true, 0) => Role::Both,
+                (true, _) => Role::Run,
+                (false, _) => Role::Prepare,
+            };
+            let worker = Worker { work, lane: Lane::Worker(index), queues: queues.clone(), meter };
+            scope.spawn(move || worker.work(role));
         }
-        drop((batches, to_writer));
-        let outcome = writer.receive(&finished, &ticket_back);
-        // Whoever waits to send, to receive or for a ticket wakes up and ends.
+        drop(queues);
+        let outcome = writer.receive(&finished, &ticket_back, meter);
+        // Whoever waits to receive or for a ticket wakes up and ends.
         drop((running, finished, ticket_back));
         outcome
     })?;
@@ -85,160 +114,207 @@ pub(super) fn run<E: Embed>(workers: &mut [E], batch_size: usize, list: List, wr
     reader.join().map_err(|_| Error::Data("the source of the inputs failed by a panic".to_owned()))
 }
 
-fn read(
-    list: List,
-    batch_size: usize,
-    tickets: &Receiver<()>,
-    to_workers: &Sender<Batch>,
-    failures: &Sender<Result<Done>>,
-    over: &Receiver<()>,
-) {
-    let empty = |index, at| Batch { index, entries: at..at, digest: 0, samples: Vec::new(), rejects: Vec::new() };
-    let mut batch = empty(0, 0);
-    let send = |batch: Batch| tickets.recv().is_ok() && to_workers.send(batch).is_ok();
-    for listed in list {
-        if over.try_recv() == Err(TryRecvError::Disconnected) {
-            return;
-        }
-        let Listed { position, digest, entry } = match listed {
-            Ok(listed) => listed,
-            Err(e) => {
-                let _ = failures.send(Err(e));
-                return;
-            }
-        };
-        if batch.entries.end != position {
-            // What was done before lies between.
-            if !batch.entries.is_empty() {
-                let next = empty(batch.index + 1, position);
-                if !send(std::mem::replace(&mut batch, next)) {
+/// Cuts the list into units.
+struct Reader {
+    size: Arc<Sizes>,
+    tickets: Receiver<()>,
+    to_workers: Sender<Unit>,
+    to_writer: Sender<Message>,
+    over: Receiver<()>,
+    meter: Arc<Meter>,
+}
+
+impl Reader {
+    fn read(self, mut list: List) {
+        let mut index = 0;
+        let mut pending: Option<Listed> = None;
+        loop {
+            let started = Instant::now();
+            // A panicking source would otherwise be waited for.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.gather(&mut list, &mut pending)))
+                .unwrap_or_else(|_| Err(Error::Data("the source of the inputs failed by a panic".to_owned())));
+            self.meter.add(Limit::Read, started.elapsed());
+            let head = match outcome {
+                Ok(Some(head)) => head,
+                Ok(None) => break,
+                Err(e) => {
+                    let _ = self.to_writer.send(Message::Failed(e));
                     return;
                 }
+            };
+            self.meter.span(Lane::Reader, "list", started, head.samples.len());
+            if self.tickets.recv().is_err() || self.to_workers.send(Unit { index, head }).is_err() {
+                return;
             }
-            batch.entries = position..position;
+            index += 1;
         }
-        batch.digest = batch.digest.wrapping_add(digest);
-        batch.entries.end += 1;
-        match entry {
-            Entry::Sample(sample) => batch.samples.push(sample),
-            Entry::Reject(reject) => batch.rejects.push(reject),
+        let _ = self.to_writer.send(Message::End { units: index });
+    }
+
+    /// The next unit: adjacent entries. An entry that is not adjacent waits in `pending`.
+    fn gather(&self, list: &mut List, pending: &mut Option<Listed>) -> Result<Option<Head>> {
+        let size = self.size.next();
+        let mut head: Option<Head> = None;
+        loop {
+            let listed = match pending.take().map(Ok).or_else(|| list.next()) {
+                None => return Ok(head),
+                Some(listed) => listed?,
+            };
+            // The run is over, and the list may be endless.
+            if self.over.try_recv() == Err(TryRecvError::Disconnected) {
+                return Ok(None);
+            }
+            let Listed { position, .. } = listed;
+            let head = head.get_or_insert_with(|| Head::new(position));
+            if head.entries.end != position {
+                // What was done before lies between.
+                *pending = Some(listed);
+                return Ok(Some(std::mem::replace(head, Head::new(position))));
+            }
+            head.push(listed);
+            if head.samples.len() >= size || head.rejects.len() >= MOST_REJECTS {
+                return Ok(Some(std::mem::replace(head, Head::new(position))));
+            }
         }
-        if batch.samples.len() == batch_size || batch.rejects.len() == 1024 {
-            let next = empty(batch.index + 1, batch.entries.end);
-            if !send(std::mem::replace(&mut batch, next)) {
+    }
+}
+
+/// What a worker takes from the queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Both,
+    Run,
+    Prepare,
+}
+
+struct Worker<'a, W: Work> {
+    work: &'a W,
+    lane: Lane,
+    queues: Queues<W::Data>,
+    meter: &'a Meter,
+}
+
+impl<W: Work> Worker<'_, W> {
+    fn work(self, role: Role) {
+        let mut scratch = self.work.scratch();
+        let mut runner = None;
+        let jobs = if role == Role::Prepare { never() } else { self.queues.jobs.clone() };
+        let mut units = if role == Role::Run { never() } else { self.queues.units.clone() };
+        loop {
+            let outcome = select_biased! {
+                recv(self.queues.over) -> _ => return,
+                recv(jobs) -> job => match job {
+                    Ok(job) => self.guarded(job.unit, || self.run(&mut runner, job)),
+                    Err(_) => return,
+                },
+                recv(units) -> unit => match unit {
+                    Ok(unit) => self.guarded(unit.index, || self.prepare(&mut scratch, unit)),
+                    Err(_) => {
+                        // All is listed: what is left is to run.
+                        units = never();
+                        continue;
+                    }
+                },
+            };
+            if let Err(e) = outcome {
+                let _ = self.queues.to_writer.send(Message::Failed(e));
                 return;
             }
         }
     }
-    if !(batch.samples.is_empty() && batch.rejects.is_empty()) {
-        send(batch);
-    }
-}
 
-fn work<E: Embed>(worker: &mut E, batches: &Receiver<Batch>, to_writer: &Sender<Result<Done>>, over: &Receiver<()>) {
-    loop {
-        let batch = select_biased! {
-            recv(over) -> _ => return,
-            recv(batches) -> batch => batch,
-        };
-        let Ok(Batch { index, entries, digest, samples, rejects }) = batch else { return };
-        // A batch that got lost would be waited for without end.
-        let done = match catch_unwind(AssertUnwindSafe(|| worker.embed(&samples))) {
-            Ok(outcomes) => Ok(Done { index, entries, digest, samples, rejects, outcomes }),
-            Err(_) => {
-                let first = samples.first().map_or("nothing", |s| s.id.as_str());
-                Err(Error::model("backbone", format!("a worker panicked on the batch that begins with {first}")))
-            }
-        };
-        let failed = done.is_err();
-        if to_writer.send(done).is_err() || failed {
-            return;
+    /// A panic is an error: a unit that got lost would be waited for without end.
+    fn guarded(&self, unit: usize, action: impl FnOnce() -> Result<()>) -> Result<()> {
+        catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|_| {
+            Err(Error::model("backbone", format!("a worker panicked on batch {unit}; this is a fault of engraft's")))
+        })
+    }
+
+    fn prepare(&self, scratch: &mut W::Scratch, unit: Unit) -> Result<()> {
+        let Unit { index, head } = unit;
+        let started = Instant::now();
+        let Prepared { checked, pieces } = self.work.prepare(self.lane, scratch, &head.samples);
+        self.meter.span(self.lane, "prepare", started, head.samples.len());
+        let _ = self.queues.to_writer.send(Message::Prepared { unit: index, head, checked, pieces: pieces.len() });
+        for piece in pieces {
+            let _ = self.queues.to_runners.send(Job { unit: index, piece });
         }
-    }
-}
-
-/// Puts batches back in order and hands them to the sink.
-pub(super) struct Writer<'a> {
-    sink: &'a mut dyn Sink,
-    progress: &'a dyn Progress,
-    pub(super) provenance: Provenance,
-    pub(super) rows: usize,
-    pub(super) rejects: usize,
-    pub(super) truncated: usize,
-    /// Time spent in the sink.
-    pub(super) busy: Duration,
-}
-
-impl<'a> Writer<'a> {
-    pub(super) fn new(sink: &'a mut dyn Sink, provenance: Provenance, progress: &'a dyn Progress) -> Self {
-        Self { sink, progress, provenance, rows: 0, rejects: 0, truncated: 0, busy: Duration::ZERO }
-    }
-
-    fn receive(&mut self, finished: &Receiver<Result<Done>>, ticket_back: &Sender<()>) -> Result<()> {
-        let mut waiting = BTreeMap::new();
-        let mut next = 0;
-        loop {
-            if self.progress.interrupted() {
-                return Err(Error::Interrupted);
-            }
-            let done = match finished.recv_timeout(Duration::from_millis(100)) {
-                Ok(done) => done?,
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => continue,
-                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return Ok(()),
-            };
-            waiting.insert(done.index, done);
-            while let Some(done) = waiting.remove(&next) {
-                let started = Instant::now();
-                self.write(done)?;
-                self.busy += started.elapsed();
-                next += 1;
-                let _ = ticket_back.try_send(());
-            }
-        }
-    }
-
-    fn write(&mut self, done: Done) -> Result<()> {
-        let inputs = done.entries.end - done.entries.start;
-        let mut rejects = done.rejects;
-        let mut rows = Rows {
-            ids: Vec::new(),
-            labels: Vec::new(),
-            contents: Vec::new(),
-            kept: Vec::new(),
-            matrix: Array2::default((0, 0)),
-        };
-        let (mut values, mut truncated) = (Vec::new(), 0);
-        for (sample, outcome) in done.samples.into_iter().zip(done.outcomes) {
-            match outcome {
-                Ok(embedded) => {
-                    let length = embedded.vector.len();
-                    if self.provenance.dimension == 0 {
-                        self.provenance.dimension = length;
-                    }
-                    if self.provenance.dimension != length {
-                        let before = self.provenance.dimension;
-                        let reason = format!("the embedding of {} has length {length}, others {before}", sample.id);
-                        return Err(Error::model(&self.provenance.backbone, reason));
-                    }
-                    truncated += u64::from(embedded.truncated);
-                    values.extend_from_slice(&embedded.vector);
-                    rows.ids.push(sample.id);
-                    rows.labels.push(sample.label);
-                    rows.contents.push(Some(embedded.content));
-                }
-                Err(reject) => rejects.push(reject),
-            }
-        }
-        rows.matrix = Array2::from_shape_vec((rows.ids.len(), self.provenance.dimension), values)
-            .map_err(|e| Error::model(&self.provenance.backbone, e))?;
-        self.rows += rows.ids.len();
-        self.rejects += rejects.len();
-        self.truncated += truncated as usize;
-        let part = Part { entries: done.entries, digest: done.digest, rows, rejects, truncated };
-        self.sink.part(part, &self.provenance)?;
-        self.progress.advance(inputs);
         Ok(())
     }
+
+    /// Runs a job, with others that are ready where they fit into one batch.
+    fn run(&self, runner: &mut Option<W::Runner>, first: Job<W::Data>) -> Result<()> {
+        let runner = match runner {
+            Some(runner) => runner,
+            None => runner.insert(self.work.runner()?),
+        };
+        let most = self.work.join_up_to();
+        let mut rows = first.piece.slots.len();
+        let (goal, mut places, mut data) =
+            (first.piece.goal, vec![(first.unit, first.piece.slots)], vec![first.piece.data]);
+        while rows < most {
+            let Ok(Job { unit, piece }) = self.queues.jobs.try_recv() else { break };
+            rows += piece.slots.len();
+            places.push((unit, piece.slots));
+            data.push(piece.data);
+        }
+        let goal = if places.len() > 1 { rows } else { goal };
+        let data = self.work.join(data);
+        let started = Instant::now();
+        let mut outcomes = Vec::with_capacity(rows);
+        self.run_rows(runner, &data, 0..rows, &mut outcomes);
+        self.meter.span(self.lane, "run", started, rows);
+        if let Some(note) = self.work.record(goal, &data, started.elapsed()) {
+            let _ = self.queues.to_writer.send(Message::Note(note));
+        }
+        self.work.recycle(data);
+        let mut outcomes = outcomes.into_iter();
+        for (unit, slots) in places {
+            let rows = slots.into_iter().zip(outcomes.by_ref()).collect();
+            let _ = self.queues.to_writer.send(Message::Ran { unit, rows });
+        }
+        Ok(())
+    }
+
+    /// Runs rows together if that works. What is too much for the memory is halved, and what fails otherwise is run row by row,
+    /// so that only the guilty row is lost.
+    fn run_rows(
+        &self,
+        runner: &mut W::Runner,
+        data: &W::Data,
+        rows: Range<usize>,
+        outcomes: &mut Vec<Result<Vec<f32>, String>>,
+    ) {
+        let expected = rows.len();
+        let failure = match self.work.run(runner, data, rows.clone()) {
+            Ok(matrix) if matrix.nrows() == expected => {
+                return outcomes.extend(matrix.outer_iter().map(|row| usable(row.to_vec())));
+            }
+            Ok(matrix) => Error::model("backbone", format!("it gave {} rows for {expected} inputs", matrix.nrows())),
+            Err(e) => e,
+        };
+        match failure {
+            _ if expected <= 1 => outcomes.push(Err(failure.to_string())),
+            Error::OutOfMemory { .. } => {
+                let _ = self.queues.to_writer.send(Message::Note(self.work.halve(data, expected)));
+                let middle = rows.start + expected / 2;
+                self.run_rows(runner, data, rows.start..middle, outcomes);
+                self.run_rows(runner, data, middle..rows.end, outcomes);
+            }
+            _ => rows.for_each(|row| self.run_rows(runner, data, row..row + 1, outcomes)),
+        }
+    }
+}
+
+/// An embedding that a classifier could not use is a reject, never a row.
+fn usable(vector: Vec<f32>) -> Result<Vec<f32>, String> {
+    if vector.iter().any(|v| !v.is_finite()) {
+        return Err("the embedding has a NaN or infinite value".to_owned());
+    }
+    if vector.iter().all(|&v| v == 0.0) {
+        return Err("the embedding is zero everywhere".to_owned());
+    }
+    Ok(vector)
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! Whether a backbone gives the embeddings that a peer got from the same inputs.
 
-use ndarray::Array2;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::embedder::{Embedded, Embedder};
-use super::pipeline::Embed;
+use super::backend::{Backend, Data};
+use super::meter::{Lane, Meter};
+use super::options::Options;
+use super::work::{Piece, Prepared, Work};
 use crate::backbone::{Backbone, Device, Reference, Runtime};
 use crate::error::{Error, Result};
 use crate::preprocess::{ImagePreprocessor, Preprocessing, Scratch, Step};
-use crate::source::{Content, Reject, Sample};
+use crate::source::{Content, Sample};
 
 /// How near a backbone's embeddings are to the reference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,8 +34,10 @@ pub struct Verified {
 /// # Errors
 /// When the backbone cannot be opened or fails on an input, or the reference is of another shape.
 pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, device: Device) -> Result<Verified> {
-    let (mut embedder, _) = Embedder::open(runtime, backbone, device, 1)?;
-    let embeddings: Vec<Vec<f32>> = match &backbone.preprocessing {
+    let options = Options { device, threads: 1, ..Options::default() };
+    let meter = Arc::new(Meter::new(None));
+    let (backend, _) = Backend::open(runtime, backbone, &options, 0, meter)?;
+    let pieces = match &backbone.preprocessing {
         Preprocessing::Image(spec) => {
             // The reference images have the backbone's own size: no filter enters.
             let [height, width] = ImagePreprocessor::new(spec.clone())?.output_size();
@@ -40,8 +46,8 @@ pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, dev
             let processor = ImagePreprocessor::new(exact)?;
             let images =
                 reference.image_seeds.iter().map(|&seed| synthetic(&processor, seed)).collect::<Result<Vec<_>>>()?;
-            let matrix: Array2<f32> = embedder.embed_pixels(&images.iter().collect::<Vec<_>>())?;
-            matrix.outer_iter().map(|row| row.to_vec()).collect()
+            let data = Data::Pixels { rows: images.len(), values: images.concat() };
+            vec![Piece { slots: (0..images.len()).collect(), goal: images.len(), data }]
         }
         Preprocessing::Text(_) => {
             let text = |(i, text): (usize, &String)| Sample {
@@ -51,18 +57,24 @@ pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, dev
                 kept: Vec::new(),
             };
             let samples: Vec<Sample> = reference.texts.iter().enumerate().map(text).collect();
-            let vector = |outcome: Result<Embedded, Reject>| match outcome {
-                Ok(embedded) => Ok(embedded.vector),
-                Err(r) => Err(Error::model(&backbone.name, format!("{}: {}", r.id, r.reason))),
-            };
-            embedder.embed(&samples).into_iter().map(vector).collect::<Result<_>>()?
+            let Prepared { checked, pieces } = backend.prepare(Lane::Worker(0), &mut backend.scratch(), &samples);
+            if let Some(r) = checked.into_iter().find_map(Result::err) {
+                return Err(Error::model(&backbone.name, format!("{}: {}", r.id, r.reason)));
+            }
+            pieces
         }
     };
+    let mut session = backend.runner()?;
+    let mut embeddings = BTreeMap::new();
+    for Piece { slots, data, .. } in pieces {
+        let matrix = backend.run(&mut session, &data, 0..slots.len())?;
+        embeddings.extend(slots.into_iter().zip(matrix.outer_iter().map(|row| row.to_vec())));
+    }
     if embeddings.len() != reference.embeddings.len() || embeddings.is_empty() {
         let reason = format!("{} reference embeddings for {} inputs", reference.embeddings.len(), embeddings.len());
         return Err(Error::model(&backbone.name, reason));
     }
-    let cosines = embeddings.iter().zip(&reference.embeddings).map(|(a, b)| cosine(a, b));
+    let cosines = embeddings.values().zip(&reference.embeddings).map(|(a, b)| cosine(a, b));
     let least_cosine = cosines.fold(f64::INFINITY, f64::min);
     Ok(Verified {
         name: backbone.name.clone(),

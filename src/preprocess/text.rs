@@ -96,10 +96,10 @@ impl TextPreprocessor {
     }
 
     /// Pads texts to the longest of them.
-    pub fn batch(&self, texts: &[&Encoded]) -> TokenBatch {
+    pub fn batch(&self, texts: &[Encoded]) -> TokenBatch {
         let (rows, columns) = (texts.len(), texts.iter().map(|t| t.ids.len()).max().unwrap_or(0));
         let padded = |values: fn(&Encoded) -> &[u32], pad: u32| {
-            let rows = texts.iter().map(|text| values(text));
+            let rows = texts.iter().map(values);
             rows.flat_map(|row| row.iter().copied().chain(std::iter::repeat(pad)).take(columns).map(i64::from))
                 .collect()
         };
@@ -173,7 +173,7 @@ mod tests {
     fn a_batch_is_padded_to_its_longest_text() {
         let tokenizer = tiny(8).unwrap();
         let texts = ["cat", "", "the cat"].map(|t| tokenizer.encode(t).unwrap());
-        let batch = tokenizer.batch(&texts.each_ref());
+        let batch = tokenizer.batch(&texts);
         assert_eq!((batch.rows, batch.columns), (3, 4));
         assert_eq!(batch.input_ids, [2, 6, 3, 0, 2, 3, 0, 0, 2, 5, 6, 3]);
         assert_eq!(batch.attention_mask, [1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 1, 1]);
