@@ -35,6 +35,14 @@ pub enum Error {
         /// The node, tensor or shape, and what was expected.
         reason: String,
     },
+    /// A model ran, and its device has not the memory for a batch of this size: a smaller one may do.
+    #[error("model {model} ran out of memory: {reason}")]
+    OutOfMemory {
+        /// Name or path of the model.
+        model: String,
+        /// ONNX Runtime's own words.
+        reason: String,
+    },
     /// The command or call was wrong: exit code 2.
     #[error("{0}")]
     Usage(String),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, ArrayView1};
 
 use super::pipeline::Embed;
-use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, Tensor, normalize_rows};
+use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, SessionOptions, Tensor, normalize_rows};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, Scratch, TextPreprocessor};
@@ -80,7 +80,10 @@ impl Embedder {
         device: Device,
         threads: usize,
     ) -> Result<(Self, Option<String>)> {
-        let (session, note) = Session::open(runtime, &backbone.model, &backbone.output.tensor, device, threads)?;
+        let (session, note) = {
+            let options = SessionOptions::new(device, threads);
+            Session::open(runtime, &backbone.model, &backbone.output.tensor, &options)?
+        };
         let preprocessor = Preprocessor::open(backbone, &session)?;
         let output = backbone.output.clone();
         Ok((Self { session, preprocessor, output, spent: Spent::default() }, note))
