@@ -3,7 +3,7 @@
 mod support;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engraft::backbone::{Backbone, Device, Provider, Runtime, Session, Tensor, registry};
+use engraft::backbone::{Backbone, Device, Provider, Runtime, Session, SessionOptions, Tensor, registry};
 use engraft::extract::{Extraction, Options, Sink};
 use engraft::features::{Part, Provenance};
 use engraft::source::{Modality, SourceOptions, open_all};
@@ -23,7 +23,9 @@ fn opened() -> (&'static Runtime, Backbone) {
 /// One session on one thread, batches of 8, as each worker of the pipeline runs it.
 fn session(c: &mut Criterion) {
     let (runtime, backbone) = opened();
-    let (mut session, _) = Session::open(runtime, &backbone.model, &backbone.output.tensor, CPU, 1).expect("a session");
+    let options = SessionOptions::new(CPU, 1);
+    let opened = Session::open(runtime, &backbone.model, &backbone.output.tensor, &options);
+    let (mut session, _) = opened.expect("a session");
     let name = session.inputs()[0].name.clone();
     let shape = [BATCH, 3, SIZE, SIZE];
     let pixels: Vec<f32> = (0..BATCH * 3 * SIZE * SIZE).map(|i| (i % 255) as f32 / 128.0 - 1.0).collect();

@@ -36,7 +36,16 @@ const STRANGERS: [(&str, &str); 3] = [("adapt", "head"), ("serve", "head"), ("se
 
 /// Crates, and the files or folders that alone may name them.
 const WALLS: [(&str, &[&str]); 9] = [
-    ("ort", &["src/backbone/session.rs", "src/backbone/provider.rs", "src/backbone/runtime.rs"]),
+    (
+        "ort",
+        &[
+            "src/backbone/session.rs",
+            "src/backbone/provider.rs",
+            "src/backbone/runtime.rs",
+            "src/backbone/staging.rs",
+            "src/backbone/cuda.rs",
+        ],
+    ),
     ("prost", &["src/onnx/"]),
     ("linfa", &["src/head/"]),
     ("linfa_logistic", &["src/head/"]),

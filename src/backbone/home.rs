@@ -40,6 +40,21 @@ impl Home {
         self.0.join("runtime")
     }
 
+    /// NVIDIA's libraries, a folder for each package.
+    pub fn cuda(&self) -> PathBuf {
+        self.runtime().join("cuda")
+    }
+
+    /// TensorRT's engines, a folder for each model, card and set of versions.
+    pub fn engines(&self) -> PathBuf {
+        self.0.join("engines")
+    }
+
+    /// Backbones in another form: half precision, normalisation in the graph.
+    pub fn variants(&self) -> PathBuf {
+        self.0.join("variants")
+    }
+
     /// The files of one known backbone.
     pub fn model(&self, name: &str) -> PathBuf {
         self.0.join("models").join(name)

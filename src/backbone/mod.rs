@@ -1,26 +1,38 @@
 //! Backbones: what they are, where they come from, how they run.
 
+mod assignment;
+mod cuda;
+mod engines;
+mod failure;
 pub mod fetch;
 pub mod folder;
+mod gpu;
 mod home;
 pub mod hub;
 pub mod import;
 mod manifest;
+mod options;
 mod pooling;
 mod provider;
 pub mod registry;
 mod runtime;
 mod session;
 mod setup;
+mod staging;
+mod weights;
 
+pub use assignment::Assignment;
 pub use folder::{Overrides, Resize};
+pub use gpu::{Gpu, gpus};
 pub use home::Home;
 pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
+pub use options::{Proof, RunPrecision, SessionOptions, ShapeRange};
 pub use pooling::{Pooling, normalize_rows};
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
 pub use session::{Input, Session, Tensor};
 pub use setup::{Flavour, Installed, setup};
+pub use weights::Weights;
 
 use std::path::PathBuf;
 

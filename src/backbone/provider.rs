@@ -1,12 +1,17 @@
 //! Execution providers: what ONNX Runtime runs a graph with.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
-use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::ep::cuda::ConvAlgorithmSearch;
+use ort::ep::{self, ArenaExtendStrategy, ExecutionProvider, ExecutionProviderDispatch};
 use ort::session::Session;
 
+use super::assignment::Assignment;
+use super::options::{RunPrecision, SessionOptions};
 use super::runtime::Runtime;
+use super::{cuda as libraries, engines};
 use crate::error::{Error, Result};
 use crate::onnx;
 
@@ -64,20 +69,6 @@ impl Provider {
         }
     }
 
-    fn dispatch(self) -> ExecutionProviderDispatch {
-        // A device index never reaches i32's end: `FromStr` limits it.
-        let index = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-        match self {
-            Provider::Cpu => ep::CPU::default().build(),
-            Provider::Cuda(n) => ep::CUDA::default().with_device_id(index(n)).build(),
-            Provider::TensorRt(n) => ep::TensorRT::default().with_device_id(index(n)).build(),
-            Provider::OpenVino => ep::OpenVINO::default().build(),
-            Provider::CoreMl => ep::CoreML::default().build(),
-            Provider::DirectMl => ep::DirectML::default().build(),
-            Provider::Xnnpack => ep::XNNPACK::default().build(),
-        }
-    }
-
     fn compiled_in(self) -> bool {
         match self {
             Provider::Cpu => Ok(true),
@@ -91,40 +82,126 @@ impl Provider {
         .unwrap_or(false)
     }
 
-    /// What to register for a session: an error instead of ONNX Runtime's silent fall-back to the CPU.
-    pub(super) fn dispatches(self) -> Vec<ExecutionProviderDispatch> {
-        match self {
-            Provider::Cpu => Vec::new(),
-            // What TensorRT cannot run, CUDA runs before the CPU does.
-            Provider::TensorRt(n) => {
-                vec![self.dispatch().error_on_failure(), Provider::Cuda(n).dispatch().error_on_failure()]
-            }
-            _ => vec![self.dispatch().error_on_failure()],
+    /// What to register for a session on `model`: an error instead of ONNX Runtime's silent fall-back to the CPU.
+    pub(super) fn dispatches(
+        self,
+        runtime: &Runtime,
+        model: &Path,
+        options: &SessionOptions,
+    ) -> Result<Vec<ExecutionProviderDispatch>> {
+        if matches!(self, Provider::Cuda(_) | Provider::TensorRt(_)) {
+            libraries::preload(&runtime.nvidia);
         }
+        let dispatches = match self {
+            Provider::Cpu => Vec::new(),
+            Provider::Cuda(device) => vec![cuda(device, options.precision)],
+            // What TensorRT cannot run, CUDA runs before the CPU does.
+            Provider::TensorRt(device) => {
+                vec![tensorrt(device, runtime, model, options)?, cuda(device, options.precision)]
+            }
+            Provider::OpenVino => vec![ep::OpenVINO::default().build()],
+            Provider::CoreMl => vec![ep::CoreML::default().build()],
+            Provider::DirectMl => vec![ep::DirectML::default().build()],
+            Provider::Xnnpack => vec![ep::XNNPACK::default().build()],
+        };
+        Ok(dispatches.into_iter().map(ExecutionProviderDispatch::error_on_failure).collect())
     }
 
     /// Whether this provider really runs here: a one-node graph is run through it.
     pub fn status(self, runtime: &Runtime) -> ProviderStatus {
         let compiled_in = self.compiled_in();
-        let problem = match (compiled_in, self) {
-            (true, _) => self.try_it(runtime).err().map(|e| cause(e.message())),
-            (false, Provider::Cuda(_) | Provider::TensorRt(_)) => Some(format!(
+        let outcome = match (compiled_in, self) {
+            (true, _) => self.try_it(runtime).map_err(|e| self.explained(&e)),
+            (false, Provider::Cuda(_) | Provider::TensorRt(_)) => Err(format!(
                 "not compiled into this ONNX Runtime {}; `engraft setup --gpu` fetches a build that has it",
                 runtime.version
             )),
-            (false, _) => Some(format!("not compiled into this ONNX Runtime {}", runtime.version)),
+            (false, _) => Err(format!("not compiled into this ONNX Runtime {}", runtime.version)),
         };
-        ProviderStatus { provider: self, compiled_in, problem }
+        let (ran, problem) = match outcome {
+            Ok(assignment) => (Some(assignment), None),
+            Err(problem) => (None, Some(problem)),
+        };
+        ProviderStatus { provider: self, compiled_in, ran, problem }
     }
 
-    fn try_it(self, runtime: &Runtime) -> ort::Result<()> {
-        let mut session = Session::builder(&runtime.environment)?
-            .with_execution_providers(self.dispatches())?
-            .commit_from_memory(&onnx::build::doubling_model())?;
-        let input = ort::value::TensorRef::from_array_view(([1_usize], &[1.0_f32][..]))?;
-        session.run(vec![("x", input)])?;
-        Ok(())
+    fn try_it(self, runtime: &Runtime) -> Result<Assignment, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let options = SessionOptions::new(Device::Only(self), 1);
+        let dispatches = self.dispatches(runtime, Path::new(""), &options).map_err(|e| e.to_string())?;
+        let profile = (|| {
+            let mut session = Session::builder(&runtime.environment)?
+                .with_execution_providers(dispatches)?
+                .with_profiling(folder.path().join("profile"))?
+                .commit_from_memory(&onnx::build::doubling_model())?;
+            let input = ort::value::TensorRef::from_array_view(([1_usize], &[1.0_f32][..]))?;
+            session.run(vec![("x", input)])?;
+            session.end_profiling()
+        })()
+        .map_err(|e: ort::Error| cause(e.message()))?;
+        let ran = Assignment::read(Path::new(&profile)).map_err(|e| e.to_string())?;
+        match ran.of(self) {
+            0 => Err(format!("a graph of one node did not run on it, but on {ran}")),
+            _ => Ok(ran),
+        }
     }
+
+    /// A cause with the way out, where there is one.
+    fn explained(self, cause: &str) -> String {
+        let missing = |names: &[&str]| names.iter().any(|name| cause.starts_with(name));
+        let way_out = match self {
+            Provider::Cuda(_) | Provider::TensorRt(_) if missing(&["libcuda.so"]) => "install NVIDIA's driver",
+            Provider::Cuda(_) | Provider::TensorRt(_) if missing(&["libcu", "libnvrtc"]) => {
+                "install CUDA 13 and cuDNN 9, or let `engraft setup --gpu --cuda-libs` fetch them"
+            }
+            Provider::TensorRt(_) if missing(&["libnvinfer", "libnvonnxparser"]) => "install TensorRT 10",
+            _ => return cause.to_owned(),
+        };
+        format!("{cause}; {way_out}")
+    }
+}
+
+fn cuda(device: u32, precision: RunPrecision) -> ExecutionProviderDispatch {
+    ep::CUDA::default()
+        .with_device_id(index(device))
+        // Batches differ in size: doubling with each extension would take the card from whoever shares it.
+        .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
+        // A search by trial would run anew for each shape, the last and the halved batches' too.
+        .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
+        .with_conv_max_workspace(true)
+        .with_tf32(precision == RunPrecision::F16)
+        .build()
+}
+
+fn tensorrt(
+    device: u32,
+    runtime: &Runtime,
+    model: &Path,
+    options: &SessionOptions,
+) -> Result<ExecutionProviderDispatch> {
+    let mut provider = ep::TensorRT::default()
+        .with_device_id(index(device))
+        .with_fp16(options.precision == RunPrecision::F16)
+        .with_layer_norm_fp32_fallback(true);
+    if !options.shapes.is_empty() {
+        let [min, usual, max] = engines::profiles(&options.shapes);
+        provider = provider.with_profile_min_shapes(min).with_profile_opt_shapes(usual).with_profile_max_shapes(max);
+    }
+    let tensorrt = options.engines.is_some().then(libraries::tensorrt_version).flatten();
+    if let Some(folder) = engines::folder(model, device, &runtime.version, tensorrt, options)? {
+        let folder = folder.display();
+        provider = provider
+            .with_engine_cache(true)
+            .with_engine_cache_path(&folder)
+            .with_timing_cache(true)
+            .with_timing_cache_path(&folder);
+    }
+    Ok(provider.build())
+}
+
+/// A device index never reaches i32's end: `FromStr` limits it.
+fn index(device: u32) -> i32 {
+    i32::try_from(device).unwrap_or(i32::MAX)
 }
 
 /// The end of ONNX Runtime's message, which begins with places in its own source: what the loader could not find.
@@ -142,6 +219,8 @@ pub struct ProviderStatus {
     pub provider: Provider,
     /// Whether the library was built with it.
     pub compiled_in: bool,
+    /// Where the nodes of a tiny graph ran, when it runs.
+    pub ran: Option<Assignment>,
     /// What is missing, in the loader's own words (it names the shared library); `None` when it runs.
     pub problem: Option<String>,
 }
@@ -194,6 +273,23 @@ mod tests {
                        object file: No such file or directory\n";
         assert_eq!(cause(message), "libcublasLt.so.13: cannot open shared object file: No such file or directory");
         assert_eq!(cause("no such device"), "no such device");
+    }
+
+    #[test]
+    fn a_missing_library_comes_with_the_way_out() {
+        let missing = |library: &str| format!("{library}: cannot open shared object file: No such file or directory");
+        let cuda = |library: &str| Provider::Cuda(0).explained(&missing(library));
+        assert!(
+            cuda("libcublasLt.so.13")
+                .ends_with("; install CUDA 13 and cuDNN 9, or let `engraft setup --gpu --cuda-libs` fetch them")
+        );
+        assert!(cuda("libcudnn.so.9").contains("--cuda-libs"));
+        assert!(cuda("libcuda.so.1").ends_with("; install NVIDIA's driver"));
+        assert!(Provider::TensorRt(0).explained(&missing("libnvinfer.so.10")).ends_with("; install TensorRT 10"));
+        assert_eq!(
+            Provider::Cuda(0).explained("no CUDA-capable device is detected"),
+            "no CUDA-capable device is detected"
+        );
     }
 
     #[test]

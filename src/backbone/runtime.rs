@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::cuda;
 use super::home::Home;
 use crate::error::{Error, Result};
 
@@ -22,6 +23,8 @@ pub struct Runtime {
     pub version: String,
     /// Which of the places it was found in.
     pub place: Place,
+    /// Folders with NVIDIA's libraries that the system's loader does not look into.
+    pub(super) nvidia: Vec<PathBuf>,
 }
 
 /// Where the library is looked for, in this order.
@@ -69,7 +72,8 @@ impl Runtime {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime);
         }
-        let runtime = find(option, home)?;
+        let mut runtime = find(option, home)?;
+        runtime.nvidia = cuda::folders(home, &runtime.library);
         Ok(RUNTIME.get_or_init(|| runtime))
     }
 }
@@ -173,7 +177,7 @@ fn open(path: &Path, place: Place) -> Result<Runtime, String> {
         .with_logger(Arc::new(|_, _, _, _, _| {}))
         .build()
         .map_err(|e| e.to_string())?;
-    Ok(Runtime { environment, library: path.to_path_buf(), version, place })
+    Ok(Runtime { environment, library: path.to_path_buf(), version, place, nvidia: Vec::new() })
 }
 
 fn version_of(path: &Path) -> Result<String, String> {

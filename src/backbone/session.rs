@@ -1,24 +1,43 @@
-//! Sessions: a graph that is ready to run on a provider. With `provider` and `runtime`, the only code that knows `ort`.
+//! Sessions: a graph that is ready to run on a provider.
 
 use std::path::Path;
 
 use half::f16;
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, SessionInputValue};
+use ort::session::builder::SessionBuilder;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, SessionInputValue, SessionOutputs};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
+use super::assignment::Assignment;
+use super::failure::{failure, first_line};
+use super::options::{Proof, SessionOptions};
 use super::provider::{Device, Provider};
 use super::runtime::Runtime;
+use super::staging::Staging;
 use crate::error::{Error, Result};
 
-/// One graph on one provider. One session serves one thread at a time.
+/// One graph on one provider. One session serves one thread at a time; on a card, each has a stream of its own, so that
+/// one copies while another computes.
 pub struct Session {
+    // Before `inner`: what it holds belongs to that session.
+    staging: Option<Staging>,
     inner: ort::session::Session,
     selection: RunOptions<HasSelectedOutputs>,
     model: String,
     output: String,
     output_element: TensorElementType,
+    device: Device,
     provider: Provider,
+    assignment: Assigned,
     inputs: Vec<Input>,
+}
+
+/// What is known of where the nodes run.
+enum Assigned {
+    /// On the CPU: there is no other provider in the session.
+    Certain,
+    /// The first batch is being profiled; the profile is written into this folder.
+    Open(tempfile::TempDir),
+    Proved(Assignment),
 }
 
 /// An input of the graph.
@@ -31,6 +50,13 @@ pub struct Input {
     element: TensorElementType,
 }
 
+impl Input {
+    /// Whether it takes [`Tensor::U8`].
+    pub fn takes_bytes(&self) -> bool {
+        self.element == TensorElementType::Uint8
+    }
+}
+
 /// Values for an input: a shape and as many elements, in C order.
 #[derive(Debug, Clone, Copy)]
 pub enum Tensor<'a> {
@@ -38,31 +64,32 @@ pub enum Tensor<'a> {
     F32(&'a [usize], &'a [f32]),
     /// Integers; an input of 32-bit integers takes them too.
     I64(&'a [usize], &'a [i64]),
+    /// Bytes, such as the pixels for a graph that normalises them itself.
+    U8(&'a [usize], &'a [u8]),
 }
 
 impl Session {
     /// Opens a model and selects the one output that `run` returns.
     ///
-    /// `threads` is the number of threads of this session (at least 1). With [`Device::Auto`] the second value returned
-    /// says what was chosen and why.
+    /// With [`Device::Auto`] the second value returned says what was chosen and why.
     ///
     /// # Errors
-    /// [`Error::Device`] when an explicit device cannot run; [`Error::Model`] when the model cannot be loaded, has no
-    /// f32 or f16 output of that name, or an input that is neither f32 nor integers.
+    /// [`Error::Device`] when an explicit device cannot run; [`Error::OutOfMemory`] when the model does not fit into its
+    /// memory; [`Error::Model`] when the model cannot be loaded, has no f32 or f16 output of that name, or an input that is
+    /// neither f32 nor integers.
     pub fn open(
         runtime: &Runtime,
         path: &Path,
         output: &str,
-        device: Device,
-        threads: usize,
+        options: &SessionOptions,
     ) -> Result<(Self, Option<String>)> {
-        match device {
-            Device::Only(provider) => Ok((Self::on(runtime, path, output, provider, threads)?, None)),
+        match options.device {
+            Device::Only(provider) => Ok((Self::on(runtime, path, output, provider, options)?, None)),
             Device::Auto => {
                 let cuda = Provider::Cuda(0);
                 let status = cuda.status(runtime);
                 let tried = match status.problem {
-                    None => Self::on(runtime, path, output, cuda, threads).map_err(|e| e.to_string()),
+                    None => Self::on(runtime, path, output, cuda, options).map_err(|e| e.to_string()),
                     // Not a fault: most machines have none.
                     Some(_) if !status.compiled_in => Err(format!("this ONNX Runtime {} has no cuda", runtime.version)),
                     Some(problem) => Err(format!("cuda does not run here: {problem}")),
@@ -71,64 +98,61 @@ impl Session {
                     Ok(session) => Ok((session, Some("auto chose cuda: it runs here".to_owned()))),
                     Err(problem) => {
                         let note = format!("auto chose cpu: {problem}");
-                        Ok((Self::on(runtime, path, output, Provider::Cpu, threads)?, Some(note)))
+                        Ok((Self::on(runtime, path, output, Provider::Cpu, options)?, Some(note)))
                     }
                 }
             }
         }
     }
 
-    fn on(runtime: &Runtime, path: &Path, output: &str, provider: Provider, threads: usize) -> Result<Self> {
+    fn on(runtime: &Runtime, path: &Path, output: &str, provider: Provider, options: &SessionOptions) -> Result<Self> {
         let model = path.display().to_string();
-        let wrong = |e: ort::Error| Error::model(&model, first_line(e.message()));
-        let builder = ort::session::Session::builder(&runtime.environment)
-            .map_err(wrong)?
-            .with_intra_threads(threads.max(1))
-            .map_err(|e| wrong(e.into()))?
-            // Spinning threads take the cores that decoding needs.
-            .with_intra_op_spinning(false)
-            .map_err(|e| wrong(e.into()))?;
+        let wrong = |e: ort::Error| failure(&model, e.message());
         let device = |cause| Error::Device { device: Device::Only(provider).to_string(), cause };
-        let registered = builder.with_execution_providers(provider.dispatches());
+        let dispatches = provider.dispatches(runtime, path, options)?;
+        let builder = builder(runtime, options.threads).map_err(wrong)?;
+        let registered = builder.with_execution_providers(dispatches);
         let mut builder = registered
             .map_err(|e| device(provider.status(runtime).problem.unwrap_or_else(|| first_line(e.message()))))?;
+        let mut assignment = Assigned::Certain;
+        if provider != Provider::Cpu || options.proof == Proof::Always {
+            let folder = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
+            builder = builder.with_profiling(folder.path().join("profile")).map_err(|e| wrong(e.into()))?;
+            assignment = Assigned::Open(folder);
+        }
         // Some providers start only now: whether it is the device or the model that fails, a tiny graph tells.
-        let inner = builder.commit_from_file(path).map_err(|e| match provider.status(runtime).problem {
-            Some(cause) if provider != Provider::Cpu => device(cause),
-            _ => wrong(e),
+        let inner = builder.commit_from_file(path).map_err(|e| match wrong(e) {
+            full @ Error::OutOfMemory { .. } => full,
+            other => match provider.status(runtime).problem {
+                Some(cause) if provider != Provider::Cpu => device(cause),
+                _ => other,
+            },
         })?;
-        let Some(found) = inner.outputs().iter().find(|o| o.name() == output) else {
-            let names: Vec<&str> = inner.outputs().iter().map(|o| o.name()).collect();
-            return Err(Error::model(&model, format!("it has no output {output:?}; there are {}", names.join(", "))));
+        let output_element = output_element(&inner, &model, output)?;
+        let inputs = inputs(&inner, &model)?;
+        let staging = match provider {
+            Provider::Cuda(n) | Provider::TensorRt(n) => Some(Staging::for_cuda(&inner, n, output).map_err(wrong)?),
+            _ => None,
         };
-        let output_element = element(found.dtype());
-        if !matches!(output_element, TensorElementType::Float32 | TensorElementType::Float16) {
-            let reason = format!("output {output:?} is {}, not a tensor of f32 or f16", found.dtype());
-            return Err(Error::model(&model, reason));
-        }
-        let mut inputs = Vec::new();
-        for input in inner.inputs() {
-            let element = element(input.dtype());
-            if !matches!(element, TensorElementType::Float32 | TensorElementType::Int64 | TensorElementType::Int32) {
-                let reason = format!(
-                    "input {:?} is {}; inputs of f32, i64 or i32 can be filled: choose another file with --onnx-file, or \
-                     export it with such inputs",
-                    input.name(),
-                    input.dtype()
-                );
-                return Err(Error::model(&model, reason));
-            }
-            let shape = input.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default();
-            inputs.push(Input { name: input.name().to_owned(), shape, element });
-        }
         let selection =
             RunOptions::new().map_err(wrong)?.with_outputs(OutputSelector::no_default().with(output.to_owned()));
-        Ok(Self { inner, selection, model, output: output.to_owned(), output_element, provider, inputs })
+        let (output, device) = (output.to_owned(), options.device);
+        Ok(Self { staging, inner, selection, model, output, output_element, device, provider, assignment, inputs })
     }
 
-    /// The provider that was registered for this session.
+    /// The provider that runs the graph. Until the first batch it is the one that was registered; after it, one that ran
+    /// nodes: where `auto` registered CUDA and all nodes ran on the CPU, it is the CPU.
     pub fn provider(&self) -> Provider {
         self.provider
+    }
+
+    /// How many nodes each provider ran in the first batch; `None` before it, and on the CPU unless [`Proof::Always`] was
+    /// asked for.
+    pub fn assignment(&self) -> Option<&Assignment> {
+        match &self.assignment {
+            Assigned::Proved(assignment) => Some(assignment),
+            Assigned::Certain | Assigned::Open(_) => None,
+        }
     }
 
     /// The graph's inputs.
@@ -139,39 +163,158 @@ impl Session {
     /// Runs the graph; returns the shape and the values of the selected output.
     ///
     /// # Errors
-    /// [`Error::Model`] with ONNX Runtime's own words.
+    /// As [`Session::run_with`].
     pub fn run(&mut self, inputs: &[(&str, Tensor)]) -> Result<(Vec<usize>, Vec<f32>)> {
-        let wrong = |e: ort::Error| Error::model(&self.model, first_line(e.message()));
-        let mut values: Vec<(&str, SessionInputValue)> = Vec::with_capacity(inputs.len());
-        for &(name, tensor) in inputs {
-            let value = match tensor {
-                Tensor::F32(shape, data) => TensorRef::from_array_view((shape, data)).map_err(wrong)?.into(),
-                Tensor::I64(shape, data) if self.is_i32(name) => {
-                    let narrow = data.iter().map(|&v| i32::try_from(v)).collect::<Result<Vec<i32>, _>>();
-                    let narrow = narrow.map_err(|e| Error::model(&self.model, format!("input {name:?}: {e}")))?;
-                    ort::value::Tensor::from_array((shape, narrow)).map_err(wrong)?.into()
-                }
-                Tensor::I64(shape, data) => TensorRef::from_array_view((shape, data)).map_err(wrong)?.into(),
-            };
-            values.push((name, value));
-        }
-        let outputs = self.inner.run_with_options(values, &self.selection).map_err(wrong)?;
-        let value = outputs
-            .get(&self.output)
-            .ok_or_else(|| Error::model(&self.model, format!("no output {:?} came back", self.output)))?;
-        let (shape, values) = match self.output_element {
-            TensorElementType::Float16 => {
-                let (shape, data) = value.try_extract_tensor::<f16>().map_err(wrong)?;
-                (shape, data.iter().map(|v| v.to_f32()).collect())
-            }
-            _ => value.try_extract_tensor::<f32>().map(|(shape, data)| (shape, data.to_vec())).map_err(wrong)?,
-        };
-        let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-        Ok((shape, values))
+        self.run_with(inputs, |shape, values| Ok((shape.to_vec(), values.to_vec())))
     }
 
-    fn is_i32(&self, input: &str) -> bool {
-        self.inputs.iter().any(|i| i.name == input && i.element == TensorElementType::Int32)
+    /// Runs the graph; `read` gets the shape and the values of the selected output where they lie, without a copy.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], or [`Error::Model`] with ONNX Runtime's own words; [`Error::Device`] after the first batch
+    /// when no node ran on the device that was asked for; what `read` returns.
+    pub fn run_with<R>(
+        &mut self,
+        inputs: &[(&str, Tensor)],
+        read: impl FnOnce(&[usize], &[f32]) -> Result<R>,
+    ) -> Result<R> {
+        let wrong = |e: ort::Error| failure(&self.model, e.message());
+        let outputs = match &mut self.staging {
+            None => {
+                let values = direct(inputs, &self.inputs, &self.model)?;
+                self.inner.run_with_options(values, &self.selection).map_err(wrong)?
+            }
+            Some(staging) => {
+                for &(name, tensor) in inputs {
+                    match tensor {
+                        Tensor::F32(shape, data) => staging.put(name, shape, data),
+                        Tensor::I64(shape, data) if is_i32(&self.inputs, name) => {
+                            staging.put(name, shape, &narrow(&self.model, name, data)?)
+                        }
+                        Tensor::I64(shape, data) => staging.put(name, shape, data),
+                        Tensor::U8(shape, data) => staging.put(name, shape, data),
+                    }
+                    .map_err(wrong)?;
+                }
+                staging.run(&mut self.inner).map_err(wrong)?
+            }
+        };
+        let result = extract(&outputs, &self.output, self.output_element, &self.model, read);
+        drop(outputs);
+        self.prove()?;
+        result
+    }
+
+    /// Ends the profile of the first batch and holds what it says against what was asked for.
+    fn prove(&mut self) -> Result<()> {
+        let Assigned::Open(_) = self.assignment else { return Ok(()) };
+        let profile = self.inner.end_profiling().map_err(|e| failure(&self.model, e.message()))?;
+        let found = Assignment::read(Path::new(&profile))?;
+        let idle = found.of(self.provider) == 0;
+        let ran = found.to_string();
+        self.assignment = Assigned::Proved(found);
+        match (idle, self.device) {
+            (false, _) => Ok(()),
+            (true, Device::Auto) => {
+                self.provider = Provider::Cpu;
+                Ok(())
+            }
+            (true, Device::Only(_)) => Err(Error::Device {
+                device: self.device.to_string(),
+                cause: format!("no node of {} ran on it, but on {ran}", self.model),
+            }),
+        }
+    }
+}
+
+fn builder(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {
+    let builder = ort::session::Session::builder(&runtime.environment)?;
+    // Spinning threads take the cores that decoding needs.
+    Ok(builder.with_intra_threads(threads.max(1))?.with_intra_op_spinning(false)?)
+}
+
+fn output_element(session: &ort::session::Session, model: &str, output: &str) -> Result<TensorElementType> {
+    let Some(found) = session.outputs().iter().find(|o| o.name() == output) else {
+        let names: Vec<&str> = session.outputs().iter().map(|o| o.name()).collect();
+        return Err(Error::model(model, format!("it has no output {output:?}; there are {}", names.join(", "))));
+    };
+    match element(found.dtype()) {
+        element @ (TensorElementType::Float32 | TensorElementType::Float16) => Ok(element),
+        _ => {
+            let reason = format!("output {output:?} is {}, not a tensor of f32 or f16", found.dtype());
+            Err(Error::model(model, reason))
+        }
+    }
+}
+
+fn inputs(session: &ort::session::Session, model: &str) -> Result<Vec<Input>> {
+    use TensorElementType::{Float32, Int32, Int64, Uint8};
+    let input = |input: &ort::value::Outlet| {
+        let element = element(input.dtype());
+        if !matches!(element, Float32 | Int64 | Int32 | Uint8) {
+            let reason = format!(
+                "input {:?} is {}; inputs of f32, i64, i32 or u8 can be filled: choose another file with --onnx-file, or \
+                 export it with such inputs",
+                input.name(),
+                input.dtype()
+            );
+            return Err(Error::model(model, reason));
+        }
+        let shape = input.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default();
+        Ok(Input { name: input.name().to_owned(), shape, element })
+    };
+    session.inputs().iter().map(input).collect()
+}
+
+/// Views of what the caller holds.
+fn direct<'a>(
+    given: &[(&'a str, Tensor<'a>)],
+    inputs: &[Input],
+    model: &str,
+) -> Result<Vec<(&'a str, SessionInputValue<'a>)>> {
+    let wrong = |e: ort::Error| failure(model, e.message());
+    let value = |&(name, tensor): &(&'a str, Tensor<'a>)| {
+        let value = match tensor {
+            Tensor::F32(shape, data) => TensorRef::from_array_view((shape, data)).map_err(wrong)?.into(),
+            Tensor::I64(shape, data) if is_i32(inputs, name) => {
+                ort::value::Tensor::from_array((shape, narrow(model, name, data)?)).map_err(wrong)?.into()
+            }
+            Tensor::I64(shape, data) => TensorRef::from_array_view((shape, data)).map_err(wrong)?.into(),
+            Tensor::U8(shape, data) => TensorRef::from_array_view((shape, data)).map_err(wrong)?.into(),
+        };
+        Ok((name, value))
+    };
+    given.iter().map(value).collect()
+}
+
+fn is_i32(inputs: &[Input], name: &str) -> bool {
+    inputs.iter().any(|i| i.name == name && i.element == TensorElementType::Int32)
+}
+
+fn narrow(model: &str, name: &str, data: &[i64]) -> Result<Vec<i32>> {
+    let narrow = data.iter().map(|&v| i32::try_from(v)).collect::<Result<Vec<i32>, _>>();
+    narrow.map_err(|e| Error::model(model, format!("input {name:?}: {e}")))
+}
+
+fn extract<R>(
+    outputs: &SessionOutputs,
+    output: &str,
+    element: TensorElementType,
+    model: &str,
+    read: impl FnOnce(&[usize], &[f32]) -> Result<R>,
+) -> Result<R> {
+    let wrong = |e: ort::Error| failure(model, e.message());
+    let value = outputs.get(output).ok_or_else(|| Error::model(model, format!("no output {output:?} came back")))?;
+    let sizes = |shape: &[i64]| shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect::<Vec<usize>>();
+    match element {
+        TensorElementType::Float16 => {
+            let (shape, data) = value.try_extract_tensor::<f16>().map_err(wrong)?;
+            read(&sizes(shape), &data.iter().map(|v| v.to_f32()).collect::<Vec<f32>>())
+        }
+        _ => {
+            let (shape, data) = value.try_extract_tensor::<f32>().map_err(wrong)?;
+            read(&sizes(shape), data)
+        }
     }
 }
 
@@ -187,9 +330,4 @@ fn element(kind: &ValueType) -> TensorElementType {
         ValueType::Tensor { ty, .. } => *ty,
         _ => TensorElementType::Undefined,
     }
-}
-
-/// ONNX Runtime's messages carry stack traces after the first line.
-fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or("ONNX Runtime gave no reason").trim().to_owned()
 }

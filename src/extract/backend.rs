@@ -14,7 +14,7 @@ use super::meter::{Lane, Limit, Meter};
 use super::options::Options;
 use super::sizes::Sizes;
 use super::work::{Checked, Piece, Prepared, Work};
-use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, Tensor, normalize_rows};
+use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, SessionOptions, Tensor, normalize_rows};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, Scratch, TextPreprocessor};
@@ -37,7 +37,7 @@ pub(super) struct Backend<'a> {
     runtime: &'a Runtime,
     backbone: &'a Backbone,
     provider: Provider,
-    threads: usize,
+    how: SessionOptions,
     /// The session that told what the inputs are, until a thread takes it.
     first: Mutex<Option<Session>>,
     preprocessor: Preprocessor,
@@ -86,14 +86,38 @@ impl<'a> Backend<'a> {
         weights: u64,
         meter: Arc<Meter>,
     ) -> Result<(Self, Option<String>)> {
-        let threads = options.sessions(weights).1;
-        let (session, note) =
-            Session::open(runtime, &backbone.model, &backbone.output.tensor, options.device, threads)?;
+        let how = SessionOptions::new(options.device, options.sessions(weights).1);
+        let (session, note) = Session::open(runtime, &backbone.model, &backbone.output.tensor, &how)?;
         let preprocessor = Preprocessor::open(backbone, &session)?;
         let provider = session.provider();
         let batching = options.batching(provider, &backbone.preprocessing);
         let (first, spare) = (Mutex::new(Some(session)), Mutex::new(Vec::new()));
-        Ok((Self { runtime, backbone, provider, threads, first, preprocessor, batching, spare, meter }, note))
+        let mut backend = Self { runtime, backbone, provider, how, first, preprocessor, batching, spare, meter };
+        backend.prove()?;
+        // What `auto` chose is certain by now: a second choice could differ.
+        backend.how.device = Device::Only(backend.provider);
+        Ok((backend, note))
+    }
+
+    /// Runs one blank input where it is in doubt which provider really runs the nodes: then the session knows.
+    fn prove(&mut self) -> Result<()> {
+        if self.provider == Provider::Cpu {
+            return Ok(());
+        }
+        let mut session = self.runner()?;
+        match &self.preprocessor {
+            Preprocessor::Image { processor, .. } => {
+                let [height, width] = processor.output_size();
+                self.run_pixels(&mut session, 1, &vec![0.0; 3 * height * width])?;
+            }
+            Preprocessor::Text { processor, .. } => {
+                let encoded = processor.encode("a").map_err(|reason| Error::model(&self.backbone.name, reason))?;
+                self.run_tokens(&mut session, &[encoded])?;
+            }
+        }
+        self.provider = session.provider();
+        self.first = Mutex::new(Some(session));
+        Ok(())
     }
 
     /// How many samples a thread prepares at a time.
@@ -117,8 +141,8 @@ impl<'a> Backend<'a> {
         };
         let [height, width] = processor.output_size();
         let shape = [rows, 3, height, width];
-        let (shape, values) = session.run(&[(input, Tensor::F32(&shape, values))])?;
-        finish(&self.backbone.output, &shape, &values, None)
+        let output = &self.backbone.output;
+        session.run_with(&[(input, Tensor::F32(&shape, values))], |shape, values| finish(output, shape, values, None))
     }
 
     fn run_tokens(&self, session: &mut Session, encoded: &[Encoded]) -> Result<Array2<f32>> {
@@ -134,8 +158,8 @@ impl<'a> Backend<'a> {
         if let Some(name) = token_type_ids {
             inputs.push((name, Tensor::I64(&shape, &batch.token_type_ids)));
         }
-        let (shape, values) = session.run(&inputs)?;
-        finish(&self.backbone.output, &shape, &values, Some(&batch.attention_mask))
+        let (output, mask) = (&self.backbone.output, Some(&batch.attention_mask[..]));
+        session.run_with(&inputs, |shape, values| finish(output, shape, values, mask))
     }
 
     /// Decodes images one after the other into one piece.
@@ -246,9 +270,7 @@ impl Work for Backend<'_> {
         if let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Ok(first);
         }
-        // What `auto` chose is certain by now: a second choice could differ.
-        let (model, device) = (&self.backbone.model, Device::Only(self.provider));
-        Ok(Session::open(self.runtime, model, &self.backbone.output.tensor, device, self.threads)?.0)
+        Ok(Session::open(self.runtime, &self.backbone.model, &self.backbone.output.tensor, &self.how)?.0)
     }
 
     fn join_up_to(&self) -> usize {
