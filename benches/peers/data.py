@@ -1,4 +1,4 @@
-"""Makes the benchmarks' data, seeded: 500 photos, 2,000 tweets, and two sets of features for the probe."""
+"""Makes the benchmarks' data, seeded: 2,000 photos, 10,605 movie sentences, and two sets of features for the probe."""
 
 import csv
 import json
@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PHOTOS = 500
-TWEETS = 2000
+PHOTOS = 2000
 ROWS, COLUMNS, CLASSES = 50_000, 768, 100
 
 
@@ -37,11 +36,11 @@ def photos(folder):
         photo = original.resize((640, 480), Image.Resampling.LANCZOS, (left, top, left + width, top + height))
         if rng.random() < 0.5:
             photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        photo.save(folder / f"{i:03}.jpg", quality=90)
+        photo.save(folder / f"{i:04}.jpg", quality=90)
 
 
-def tweets(folder):
-    """The first 2,000 tweets of Hutto and Gilbert (ICWSM 2014), from the package vaderSentiment."""
+def movie(folder):
+    """The movie sentences of Hutto and Gilbert (ICWSM 2014), from the package vaderSentiment."""
     with tempfile.TemporaryDirectory() as temp:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", temp]
         subprocess.run([*pip, "vaderSentiment==0.5"], check=True)
@@ -49,12 +48,12 @@ def tweets(folder):
         with zipfile.ZipFile(archive) as outer:
             name = next(n for n in outer.namelist() if n.endswith("hutto_ICWSM_2014.tar.gz"))
             with outer.open(name) as file, tarfile.open(fileobj=file) as inner:
-                member = next(m for m in inner if m.name.endswith("tweets_GroundTruth.txt"))
-                lines = TextIOWrapper(inner.extractfile(member), "utf-8").read().splitlines()
-    with open(folder / "tweets.csv", "w", newline="", encoding="utf-8") as file:
+                member = next(m for m in inner if m.name.endswith("movieReviewSnippets_GroundTruth.txt"))
+                lines = TextIOWrapper(inner.extractfile(member), "utf-8", errors="replace").read().splitlines()
+    with open(folder / "movie.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["id", "text"])
-        for line in lines[:TWEETS]:
+        for line in lines:
             number, _, text = line.split("\t", 2)
             table.writerow([number, text])
 
@@ -87,7 +86,7 @@ def main():
     root = Path(sys.argv[1])
     makers = {
         "photos": photos,
-        "tweets": tweets,
+        "movie": movie,
         "independent": lambda folder: probe(folder, correlated=False),
         "correlated": lambda folder: probe(folder, correlated=True),
     }

@@ -96,21 +96,26 @@ def images(rounds):
     path, photos, out = model("efficientnet-lite0"), WORK / "data" / "photos", WORK / "out"
     embed = [ENGRAFT, "embed", photos, "--model", "efficientnet-lite0", "--overwrite", "--json", "-o", out / "images.npy"]
     contestants = {"engraft": lambda: run(embed)}
-    for way in ["loop", "pool", "workers"]:
+    ways = ["loop", "pool", "workers", "opencv"]
+    for way in ways:
         peer = [PYTHON, HERE / "images.py", way, path, photos, out / f"images-{way}.npy"]
         contestants[f"Python, {way}"] = lambda peer=peer: run(peer)
     results = interleave(contestants, rounds)
-    table("500 JPEGs of 640x480 through efficientnet-lite0", results)
-    agreement([out / "images.npy", *[out / f"images-{way}.npy" for way in ["loop", "pool", "workers"]]])
+    table("2,000 JPEGs of 640x480 through efficientnet-lite0", results)
+    agreement([out / "images.npy", *[out / f"images-{way}.npy" for way in ways]])
 
 
 def texts(rounds):
-    path, tweets, out = model("all-minilm-l6-v2"), WORK / "data" / "tweets" / "tweets.csv", WORK / "out"
-    embed = [ENGRAFT, "embed", tweets, "--model", "all-minilm-l6-v2", "--overwrite", "--json", "-o", out / "texts.npy"]
-    peer = [PYTHON, HERE / "texts.py", path, path.with_name("tokenizer.json"), tweets, out / "texts-peer.npy"]
-    results = interleave({"engraft": lambda: run(embed), "Python": lambda: run(peer)}, rounds)
-    table("2,000 tweets through all-minilm-l6-v2", results)
-    agreement([out / "texts.npy", out / "texts-peer.npy"])
+    path, movie, out = model("all-minilm-l6-v2"), WORK / "data" / "movie" / "movie.csv", WORK / "out"
+    embed = [ENGRAFT, "embed", movie, "--model", "all-minilm-l6-v2", "--overwrite", "--json", "-o", out / "texts.npy"]
+    contestants = {"engraft": lambda: run(embed)}
+    ways = ["order", "sorted", "fastembed"]
+    for way in ways:
+        peer = [PYTHON, HERE / "texts.py", way, path, movie, out / f"texts-{way}.npy"]
+        contestants[f"Python, {way}"] = lambda peer=peer: run(peer)
+    results = interleave(contestants, rounds)
+    table("10,605 movie sentences through all-minilm-l6-v2", results)
+    agreement([out / "texts.npy", *[out / f"texts-{way}.npy" for way in ways]])
 
 
 def probe(rounds):
