@@ -12,10 +12,7 @@ pub fn jpeg() -> Vec<u8> {
     let png = std::fs::read(folder.join("motorcycle_left.png")).expect("the photo");
     let photo = image::load_from_memory(&png).expect("a PNG");
     let photo = photo.resize_to_fill(640, 480, image::imageops::FilterType::Lanczos3).into_rgb8();
-    let mut encoder = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
-    encoder.set_size(640, 480);
-    encoder.set_quality(90.0);
-    let mut started = encoder.start_compress(Vec::new()).expect("a JPEG");
-    started.write_scanlines(&photo).expect("a JPEG");
-    started.finish().expect("a JPEG")
+    let rgb = libjpeg_turbo_rs::PixelFormat::Rgb;
+    let subsampling = libjpeg_turbo_rs::Subsampling::S420;
+    libjpeg_turbo_rs::compress(&photo, 640, 480, rgb, 90, subsampling).expect("a JPEG")
 }
