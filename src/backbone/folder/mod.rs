@@ -16,7 +16,7 @@ pub use choose::choose_onnx;
 pub use overrides::{Overrides, Resize};
 pub(in crate::backbone) use text::SENTENCE_CONFIGS;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::companions::Companions;
 use super::Backbone;
