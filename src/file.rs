@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -146,6 +146,15 @@ fn hidden(_: u32) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".engraft-").suffix(".partial");
     builder
+}
+
+/// Whether a `/`-separated path stays inside the folder it is joined to. Servers, archives and model files name such
+/// paths.
+pub fn is_inside(path: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    path.split('/').all(plain)
+        && !path.contains(|c: char| c == '\\' || c.is_control())
+        && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
 /// Writes `bytes` to `path`, whole or not at all.

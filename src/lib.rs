@@ -8,6 +8,8 @@
 
 pub mod error;
 
+pub mod guard;
+
 pub mod progress;
 
 pub mod file;

@@ -22,6 +22,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::backbone::Device;
 use crate::error::{Error, Result};
+use crate::guard;
 use context::Context;
 
 /// Transfer learning without a Python stack: embed, train a linear probe, prove it, ship one ONNX file.
@@ -86,6 +87,7 @@ enum Status {
 
 /// Parses the process's arguments, runs the verb, reports its error.
 pub fn main() -> ExitCode {
+    keep_guarded_panics_quiet();
     let matches = command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -108,6 +110,16 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Panics that become errors are told as errors alone; any other is reported as usual.
+fn keep_guarded_panics_quiet() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !guard::is_guarded() {
+            report(panic);
+        }
+    }));
 }
 
 fn run(verb: Verb, context: &Context) -> Result<Status> {

@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::fs::File;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,8 +14,11 @@ use ndarray::Array2;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
-use parquet::file::metadata::KeyValue;
+use parquet::column::page::PageReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnPath;
 
 use super::floats::narrow;
@@ -24,6 +26,7 @@ use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
 use super::{FeatureSet, FeatureWriter, Provenance, Rows};
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
+use crate::guard;
 
 const ID: &str = "id";
 const LABEL: &str = "label";
@@ -35,6 +38,13 @@ const GROUP_ROWS: usize = 8192;
 const GROUP_BYTES: usize = 32 << 20;
 /// How many rows are read at a time.
 const READ_ROWS: usize = 4096;
+
+/// What a few bytes may become in memory: this much, and so many times the file's length more. Real embeddings hardly
+/// compress; what is repeated in a page may stand for a billion values.
+const EXPANDED: u64 = 1 << 30;
+const EXPANSION: u64 = 64;
+/// What a row costs beside its values: the ids, labels and contents are texts of their own.
+const ROW_BYTES: u64 = 128;
 
 pub(super) struct ParquetWriter {
     path: PathBuf,
@@ -139,6 +149,10 @@ pub(super) struct Gathered {
     dimension: Option<usize>,
     /// Of the first file.
     provenance: Option<Option<Provenance>>,
+    /// How many bytes all this may have.
+    limit: u64,
+    /// How many it has.
+    held: u64,
 }
 
 impl Gathered {
@@ -146,8 +160,8 @@ impl Gathered {
     /// be missing, and ids and labels may be integers or booleans. Other columns are not read.
     pub(super) fn append(&mut self, path: &Path) -> Result<()> {
         // The Parquet crate panics on some damaged files. What was gathered is given up with the error.
-        catch_unwind(AssertUnwindSafe(|| self.append_unguarded(path)))
-            .unwrap_or_else(|_| Err(Error::malformed(path, "the Parquet data is damaged")))
+        guard::catch(|| self.append_unguarded(path))
+            .unwrap_or_else(|panic| Err(Error::malformed(path, format!("the Parquet data is damaged ({panic})"))))
     }
 
     fn append_unguarded(&mut self, path: &Path) -> Result<()> {
@@ -155,6 +169,7 @@ impl Gathered {
         let length = file.metadata().map_err(Error::io("read", path))?.len();
         // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let pages = Arc::new(file.try_clone().map_err(Error::io("read", path))?);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
             .map_err(|e| cause("read", path, &e))?;
         let metadata = builder.metadata().file_metadata();
@@ -172,15 +187,56 @@ impl Gathered {
         let wanted = wanted.min(usize::try_from(length / 4).unwrap_or(usize::MAX));
         self.values.try_reserve_exact(wanted).map_err(|e| Error::malformed(path, e))?;
 
+        self.limit = self.limit.max(EXPANDED).saturating_add(length.saturating_mul(EXPANSION));
         let used = [ID, LABEL, CONTENT, EMBEDDING];
         let columns = builder.schema().fields().iter().enumerate();
         let columns: Vec<usize> =
             columns.filter(|(_, field)| used.contains(&field.name().as_str())).map(|(i, _)| i).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+        self.check_pages(&pages, builder.metadata(), &mask, path)?;
         let reader =
             builder.with_projection(mask).with_batch_size(READ_ROWS).build().map_err(|e| cause("read", path, &e))?;
         for batch in reader {
-            self.push(&batch.map_err(|e| cause("read", path, &e))?, path)?;
+            let batch = batch.map_err(|e| cause("read", path, &e))?;
+            self.hold(batch.get_array_memory_size() as u64 + ROW_BYTES * batch.num_rows() as u64, path)?;
+            self.push(&batch, path)?;
+        }
+        Ok(())
+    }
+
+    /// Adds up what was read; `bytes` more must be allowed.
+    fn hold(&mut self, bytes: u64, path: &Path) -> Result<()> {
+        self.held = self.held.saturating_add(bytes);
+        if self.held > self.limit {
+            let reason = format!("its few bytes hold more than the {} MiB that are allowed for them", self.limit >> 20);
+            return Err(Error::malformed(path, format!("{reason}; if they are real, write it without compression")));
+        }
+        Ok(())
+    }
+
+    /// One batch could be as large as a page says, so that the headers of the pages are read first, and nothing else.
+    fn check_pages(
+        &self,
+        file: &Arc<File>,
+        metadata: &ParquetMetaData,
+        mask: &ProjectionMask,
+        path: &Path,
+    ) -> Result<()> {
+        let bad = |e: ParquetError| cause("read", path, &e);
+        let mut levels = 0_u64;
+        for group in metadata.row_groups() {
+            let rows = usize::try_from(group.num_rows()).map_err(|e| Error::malformed(path, e))?;
+            for (i, column) in group.columns().iter().enumerate().filter(|(i, _)| mask.leaf_included(*i)) {
+                let mut pages = SerializedPageReader::new(file.clone(), column, rows, None).map_err(bad)?;
+                while let Some(page) = pages.peek_next_page().map_err(bad)? {
+                    levels = levels.saturating_add(page.num_levels.or(page.num_rows).unwrap_or(0) as u64);
+                    pages.skip_next_page().map_err(bad)?;
+                }
+                if levels.saturating_mul(4) > self.limit {
+                    let reason = format!("column {i} says to hold {levels} values, more than its bytes can mean");
+                    return Err(Error::malformed(path, reason));
+                }
+            }
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ mod signature;
 mod tensor;
 
 pub use cut::{CutPoint, cut};
-pub use external::external_files;
+pub use external::{external_files, external_paths};
 pub use graph::GraphBuilder;
 pub use model::{metadata, opset, read_model, set_metadata, write_model};
 pub use proto::ModelProto as Model;

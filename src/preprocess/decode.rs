@@ -8,6 +8,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use super::jpeg;
 use super::view::Size;
 use super::{Exif, ImageSpec, Transparency};
+use crate::guard;
 
 /// Pillow's limit, above which it suspects a decompression bomb.
 const MAX_PIXELS: u64 = 178_956_970;
@@ -19,6 +20,11 @@ const MAX_BYTES: u64 = 1 << 30;
 /// # Errors
 /// The reason why the file cannot be used.
 pub(super) fn decode(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mut Vec<u8>) -> Result<Size, String> {
+    guard::catch(|| decode_unguarded(bytes, spec, raw, rgb))
+        .unwrap_or_else(|panic| Err(format!("the decoder failed: {panic}")))
+}
+
+fn decode_unguarded(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mut Vec<u8>) -> Result<Size, String> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
     let Some(format) = reader.format() else {
         return Err(match bytes {
@@ -57,12 +63,26 @@ pub(super) fn decode(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mu
         _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
     };
     let target = if color == ColorType::Rgb8 { &mut *rgb } else { &mut *raw };
-    // Zeroed anew, so that nothing of another image can show through where a decoder leaves a gap.
-    target.clear();
-    target.resize(usize::try_from(length).map_err(|e| e.to_string())?, 0);
+    zero(target, usize::try_from(length).map_err(|e| e.to_string())?)?;
     decoder.read_image(target).map_err(|e| e.to_string())?;
     to_rgb(color, spec.transparency, raw, rgb)?;
     turn(size, orientation, rgb)
+}
+
+/// Zeroes anew, so that nothing of another image can show through where a decoder leaves a gap.
+fn zero(target: &mut Vec<u8>, length: usize) -> Result<(), String> {
+    if length <= target.capacity() {
+        target.clear();
+        target.resize(length, 0);
+        return Ok(());
+    }
+    // The old buffer goes first. What cannot be had is this image's fault alone, and must not end the process.
+    *target = Vec::new();
+    target.try_reserve_exact(length).map_err(|e| format!("{length} bytes of pixels: {e}"))?;
+    // Zeroed by the system, page by page as it is written to: a header that lies costs no memory.
+    *target = Vec::new();
+    *target = vec![0; length];
+    Ok(())
 }
 
 /// Before anything is allocated for the pixels.

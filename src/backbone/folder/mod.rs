@@ -16,12 +16,13 @@ pub use choose::choose_onnx;
 pub use overrides::{Overrides, Resize};
 pub(in crate::backbone) use text::SENTENCE_CONFIGS;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::companions::Companions;
 use super::Backbone;
 use crate::error::{Error, Result};
-use crate::onnx::{DataType, Dimension, Port, Signature, external_files, read_model, signature};
+use crate::file::is_inside;
+use crate::onnx::{DataType, Dimension, Port, Signature, external_paths, read_model, signature};
 use crate::preprocess::Preprocessing;
 use crate::source::Modality;
 
@@ -45,7 +46,7 @@ pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> 
         let names: Vec<&str> = files.iter().map(String::as_str).collect();
         let explicit = overrides.onnx_file.as_deref();
         // An explicit file may lie deeper than those that are looked through.
-        let chosen = match explicit.filter(|file| super::hub::is_inside(file) && path.join(file).is_file()) {
+        let chosen = match explicit.filter(|file| is_inside(file) && path.join(file).is_file()) {
             Some(file) => file,
             None => choose_onnx(&names, explicit, path.display())?,
         };
@@ -58,7 +59,7 @@ pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> 
     };
     let companions = Companions::of(&onnx, root);
     let model = read_model(&onnx)?;
-    external_weights(&onnx, &external_files(&model))?;
+    external_paths(&model, &onnx)?;
     let graph = signature(&model);
     drop(model);
 
@@ -108,16 +109,6 @@ fn onnx_files(root: &Path) -> Result<Vec<String>> {
     }
     files.sort_unstable();
     Ok(files)
-}
-
-fn external_weights(onnx: &Path, names: &[String]) -> Result<()> {
-    let folder: PathBuf = onnx.parent().map(Path::to_path_buf).unwrap_or_default();
-    match names.iter().find(|name| !super::hub::is_inside(name) || !folder.join(name).is_file()) {
-        Some(missing) => {
-            Err(Error::model(onnx.display(), format!("its weights are in {missing:?}, which is not beside it")))
-        }
-        None => Ok(()),
-    }
 }
 
 /// What the inputs take; the caller's word goes first, but must fit them.

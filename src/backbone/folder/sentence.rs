@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::companions::Companions;
 use crate::backbone::Pooling;
 use crate::error::{Error, Result};
+use crate::file::is_inside;
 
 /// What follows the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(super) fn modules(companions: &Companions) -> Result<Option<Modules>> {
 
 fn read_pooling(companions: &Companions, modules: &Path, folder: &str) -> Result<Pooling> {
     let name = format!("{folder}/config.json");
-    if !crate::backbone::hub::is_inside(&name) {
+    if !is_inside(&name) {
         return Err(Error::malformed(modules, format!("the folder {folder:?} is outside the model")));
     }
     let Some((path, config)) = companions.json::<PoolingConfig>(&name)? else {

@@ -13,7 +13,6 @@ mod reference;
 pub use config::{HubConfig, Network, Token};
 pub use model::{HubModel, fetch_model};
 pub use reference::HubRef;
-pub(crate) use reference::is_inside;
 
 use std::path::PathBuf;
 
@@ -25,6 +24,7 @@ use self::client::{Client, Failure, percent};
 use self::download::RemoteFile;
 use self::reference::is_commit;
 use crate::error::{Error, Result};
+use crate::file::is_inside;
 use crate::progress::Progress;
 
 /// Bounds the list of files a server may send.

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Hub, HubRef, is_inside};
+use super::{Hub, HubRef};
 use crate::backbone::folder::{SENTENCE_CONFIGS, choose_onnx};
 use crate::error::{Error, Result};
+use crate::file::is_inside;
 use crate::onnx::{external_files, read_model};
 use crate::progress::Progress;
 

@@ -1,8 +1,7 @@
 //! `hf:owner/name[@revision][:file]`.
 
-use std::path::{Component, Path};
-
 use crate::error::{Error, Result};
+use crate::file::is_inside;
 
 /// A model repository on the hub, perhaps one file of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,14 +72,6 @@ impl std::fmt::Display for HubRef {
 fn is_part(text: &str) -> bool {
     let letters = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     letters && !text.is_empty() && text.len() <= 96 && !text.starts_with('.')
-}
-
-/// Whether a `/`-separated path stays inside the folder it is joined to. Servers and model files name such paths.
-pub(crate) fn is_inside(path: &str) -> bool {
-    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    path.split('/').all(plain)
-        && !path.contains(|c: char| c == '\\' || c.is_control())
-        && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
 /// A full git commit in hexadecimal.

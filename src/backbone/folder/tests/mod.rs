@@ -84,10 +84,10 @@ fn weights_that_are_missing_are_named() {
         weights.external_data[0].value = Some(location.into());
         model
     };
-    for location in ["model.onnx_data", "../secret"] {
+    for (location, reason) in [("model.onnx_data", "not beside it"), ("../secret", "leave its folder")] {
         write_model(&model(location), &file).unwrap();
         let error = open(&file, &Overrides::default(), "m").unwrap_err().to_string();
-        assert!(error.contains(location) && error.contains("not beside it"), "{error}");
+        assert!(error.contains(location) && error.contains(reason), "{error}");
     }
 }
 
