@@ -56,7 +56,12 @@ fn pipeline(c: &mut Criterion) {
     let options = Options { device: CPU, batch_size: BATCH, ..Options::default() };
     let open = || {
         let extraction = Extraction::open(runtime, &backbone, &options, &()).expect("sessions");
-        let source = SourceOptions { modality: Modality::Image, table: Default::default(), keep: Vec::new() };
+        let source = SourceOptions {
+            modality: Modality::Image,
+            table: Default::default(),
+            keep: Vec::new(),
+            separator: Default::default(),
+        };
         (extraction, open_all(&[folder.path().to_path_buf()], &source).expect("images"))
     };
     let mut group = c.benchmark_group("embed");

@@ -11,7 +11,7 @@ use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Part, Provenance};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
 use crate::progress::Progress;
-use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
+use crate::source::{Modality, Reject, Separator, SourceOptions, TableOptions, open_all};
 
 /// Which backbone, and what its folder does not say.
 #[derive(Debug, Clone, clap::Args)]
@@ -134,7 +134,7 @@ impl SourceArgs {
             label_column: self.label_column.clone(),
             id_column: self.id_column.clone(),
         };
-        SourceOptions { modality, table, keep: Vec::new() }
+        SourceOptions { modality, table, keep: Vec::new(), separator: Separator::default() }
     }
 }
 
