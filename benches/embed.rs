@@ -58,7 +58,7 @@ fn pipeline(c: &mut Criterion) {
     let options = Options { device: CPU, batch_size: Some(BATCH), ..Options::default() };
     let open = || {
         let extraction = Extraction::new(runtime, &backbone, options.clone()).expect("a backbone");
-        let source = SourceOptions { modality: Modality::Image, table: Default::default(), keep: Vec::new() };
+        let source = SourceOptions::new(Modality::Image);
         (extraction, open_all(&[folder.path().to_path_buf()], &source).expect("images"))
     };
     let mut group = c.benchmark_group("embed");

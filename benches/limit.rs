@@ -67,7 +67,8 @@ impl Bench {
         let [height, width] = self.processor.output_size();
         let pixels: Vec<f32> = (0..batch * 3 * height * width).map(|i| (i % 255) as f32 / 128.0 - 1.0).collect();
         let (model, output) = (&self.backbone.model, &self.backbone.output.tensor);
-        let open = || Session::open(self.runtime, model, output, &SessionOptions::new(CPU, threads)).expect("a session").0;
+        let open =
+            || Session::open(self.runtime, model, output, &SessionOptions::new(CPU, threads)).expect("a session").0;
         let mut opened: Vec<Session> = (0..sessions).map(|_| open()).collect();
         let shape = [batch, 3, height, width];
         let run = |session: &mut Session| {
@@ -101,10 +102,10 @@ impl Bench {
                 Ok(())
             }
         }
-        let options = SourceOptions { modality: Modality::Image, table: Default::default(), keep: Vec::new() };
+        let options = SourceOptions::new(Modality::Image);
         let source = open_all(std::slice::from_ref(&self.folder), &options).expect("images");
-        let extraction =
-            Extraction::new(self.runtime, &self.backbone, Options { device: CPU, ..Options::default() }).expect("files");
+        let extraction = Extraction::new(self.runtime, &self.backbone, Options { device: CPU, ..Options::default() })
+            .expect("files");
         let mut counter = Counter(0);
         let summary = extraction.run(source, &mut counter, &()).expect("embedded");
         assert_eq!(counter.0, self.paths.len());
@@ -127,7 +128,8 @@ fn main() {
     let rounds = rest.first().map_or(5, |n| n.parse().expect("a number of rounds"));
     let bench = Bench::new(Path::new(folder));
     let cores = bench.cores;
-    let ways: Vec<(usize, usize, usize)> = [4, 8, 16, 32].into_iter().flat_map(|b| [(cores, 1, b), (1, cores, b)]).collect();
+    let ways: Vec<(usize, usize, usize)> =
+        [4, 8, 16, 32].into_iter().flat_map(|b| [(cores, 1, b), (1, cores, b)]).collect();
     let (mut decode, mut embed) = (Vec::new(), Vec::new());
     let mut sessions = vec![Vec::new(); ways.len()];
     for round in 1..=rounds {

@@ -34,7 +34,8 @@ fn backbone(path: &Path) {
 
 /// Words between spaces, `w0` to `w999`.
 fn tokenizer(path: &Path) {
-    let vocabulary: serde_json::Map<String, serde_json::Value> = (0..WORDS).map(|i| (format!("w{i}"), i.into())).collect();
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        (0..WORDS).map(|i| (format!("w{i}"), i.into())).collect();
     let json = serde_json::json!({
         "version": "1.0", "truncation": null, "padding": { "strategy": "BatchLongest", "direction": "Right",
             "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "w0" },
@@ -124,7 +125,10 @@ fn cold(home: &Path) {
         session.push(started.elapsed().as_secs_f64() * 1e3);
     }
     let (whole, session) = (median(whole), median(session));
-    println!("\none image, cold: {whole:.0} ms; opening the session alone: {session:.0} ms; above it: {:.0} ms", whole - session);
+    println!(
+        "\none image, cold: {whole:.0} ms; opening the session alone: {session:.0} ms; above it: {:.0} ms",
+        whole - session
+    );
 }
 
 fn main() {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Part, Provenance};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
-use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
+use crate::source::{Modality, Reject, Separator, SourceOptions, TableOptions, holds_embeddings, open_all};
 
 /// Which backbone, and what its folder does not say.
 #[derive(Debug, Clone, clap::Args)]
@@ -80,6 +80,9 @@ pub(super) struct SourceArgs {
     /// The table's column that holds the id
     #[arg(long, value_name = "COLUMN")]
     id_column: Option<String>,
+    /// Items on standard input end with a zero byte, as find -print0 writes them, not with a line end
+    #[arg(long, short = '0')]
+    null: bool,
     /// Samples in a batch, or auto: what is fastest on the first batches
     #[arg(long, value_name = "N|auto", default_value = "auto")]
     batch_size: Measured,
@@ -169,7 +172,8 @@ impl SourceArgs {
             label_column: self.label_column.clone(),
             id_column: self.id_column.clone(),
         };
-        SourceOptions { modality, table, keep: Vec::new() }
+        let separator = if self.null { Separator::Nul } else { Separator::Newline };
+        SourceOptions { modality, table, keep: Vec::new(), separator }
     }
 }
 
@@ -280,7 +284,12 @@ pub(super) fn load(
     source: &SourceArgs,
     backbone: impl FnOnce() -> Result<Backbone>,
 ) -> Result<Loaded> {
-    let of_features = inputs.iter().filter(|p| Format::detect(p).is_some()).count();
+    let of_features = inputs
+        .iter()
+        .map(|p| are_features(p))
+        .filter(|are| !matches!(are, Ok(false)))
+        .collect::<Result<Vec<_>>>()?
+        .len();
     if of_features == inputs.len() && !inputs.is_empty() {
         let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
         return Ok(Loaded { features: FeatureSet::concat(sets)?.finite()?, rejects: Vec::new() });
@@ -303,11 +312,20 @@ pub(super) fn load(
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
 }
 
-/// Fails on an input that is not there, before a backbone is fetched for it.
+/// Whether an input is features rather than what they are made from: both may be Parquet.
+fn are_features(input: &Path) -> Result<bool> {
+    match Format::detect(input) {
+        None => Ok(false),
+        Some(Format::Parquet) => holds_embeddings(input),
+        Some(_) => Ok(true),
+    }
+}
+
+/// Fails on an input that is not there, before a backbone is fetched for it. What a pattern matches is seen later.
 pub(super) fn exist(inputs: &[PathBuf]) -> Result<()> {
     inputs
         .iter()
-        .filter(|path| *path != Path::new("-"))
+        .filter(|path| *path != Path::new("-") && !path.to_string_lossy().contains(['*', '?', '[', '{']))
         .try_for_each(|path| std::fs::metadata(path).map(|_| ()).map_err(Error::io("read", path)))
 }
 

@@ -18,10 +18,7 @@ use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, Sess
 use crate::error::{Error, Result};
 use crate::file;
 use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, Scratch, TextPreprocessor};
-use crate::source::{Content, Reject, Sample, Stage};
-
-/// Greatest size of an image file; the decoder bounds the pixels.
-const MAX_IMAGE_BYTES: u64 = 512 << 20;
+use crate::source::{Content, MAX_IMAGE_BYTES, Reject, Sample, Stage};
 
 /// Prepared inputs.
 #[derive(Debug)]

@@ -3,12 +3,18 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::sync::Arc;
 
-use csv::{ByteRecord, StringRecord};
+use csv_core::{ReadRecordResult, ReaderBuilder};
 
-use super::table::{Cell, Columns, Rows, TableOptions};
-use super::{Entries, Modality};
+use super::columns::Columns;
+use super::lines::MAX_LINE;
+use super::rows::{Cell, Rows};
+use super::{Entries, Extent, SourceOptions};
 use crate::error::{Error, Result};
+
+/// The greatest number of fields of a record.
+const MAX_FIELDS: usize = 1 << 16;
 
 /// The rows of a CSV or TSV file, as the builder's delimiter and quoting say.
 ///
@@ -16,74 +22,137 @@ use crate::error::{Error, Result};
 /// As `Table::open`.
 pub(super) fn delimited(
     path: &Path,
-    mut builder: csv::ReaderBuilder,
-    modality: Modality,
-    options: &TableOptions,
+    syntax: &ReaderBuilder,
+    options: &SourceOptions,
+    extent: &Arc<Extent>,
 ) -> Result<Entries> {
     let file = File::open(path).map_err(Error::io("read", path))?;
-    // `flexible`: the field count is checked here, where a wrong one is a reject.
-    let mut reader = builder.flexible(true).trim(csv::Trim::Headers).from_reader(file);
-    let header = reader.headers().map_err(csv_error(path))?.clone();
-    if header.iter().all(str::is_empty) {
+    let mut records = Records::new(BufReader::with_capacity(1 << 16, extent.metered(file)), syntax);
+    let header = records.advance().map_err(Error::io("read", path))?;
+    let Some(()) = header.map(|(_, usable)| usable).transpose().map_err(|what| Error::malformed(path, what))? else {
+        return Err(Error::Data(format!("{} has no header row", path.display())));
+    };
+    let names = (0..records.len()).map(|i| std::str::from_utf8(records.field(i)).map(|name| name.trim().to_owned()));
+    let names = names.collect::<Result<Vec<_>, _>>();
+    let names = names.map_err(|_| Error::malformed(path, "the header is not valid UTF-8"))?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.iter().all(|name| name.is_empty()) {
         return Err(Error::Data(format!("{} has no header row", path.display())));
     }
-    let names: Vec<&str> = header.iter().collect();
-    let mut rows = Rows::new(path, modality, Columns::resolve(path, &names, modality, options)?);
-    let path = path.to_path_buf();
-    let mut counter =
-        LineCounter { reader: BufReader::new(File::open(&path).map_err(Error::io("read", &path))?), at: 0, line: 1 };
-    Ok(Box::new(reader.into_byte_records().map(move |record| {
-        let record = record.map_err(csv_error(&path))?;
-        let start = record.position().map_or(0, csv::Position::byte);
-        let line = counter.line_of(start).map_err(Error::io("read", &path))?;
-        if record.len() != header.len() {
-            let reason = format!("{} fields, but the header has {}", record.len(), header.len());
-            return Ok(rows.reject(line, reason));
-        }
-        Ok(rows.entry(line, |name| field(&header, &record, name)))
+    let mut rows = Rows::new(path, Columns::resolve(path, &names, options)?, options);
+    let used = rows.columns().used.iter();
+    let places: Vec<usize> = used.filter_map(|used| names.iter().position(|name| name == used)).collect();
+    let (path, width) = (path.to_path_buf(), names.len());
+    Ok(Box::new(std::iter::from_fn(move || {
+        let (line, usable) = match records.advance().map_err(Error::io("read", &path)).transpose()? {
+            Ok(record) => record,
+            Err(e) => return Some(Err(e)),
+        };
+        let usable = usable.and_then(|()| match records.len() {
+            n if n == width => Ok(()),
+            n => Err(format!("{n} fields, but the header has {width}")),
+        });
+        Some(Ok(match usable {
+            Ok(()) => rows.entry(line, |column| match places.get(column) {
+                Some(&place) => Cell::utf8(records.field(place)),
+                None => Cell::Missing,
+            }),
+            Err(reason) => rows.reject(line, reason),
+        }))
     })))
 }
 
-fn field(header: &StringRecord, record: &ByteRecord, name: &str) -> Cell {
-    let Some(bytes) = header.iter().position(|column| column == name).and_then(|i| record.get(i)) else {
-        return Cell::Missing;
-    };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cell::Text(text.to_owned()),
-        Err(_) => Cell::Unusable("not valid UTF-8"),
-    }
-}
-
-fn csv_error(path: &Path) -> impl Fn(csv::Error) -> Error {
-    move |error| match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::io("read", path)(source),
-        csv::ErrorKind::Utf8 { .. } => Error::malformed(path, "the header is not valid UTF-8"),
-        kind => Error::malformed(path, format!("{kind:?}")),
-    }
-}
-
-/// Counts lines on a second handle: the csv crate's own count is short by one after `\r\n`, and after empty lines.
-struct LineCounter<R> {
+/// The records of a file, of bounded size and with their lines. (The csv crate, on the same parser, holds a record of any
+/// size, and its lines are off after `\r\n` and after empty lines.)
+struct Records<R> {
     reader: R,
-    at: u64,
+    parser: csv_core::Reader,
+    /// Of the next byte, from 1.
     line: u64,
+    /// The fields of the current record, one after the other.
+    text: Vec<u8>,
+    /// Where they end.
+    ends: Vec<usize>,
+    len: usize,
 }
 
-impl<R: BufRead> LineCounter<R> {
-    /// The line of the record that starts at this byte, or after the line ends there. Bytes must not decrease.
-    fn line_of(&mut self, byte: u64) -> std::io::Result<u64> {
+impl<R: BufRead> Records<R> {
+    fn new(reader: R, syntax: &ReaderBuilder) -> Self {
+        Self { reader, parser: syntax.build(), line: 1, text: vec![0; 1 << 12], ends: vec![0; 64], len: 0 }
+    }
+
+    /// The number of fields of the current record.
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A field of the current record; empty where there is none.
+    fn field(&self, place: usize) -> &[u8] {
+        let start = place.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(place).copied().unwrap_or(start);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Goes to the next record: its line, and whether it can be used. Empty lines are skipped. A record that is too long is
+    /// read to its end, by the rules of quotes, and given up.
+    fn advance(&mut self) -> std::io::Result<Option<(u64, Result<(), String>)>> {
+        if !self.skip_line_ends()? {
+            return Ok(None);
+        }
+        let start = self.line;
+        let (mut written, mut fields) = (0, 0);
+        let (mut too_long, mut unclosed) = (None, false);
         loop {
             let buffer = self.reader.fill_buf()?;
-            let before = usize::try_from(byte.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
-            let (passed, rest) = buffer.split_at(before);
-            let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            let used = before + ends;
-            self.line += passed.iter().chain(&rest[..ends]).filter(|byte| **byte == b'\n').count() as u64;
-            let more = used > 0 && used == buffer.len();
-            self.reader.consume(used);
-            self.at += used as u64;
-            if !more {
-                return Ok(self.line);
+            // At the end of the file a line end is put in: a record that goes on then has its quote open.
+            let ended = buffer.is_empty();
+            let input: &[u8] = match (ended, unclosed) {
+                (true, false) => b"\n",
+                _ => buffer,
+            };
+            let (text, ends) = (&mut self.text[written..], &mut self.ends[fields..]);
+            let (result, read, wrote, more) = self.parser.read_record(input, text, ends);
+            if !ended {
+                self.line += input[..read].iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.reader.consume(read);
+            }
+            (written, fields) = (written + wrote, fields + more);
+            match result {
+                ReadRecordResult::InputEmpty => unclosed = ended,
+                ReadRecordResult::OutputFull if self.text.len() as u64 >= MAX_LINE => {
+                    too_long = Some(format!("longer than {} MiB", MAX_LINE >> 20));
+                    written = 0;
+                }
+                ReadRecordResult::OutputFull => self.text.resize(2 * self.text.len(), 0),
+                ReadRecordResult::OutputEndsFull if self.ends.len() >= MAX_FIELDS => {
+                    too_long = Some(format!("of more than {MAX_FIELDS} fields"));
+                    fields = 0;
+                }
+                ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+        self.len = fields;
+        let usable = match too_long {
+            Some(what) => Err(format!("the record is {what} and ends in line {}: is a quote not closed?", self.line)),
+            None if unclosed => Err("a quote is opened here and not closed until the end of the file".to_owned()),
+            None => Ok(()),
+        };
+        Ok(Some((start, usable)))
+    }
+
+    /// Whether anything comes after them.
+    fn skip_line_ends(&mut self) -> std::io::Result<bool> {
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            let length = buffer.len();
+            let ends = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+            let (ends, lines) = ends.fold((0, 0), |(ends, lines), byte| (ends + 1, lines + u64::from(*byte == b'\n')));
+            self.line += lines;
+            self.reader.consume(ends);
+            if ends < length || length == 0 {
+                return Ok(length > 0);
             }
         }
     }
@@ -91,17 +160,57 @@ impl<R: BufRead> LineCounter<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+
+    fn lines(reader: impl BufRead) -> Vec<(u64, Result<Vec<String>, String>)> {
+        let mut records = Records::new(reader, &ReaderBuilder::new());
+        let mut found = Vec::new();
+        while let Some((line, usable)) = records.advance().unwrap() {
+            let fields = (0..records.len()).map(|i| String::from_utf8(records.field(i).to_vec()).unwrap());
+            found.push((line, usable.map(|()| fields.collect())));
+        }
+        found
+    }
 
     #[test]
     fn lines_are_counted_whatever_the_buffer() {
-        let text = b"a\r\n\r\nb\n\nc\nd";
+        let text = b"a,\"1\r\n2\"\r\n\r\nb,\n\n,c\nd";
         for capacity in 1..text.len() + 2 {
-            let reader = BufReader::with_capacity(capacity, &text[..]);
-            let mut counter = LineCounter { reader, at: 0, line: 1 };
-            // Where the csv crate says that the records start: before the line ends that it skips.
-            let lines = [0, 2, 7, 10].map(|byte| counter.line_of(byte).unwrap());
-            assert_eq!(lines, [1, 3, 5, 6], "buffer of {capacity}");
+            let found = lines(BufReader::with_capacity(capacity, &text[..]));
+            let row = |line, fields: &[&str]| (line, Ok(fields.iter().map(|s| (*s).to_owned()).collect()));
+            let want = [row(1, &["a", "1\r\n2"]), row(4, &["b", ""]), row(6, &["", "c"]), row(7, &["d"])];
+            assert_eq!(found, want, "buffer of {capacity}");
         }
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_costs_its_record() {
+        let found = lines(&b"a\n\"b\nc\nd"[..]);
+        assert_eq!(found[0], (1, Ok(vec!["a".to_owned()])));
+        assert!(matches!(&found[1..], [(2, Err(reason))] if reason.contains("not closed")), "{found:?}");
+    }
+
+    #[test]
+    fn a_record_without_end_is_given_up_in_bounded_memory() {
+        let huge = std::io::repeat(b'x').take(5 * MAX_LINE);
+        let fields = std::io::repeat(b',').take(MAX_FIELDS as u64 + 7);
+        let text = (&b"a\n\"\n"[..]).chain(huge).chain(&b"\n\",b\nc\n"[..]).chain(fields).chain(&b"\nd\n"[..]);
+        let mut records = Records::new(BufReader::new(text), &ReaderBuilder::new());
+        let mut found = Vec::new();
+        while let Some((line, usable)) = records.advance().unwrap() {
+            found.push((line, usable.err().map(|reason| reason.chars().take(40).collect::<String>())));
+            assert!(records.text.len() as u64 <= MAX_LINE && records.ends.len() <= MAX_FIELDS);
+        }
+        let reject = |reason: &str| Some(reason.to_owned());
+        let want = [
+            (1, None),
+            (2, reject("the record is longer than 16 MiB and end")),
+            (5, None),
+            (6, reject("the record is of more than 65536 fields ")),
+            (7, None),
+        ];
+        assert_eq!(found, want);
     }
 }

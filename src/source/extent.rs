@@ -1,5 +1,7 @@
 //! How far a source has been read.
 
+use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How far a source has been read, in a unit of its own (bytes of a table, files of a folder). Shared between the source,
@@ -26,5 +28,24 @@ impl Extent {
     pub fn fraction(&self) -> Option<f64> {
         let (read, total) = (self.read.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
         (total > 0).then(|| (read as f64 / total as f64).min(1.0))
+    }
+
+    /// `reader`, whose bytes count as read.
+    pub(super) fn metered<R>(self: &Arc<Self>, reader: R) -> Metered<R> {
+        Metered { reader, extent: self.clone() }
+    }
+}
+
+/// A reader whose bytes count.
+pub(super) struct Metered<R> {
+    reader: R,
+    extent: Arc<Extent>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.reader.read(buffer)?;
+        self.extent.advance(n as u64);
+        Ok(n)
     }
 }

@@ -1,136 +1,233 @@
-//! A folder of images, one sub-folder a class.
+//! A folder of images: one sub-folder a class, or with a table of its own as Hugging Face's `imagefolder` has it.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use walkdir::{DirEntry, WalkDir};
-
-use super::{Content, Entries, Entry, Reject, Sample, Stage};
+use super::table::Table;
+use super::walk::{MAX_SORTED, Sort, Step, Walk};
+use super::{Content, Entries, Entry, Extent, Reject, Sample, SourceOptions, Stage};
 use crate::error::{Error, Result};
 
 /// The file name extensions, in any case, that are taken for images.
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+
+/// Image formats that cannot be read. Such a file is a reject: who embeds a folder expects each of its pictures.
+const UNREADABLE: [&str; 12] = ["avif", "heic", "heif", "jxl", "jp2", "svg", "psd", "raw", "dng", "cr2", "nef", "arw"];
+
+/// The names of an image folder's own table.
+const METADATA: [&str; 3] = ["metadata.csv", "metadata.jsonl", "metadata.parquet"];
 
 /// Whether the file's name ends like an image's.
 pub(super) fn is_image(path: &Path) -> bool {
     ends_like(path, &EXTENSIONS)
 }
 
+/// Whether the file's name ends like that of an image that cannot be read.
+pub(super) fn is_unreadable_image(path: &Path) -> bool {
+    ends_like(path, &UNREADABLE)
+}
+
+/// Why such an image cannot be read.
+pub(super) fn unreadable_image() -> String {
+    format!("this image format cannot be read; convert it to one of {}", extensions())
+}
+
 fn ends_like(path: &Path, extensions: &[&str]) -> bool {
     path.extension().is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
-
-/// Image formats that cannot be read. Such a file is a reject: who embeds a folder expects each of its pictures.
-const UNREADABLE: [&str; 12] = ["avif", "heic", "heif", "jxl", "jp2", "svg", "psd", "raw", "dng", "cr2", "nef", "arw"];
 
 /// The extensions, for messages.
 pub(super) fn extensions() -> String {
     EXTENSIONS.join(", ")
 }
 
-/// The images below `root`, sorted by name folder by folder.
+/// The images below `root`, folder by folder in the order of names; a folder of more than 65,536 entries in the file
+/// system's order, so that listing takes no memory.
 ///
 /// The id is the path relative to `root`, with `/`. The label is the folder directly under `root`, however deep below
 /// it the file lies; a file directly in `root` has none. Hidden files and folders (`.name`) are skipped, files that do
-/// not end like an image are ignored, symbolic links are followed. An image of a format that is not supported, a folder that cannot be read, a loop of links, a
-/// broken link and a name that is not Unicode are rejects.
+/// not end like an image are ignored, symbolic links are followed. An image of a format that is not supported, a folder that cannot
+/// be read or lies more than 256 folders deep, a loop of links, a broken link and a name that is not Unicode are rejects.
+///
+/// Where `root` or a folder directly in it holds a `metadata.csv`, `metadata.jsonl` or `metadata.parquet`, that table's rows
+/// are taken in place of what lies there: its column `file_name` names the images, relative to it, and is the id, with the
+/// folder before it. As in Hugging Face's `datasets`, images that it does not name are left out, and only its `label` is one.
 ///
 /// # Errors
 /// When `root` cannot be read or holds no image.
-pub(super) fn folder(root: &Path) -> Result<Entries> {
-    let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
-    let mut walk = walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name()));
-    let base = root.to_path_buf();
-    let mut others = 0_u64;
-    let mut next = move |others: &mut u64| {
-        loop {
-            match walk.next()? {
-                Ok(entry) if entry.file_type().is_dir() => {}
-                Ok(entry) if is_image(entry.path()) => return Some(Ok(file(&base, &entry))),
-                Ok(entry) if ends_like(entry.path(), &UNREADABLE) => {
-                    let reason = format!("this image format cannot be read; convert it to one of {}", extensions());
-                    return Some(Ok(reject(&base, entry.path(), &reason)));
-                }
-                Ok(_) => *others += 1,
-                Err(error) => match unreadable(&base, error) {
-                    Ok(Some(reject)) => return Some(Ok(reject)),
-                    Ok(None) => {}
-                    Err(error) => return Some(Err(error)),
-                },
-            }
-        }
+pub(super) fn folder(root: &Path, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
+    if let Some(table) = metadata(root)? {
+        return rows(&table, options, extent);
+    }
+    let mut images = Images {
+        root: root.to_path_buf(),
+        walk: Walk::new(root, MAX_SORTED).map_err(Error::io("read", root))?,
+        table: None,
+        options: options.clone(),
+        extent: extent.clone(),
+        others: 0,
     };
     // The first is fetched now, so that a wrong folder is known before anything else is set up.
-    let Some(first) = next(&mut others) else {
-        let (root, known) = (root.display(), extensions());
+    let Some(first) = images.next() else {
+        let (others, root, known) = (images.others, root.display(), extensions());
         return Err(Error::Data(format!("no images among the {others} files in {root} (looked for {known})")));
     };
-    Ok(Box::new(std::iter::once(Ok(first?)).chain(std::iter::from_fn(move || next(&mut others)))))
+    Ok(Box::new(std::iter::once(Ok(first?)).chain(images)))
+}
+
+/// How many entries [`folder`] has; `None` where a table in it decides that, or once `wanted` says no.
+pub(super) fn count(root: &Path, wanted: impl Fn() -> bool) -> Option<u64> {
+    let mut walk = Walk::new(root, 0).ok()?;
+    let mut count = 0;
+    while let Some(step) = walk.next() {
+        if !wanted() {
+            return None;
+        }
+        match step {
+            Step::Folder(path) if walk.depth() == 1 && !matches!(metadata(&path), Ok(None)) => return None,
+            Step::Folder(_) => {}
+            Step::File(path, _) => count += u64::from(is_image(&path) || is_unreadable_image(&path)),
+            Step::Problem(..) => count += 1,
+        }
+    }
+    Some(count)
+}
+
+/// The table of an image folder.
+///
+/// # Errors
+/// When there are several.
+pub(super) fn metadata(folder: &Path) -> Result<Option<PathBuf>> {
+    let mut found = METADATA.iter().map(|name| folder.join(name)).filter(|path| path.is_file());
+    match (found.next(), found.next()) {
+        (Some(one), Some(other)) => {
+            let other = other.file_name().unwrap_or_default().display();
+            Err(Error::Data(format!("{} and {other} both describe the images there: keep one", one.display())))
+        }
+        (found, _) => Ok(found),
+    }
+}
+
+fn rows(path: &Path, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
+    let mut options = options.clone();
+    let table = &mut options.table;
+    let images = table.path_column.get_or_insert_with(|| "file_name".to_owned()).clone();
+    table.id_column.get_or_insert(images);
+    let Some(kind) = Table::from_path(path) else {
+        return Err(Error::malformed(path, "it is no table"));
+    };
+    kind.open(path, &options, extent).map_err(|e| match e {
+        Error::Data(reason) => Error::Data(format!(
+            "{reason} (a {} names the images of its folder in `file_name`, or in the column that --path-column gives)",
+            path.file_name().unwrap_or_default().display()
+        )),
+        other => other,
+    })
+}
+
+/// Walks a folder.
+struct Images {
+    root: PathBuf,
+    walk: Walk,
+    /// The rows of a sub-folder's table, and its name.
+    table: Option<(String, Entries)>,
+    options: SourceOptions,
+    extent: Arc<Extent>,
+    /// How many files were ignored.
+    others: u64,
+}
+
+impl Images {
+    fn entry(&mut self) -> Result<Option<Entry>> {
+        loop {
+            if let Some((folder, rows)) = &mut self.table {
+                match rows.next().transpose()? {
+                    Some(entry) => return Ok(Some(entry.within(folder))),
+                    None => self.table = None,
+                }
+            }
+            let Some(step) = self.walk.next() else { return Ok(None) };
+            let entry = match step {
+                Step::Folder(path) => {
+                    if self.walk.depth() == 1
+                        && let Some(table) = metadata(&path)?
+                    {
+                        self.walk.skip_folder();
+                        // Bytes of a table are no files of a folder.
+                        let rows = rows(&table, &self.options, &Arc::default())?;
+                        self.table = Some((relative(&self.root, &path), rows));
+                    }
+                    continue;
+                }
+                Step::File(path, Sort::Regular) if is_image(&path) => self.image(path),
+                Step::File(path, Sort::Special) if is_image(&path) => {
+                    self.reject(&path, "not a regular file".to_owned())
+                }
+                Step::File(path, _) if is_unreadable_image(&path) => self.reject(&path, unreadable_image()),
+                Step::File(..) => {
+                    self.others += 1;
+                    continue;
+                }
+                Step::Problem(path, reason) => self.reject(&path, reason),
+            };
+            self.extent.advance(1);
+            return Ok(Some(entry));
+        }
+    }
+
+    fn image(&self, path: PathBuf) -> Entry {
+        let relative = path.strip_prefix(&self.root).unwrap_or(&path);
+        let names: Option<Vec<&str>> = relative.iter().map(OsStr::to_str).collect();
+        let Some(names) = names else {
+            return self.reject(&path, "the name is not valid Unicode".to_owned());
+        };
+        let label = match names.as_slice() {
+            [class, _, ..] => Some((*class).to_owned()),
+            _ => None,
+        };
+        let id = names.join("/");
+        Entry::Sample(Sample { id, content: Content::File(path), label, kept: vec![None; self.options.keep.len()] })
+    }
+
+    fn reject(&self, path: &Path, reason: String) -> Entry {
+        Entry::Reject(Reject { id: relative(&self.root, path), stage: Stage::Read, reason })
+    }
+}
+
+impl Iterator for Images {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Result<Entry>> {
+        self.entry().transpose()
+    }
 }
 
 /// One image as input. Its id is its file name; it has no label.
 ///
 /// # Errors
 /// When there is no such file.
-pub(super) fn image(path: &Path) -> Result<Entries> {
+pub(super) fn image(path: &Path, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
     std::fs::metadata(path).map_err(Error::io("read", path))?;
-    let id = printable(path.file_name().unwrap_or(path.as_os_str()));
-    let sample = Sample { id, content: Content::File(path.to_path_buf()), label: None, kept: Vec::new() };
-    Ok(Box::new(std::iter::once(Ok(Entry::Sample(sample)))))
+    let id = printable(path.file_name().unwrap_or(path.as_os_str()).as_encoded_bytes());
+    let content = Content::File(path.to_path_buf());
+    let sample = Sample { id, content, label: None, kept: vec![None; options.keep.len()] };
+    let extent = extent.clone();
+    Ok(Box::new(std::iter::once_with(move || {
+        extent.advance(1);
+        Ok(Entry::Sample(sample))
+    })))
 }
 
-fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
+fn relative(root: &Path, path: &Path) -> String {
+    let names = path.strip_prefix(root).unwrap_or(path).iter();
+    names.map(|name| printable(name.as_encoded_bytes())).collect::<Vec<_>>().join("/")
 }
 
-fn file(root: &Path, entry: &DirEntry) -> Entry {
-    let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
-    let names: Option<Vec<&str>> = relative.iter().map(OsStr::to_str).collect();
-    let Some(names) = names else {
-        return reject(root, entry.path(), "the name is not valid Unicode");
-    };
-    if !entry.file_type().is_file() {
-        return reject(root, entry.path(), "not a regular file");
-    }
-    let label = match names.as_slice() {
-        [class, _, ..] => Some((*class).to_owned()),
-        _ => None,
-    };
-    Entry::Sample(Sample {
-        id: names.join("/"),
-        content: Content::File(entry.path().to_path_buf()),
-        label,
-        kept: Vec::new(),
-    })
-}
-
-/// A reject for what could not be walked; `None` where it is hidden, an error where it is the root itself.
-fn unreadable(root: &Path, error: walkdir::Error) -> Result<Option<Entry>> {
-    let path = error.path().unwrap_or(root).to_path_buf();
-    if error.depth() == 0 {
-        let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of symbolic links"));
-        return Err(Error::io("read", path)(source));
-    }
-    if path.file_name().is_some_and(is_hidden) {
-        return Ok(None);
-    }
-    let reason = match (error.loop_ancestor(), error.io_error()) {
-        (Some(ancestor), _) => format!("a symbolic link back to {}", ancestor.display()),
-        (None, Some(cause)) => format!("cannot be read: {cause}"),
-        (None, None) => error.to_string(),
-    };
-    Ok(Some(reject(root, &path, &reason)))
-}
-
-fn reject(root: &Path, path: &Path, reason: &str) -> Entry {
-    let names: Vec<String> = path.strip_prefix(root).unwrap_or(path).iter().map(printable).collect();
-    Entry::Reject(Reject { id: names.join("/"), stage: Stage::Read, reason: reason.to_owned() })
-}
-
-/// The name as text; bytes that are not Unicode become `\xNN`, so that different names stay different.
-fn printable(name: &OsStr) -> String {
+/// A name as text; bytes that are not Unicode become `\xNN`, so that different names stay different.
+pub(super) fn printable(name: &[u8]) -> String {
     let mut text = String::new();
-    for chunk in name.as_encoded_bytes().utf8_chunks() {
+    for chunk in name.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
     }
@@ -142,6 +239,21 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::source::walk::is_hidden;
+    use crate::source::{Modality, Separator, TableOptions};
+
+    fn options() -> SourceOptions {
+        let (table, separator) = (TableOptions::default(), Separator::default());
+        SourceOptions { modality: Modality::Image, table, keep: Vec::new(), separator }
+    }
+
+    fn folder(root: &Path) -> Result<Entries> {
+        super::folder(root, &options(), &Arc::default())
+    }
+
+    fn image(path: &Path) -> Result<Entries> {
+        super::image(path, &options(), &Arc::default())
+    }
 
     fn touch(root: &Path, names: &[&str]) {
         for name in names {

@@ -1,102 +1,101 @@
 //! Lines of a stream, such as standard input: each a text, or the path of an image.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Content, Entries, Entry, Modality, Reject, Sample, Stage};
+use super::seen::Seen;
+use super::{Content, Entries, Entry, Modality, Reject, Sample, Separator, SourceOptions, Stage};
 use crate::error::{Error, Result};
 
 /// The greatest length of one line in bytes: without it, a stream without line ends would fill the memory.
 pub(super) const MAX_LINE: u64 = 16 << 20;
 
-/// One line, or why it cannot be used.
-pub(super) type Line = Result<String, String>;
-
-/// Numbered lines of a stream. A line end is `\n` or `\r\n`; a byte order mark at the start is skipped.
+/// Numbered lines of a stream, from 1. A byte order mark before the first is skipped, unless a zero byte separates.
 pub(super) struct Lines<R> {
     reader: R,
-    name: PathBuf,
+    separator: Separator,
+    buffer: Vec<u8>,
     number: u64,
-    ended: bool,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// `name` is the file or stream, for errors.
-    pub(super) fn new(reader: R, name: &Path) -> Self {
-        Self { reader, name: name.to_path_buf(), number: 0, ended: false }
+    pub(super) fn new(reader: R, separator: Separator) -> Self {
+        Self { reader, separator, buffer: Vec::new(), number: 0 }
     }
 
-    fn read(&mut self) -> std::io::Result<Option<Line>> {
-        let mut bytes = Vec::new();
-        if self.reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes)? == 0 {
+    /// The next line and its number, or why the line cannot be used.
+    pub(super) fn advance(&mut self) -> std::io::Result<Option<(u64, Result<&str, String>)>> {
+        self.buffer.clear();
+        let end = self.separator.byte();
+        if self.reader.by_ref().take(MAX_LINE).read_until(end, &mut self.buffer)? == 0 {
             return Ok(None);
         }
-        if bytes.last() != Some(&b'\n') && bytes.len() as u64 == MAX_LINE {
-            self.reader.skip_until(b'\n')?;
-            return Ok(Some(Err(format!("the line is longer than {} MiB", MAX_LINE >> 20))));
-        }
-        let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = if self.number == 0 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
-        Ok(Some(std::str::from_utf8(line).map(str::to_owned).map_err(|_| "the line is not valid UTF-8".to_owned())))
-    }
-}
-
-impl<R: BufRead> Iterator for Lines<R> {
-    type Item = Result<(u64, Line)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let read = self.read();
-        self.ended = !matches!(read, Ok(Some(_)));
-        let line = read.map_err(Error::io("read", &self.name)).transpose()?;
         self.number += 1;
-        Some(line.map(|line| (self.number, line)))
+        if self.buffer.last() != Some(&end) && self.buffer.len() as u64 == MAX_LINE {
+            self.reader.skip_until(end)?;
+            return Ok(Some((self.number, Err(format!("the line is longer than {} MiB", MAX_LINE >> 20)))));
+        }
+        let mut line = self.buffer.strip_suffix(&[end]).unwrap_or(&self.buffer);
+        if self.separator == Separator::Newline {
+            line = line.strip_suffix(b"\r").unwrap_or(line);
+            line = if self.number == 1 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
+        }
+        let text = std::str::from_utf8(line).map_err(|_| "the line is not valid UTF-8".to_owned());
+        Ok(Some((self.number, text)))
     }
 }
 
 /// Every line of `reader` as a text, or as the path of an image; without labels. `name` is the stream's, for errors.
 ///
-/// The id of a text is `line:<n>`, counted from 1; the id of an image is its path as given. An empty line, a line that
-/// is not UTF-8 or is longer than 16 MiB and a path given before are rejects under `line:<n>`.
-pub fn lines(reader: impl Read + Send + 'static, name: &Path, modality: Modality) -> Entries {
-    let mut seen = HashMap::new();
-    Box::new(Lines::new(BufReader::new(reader), name).map(move |line| {
-        let (number, line) = line?;
-        Ok(match line.and_then(|line| sample(line, number, modality, &mut seen)) {
-            Ok(sample) => Entry::Sample(sample),
+/// The id of a text is `line:<n>`, counted from 1 by the separator; the id of an image is its path as given. An empty line,
+/// a line that is not UTF-8 or is longer than 16 MiB and a path given before are rejects under `line:<n>`.
+pub(super) fn lines(reader: impl Read + Send + 'static, name: &Path, options: &SourceOptions) -> Entries {
+    let mut lines = Lines::new(BufReader::new(reader), options.separator);
+    let (name, modality, columns) = (name.to_path_buf(), options.modality, options.keep.len());
+    let mut seen = Seen::default();
+    let mut failed = false;
+    Box::new(std::iter::from_fn(move || {
+        if failed {
+            return None;
+        }
+        let (number, line) = match lines.advance().map_err(Error::io("read", &name)).transpose()? {
+            Ok(line) => line,
+            Err(e) => {
+                failed = true;
+                return Some(Err(e));
+            }
+        };
+        Some(Ok(match line.and_then(|line| sample(line, number, modality, &mut seen)) {
+            Ok(sample) => Entry::Sample(Sample { kept: vec![None; columns], ..sample }),
             Err(reason) => Entry::Reject(Reject { id: format!("line:{number}"), stage: Stage::Read, reason }),
-        })
+        }))
     }))
 }
 
-fn sample(line: String, number: u64, modality: Modality, seen: &mut HashMap<String, u64>) -> Result<Sample, String> {
+fn sample(line: &str, number: u64, modality: Modality, seen: &mut Seen) -> Result<Sample, String> {
     if line.trim().is_empty() {
         return Err("the line is empty".to_owned());
     }
-    match modality {
-        Modality::Text => {
-            Ok(Sample { id: format!("line:{number}"), content: Content::Text(line), label: None, kept: Vec::new() })
-        }
-        Modality::Image => {
-            if let Some(before) = seen.get(&line) {
-                return Err(format!("the path {line} was given before, in line {before}"));
-            }
-            seen.insert(line.clone(), number);
-            Ok(Sample { content: Content::File(PathBuf::from(&line)), id: line, label: None, kept: Vec::new() })
-        }
-    }
+    let (id, content) = match modality {
+        Modality::Text => (format!("line:{number}"), Content::Text(line.to_owned())),
+        Modality::Image if seen.is_new(line) => (line.to_owned(), Content::File(PathBuf::from(line))),
+        Modality::Image => return Err(format!("the path {line} was given before")),
+    };
+    Ok(Sample { id, content, label: None, kept: Vec::new() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::TableOptions;
+
+    fn options(modality: Modality, separator: Separator) -> SourceOptions {
+        SourceOptions { modality, table: TableOptions::default(), keep: Vec::new(), separator }
+    }
 
     fn all(bytes: &'static [u8], modality: Modality) -> Vec<Entry> {
-        lines(bytes, Path::new("stdin"), modality).map(Result::unwrap).collect()
+        let options = options(modality, Separator::Newline);
+        lines(bytes, Path::new("stdin"), &options).map(Result::unwrap).collect()
     }
 
     fn text(n: u64, text: &str) -> Entry {
@@ -136,14 +135,23 @@ mod tests {
                 kept: Vec::new(),
             })
         };
-        let want = [file("a b.png"), file("c.jpg"), reject(3, "the path a b.png was given before, in line 1")];
+        let want = [file("a b.png"), file("c.jpg"), reject(3, "the path a b.png was given before")];
         assert_eq!(all(b"a b.png\nc.jpg\na b.png\n", Modality::Image), want);
+    }
+
+    #[test]
+    fn zero_bytes_separate_where_asked_for() {
+        let options = options(Modality::Text, Separator::Nul);
+        let got: Vec<Entry> =
+            lines(&b"two\nlines\r\n\0\0last"[..], Path::new("stdin"), &options).map(Result::unwrap).collect();
+        assert_eq!(got, [text(1, "two\nlines\r\n"), reject(2, "the line is empty"), text(3, "last")]);
     }
 
     #[test]
     fn an_endless_line_is_rejected_and_the_next_one_read() {
         let endless = std::io::repeat(b'x').take(MAX_LINE + 5).chain(&b"\nshort\n"[..]);
-        let got: Vec<Entry> = lines(endless, Path::new("stdin"), Modality::Text).map(Result::unwrap).collect();
+        let options = options(Modality::Text, Separator::Newline);
+        let got: Vec<Entry> = lines(endless, Path::new("stdin"), &options).map(Result::unwrap).collect();
         assert_eq!(got, [reject(1, "the line is longer than 16 MiB"), text(2, "short")]);
     }
 
@@ -155,7 +163,8 @@ mod tests {
                 Err(std::io::Error::other("gone"))
             }
         }
-        let got: Vec<_> = lines(Failing, Path::new("stdin"), Modality::Text).collect();
+        let options = options(Modality::Text, Separator::Newline);
+        let got: Vec<_> = lines(Failing, Path::new("stdin"), &options).collect();
         assert!(matches!(got.as_slice(), [Err(Error::Io { .. })]));
     }
 }

@@ -40,24 +40,27 @@ impl Source {
     }
 }
 
+/// Everything but the bytes of images, of which only the number counts: those of files are read later, by others.
 fn digest(position: u64, entry: &Entry) -> u128 {
     let mut hasher = Sha256::new();
     hasher.update(position.to_le_bytes());
+    // Each text with its length before it, so that no two lists of texts look alike.
+    let mut update = |text: Option<&str>| {
+        hasher.update(text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+        hasher.update(text.unwrap_or_default());
+    };
     match entry {
-        Entry::Sample(Sample { id, content: Content::Text(text), .. }) => {
-            hasher.update([1]);
-            hasher.update((id.len() as u64).to_le_bytes());
-            hasher.update(id);
-            hasher.update(text);
+        Entry::Sample(Sample { id, content, label, kept }) => {
+            update(Some(id));
+            update(label.as_deref());
+            match content {
+                Content::Text(text) => update(Some(text)),
+                Content::Bytes(bytes) => update(Some(&bytes.len().to_string())),
+                Content::File(_) => update(None),
+            }
+            kept.iter().for_each(|value| update(value.as_deref()));
         }
-        Entry::Sample(Sample { id, .. }) => {
-            hasher.update([2]);
-            hasher.update(id);
-        }
-        Entry::Reject(Reject { id, .. }) => {
-            hasher.update([3]);
-            hasher.update(id);
-        }
+        Entry::Reject(Reject { id, .. }) => update(Some(id)),
     }
     let full: [u8; 32] = hasher.finalize().into();
     full.as_chunks().0.iter().fold(0, |sum, half| sum ^ u128::from_le_bytes(*half))
@@ -74,12 +77,27 @@ mod tests {
             let content = Content::Text(text.to_owned());
             Entry::Sample(Sample { id: id.to_owned(), content, label: None, kept: Vec::new() })
         };
+        let with = |label: Option<&str>, kept: &[Option<&str>]| {
+            let owned = |text: &Option<&str>| text.map(str::to_owned);
+            let (id, content) = ("a".to_owned(), Content::Text("b".to_owned()));
+            Entry::Sample(Sample { id, content, label: owned(&label), kept: kept.iter().map(owned).collect() })
+        };
+        let bytes = |length| {
+            let content = Content::Bytes(vec![7; length]);
+            Entry::Sample(Sample { id: "a".to_owned(), content, label: None, kept: Vec::new() })
+        };
         let reject = Entry::Reject(Reject { id: "a".to_owned(), stage: Stage::Read, reason: String::new() });
         let all = [
             digest(0, &sample("a", "b")),
             digest(1, &sample("a", "b")),
             digest(0, &sample("ab", "")),
             digest(0, &sample("a", "c")),
+            digest(0, &with(Some("x"), &[])),
+            digest(0, &with(None, &[Some("x")])),
+            digest(0, &with(None, &[None])),
+            digest(0, &with(None, &[None, Some("x")])),
+            digest(0, &bytes(9)),
+            digest(0, &bytes(10)),
             digest(0, &reject),
         ];
         for (i, one) in all.iter().enumerate() {

@@ -1,27 +1,47 @@
-//! What to embed: image folders, tables and lines become a stream of samples.
+//! What to embed: image folders, tables, archives and lines become a stream of samples.
 
+mod arrow_cell;
+mod braces;
+mod columns;
 mod delimited;
 mod extent;
 mod folder;
+mod identity;
+mod input;
 mod json_lines;
 mod lines;
 mod listed;
+mod matches;
+mod measure;
+mod members;
 mod open;
+mod options;
+mod parquet;
+mod rows;
+mod seen;
 mod split;
 mod table;
+mod walk;
+mod web_dataset;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use columns::TableOptions;
 pub use extent::Extent;
-pub use lines::lines;
+pub use identity::{Identity, InputIdentity, identity};
+use lines::lines;
 pub use listed::{List, Listed, Source};
-pub use open::{SourceOptions, open, open_all};
+pub use open::open_all;
+pub use options::{Separator, SourceOptions};
+pub use parquet::holds_embeddings;
 pub use split::{Split, shared_content, stratified_split};
-pub use table::TableOptions;
 
 use crate::error::Result;
+
+/// The greatest size in bytes of an encoded image, in a file of its own or within another.
+pub const MAX_IMAGE_BYTES: u64 = 512 << 20;
 
 /// What a backbone reads, and so what its inputs must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +109,24 @@ pub enum Entry {
     Sample(Sample),
     /// An input that is known to be unusable already.
     Reject(Reject),
+}
+
+impl Entry {
+    fn id(&self) -> &str {
+        let (Self::Sample(Sample { id, .. }) | Self::Reject(Reject { id, .. })) = self;
+        id
+    }
+
+    fn with_id(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        let (Self::Sample(Sample { id, .. }) | Self::Reject(Reject { id, .. })) = &mut self;
+        *id = change(id);
+        self
+    }
+
+    /// The same with `folder/` before its id.
+    fn within(self, folder: &str) -> Self {
+        self.with_id(|id| format!("{folder}/{id}"))
+    }
 }
 
 /// A stream of entries in a stable order. An `Err` ends the run; a bad row is an [`Entry::Reject`].

@@ -1,29 +1,15 @@
-//! Tables of texts or image paths: CSV, TSV and JSON lines.
+//! Tables of texts or images: CSV, TSV, JSON lines and Parquet.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+
+use csv_core::ReaderBuilder;
 
 use super::delimited::delimited;
 use super::json_lines::json_lines;
-use super::{Content, Entries, Entry, Modality, Reject, Sample, Stage};
-use crate::error::{Error, Result};
-
-/// Which columns of a table are what. A column that is given must be there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TableOptions {
-    /// The text. If not given, exactly one of `text`, `sentence`, `content`, `review`, `tweet` must be there.
-    pub text_column: Option<String>,
-    /// The image's path, relative to the table's folder. If not given, exactly one of `path`, `file`, `file_name`,
-    /// `image`, `image_path` must be there.
-    pub path_column: Option<String>,
-    /// The class. If not given, `label` where it is there, else the samples have none.
-    pub label_column: Option<String>,
-    /// The id. If not given, ids are `<file name>:<line>`.
-    pub id_column: Option<String>,
-}
-
-const TEXT_COLUMNS: [&str; 5] = ["text", "sentence", "content", "review", "tweet"];
-const PATH_COLUMNS: [&str; 5] = ["path", "file", "file_name", "image", "image_path"];
+use super::parquet::parquet;
+use super::{Entries, Extent, SourceOptions};
+use crate::error::Result;
 
 /// A kind of table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +20,8 @@ pub(super) enum Table {
     Tsv,
     /// One JSON object a line.
     JsonLines,
+    /// Columns with types; images may lie within.
+    Parquet,
 }
 
 impl Table {
@@ -43,170 +31,39 @@ impl Table {
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
+            "parquet" => Some(Self::Parquet),
             _ => None,
         }
     }
 
     /// The rows of the table at `path`. A malformed row, an empty text and an id that was used before are rejects
-    /// under `<file name>:<line>`. Empty labels are no labels; numbers and booleans of JSON become their text.
+    /// under `<file name>:<line>`. Empty labels are no labels; numbers and booleans become their text.
     ///
     /// # Errors
     /// When the file cannot be read, or a column is missing or cannot be told.
-    pub(super) fn open(self, path: &Path, modality: Modality, options: &TableOptions) -> Result<Entries> {
+    pub(super) fn open(self, path: &Path, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
         match self {
-            Self::Csv => delimited(path, csv::ReaderBuilder::new(), modality, options),
-            Self::Tsv => {
-                let mut builder = csv::ReaderBuilder::new();
-                builder.delimiter(b'\t').quoting(false);
-                delimited(path, builder, modality, options)
-            }
-            Self::JsonLines => json_lines(path, modality, options),
+            Self::Csv => delimited(path, &ReaderBuilder::new(), options, extent),
+            Self::Tsv => delimited(path, ReaderBuilder::new().delimiter(b'\t').quoting(false), options, extent),
+            Self::JsonLines => json_lines(path, options, extent),
+            Self::Parquet => parquet(path, options, extent),
         }
-    }
-}
-
-/// The value of one column in one row.
-pub(super) enum Cell {
-    Missing,
-    Text(String),
-    /// A number or a boolean.
-    Scalar(String),
-    /// What it is instead.
-    Unusable(&'static str),
-}
-
-/// The names of the columns that are used.
-pub(super) struct Columns {
-    content: String,
-    label: Option<String>,
-    id: Option<String>,
-}
-
-impl Columns {
-    pub(super) fn resolve(path: &Path, names: &[&str], modality: Modality, options: &TableOptions) -> Result<Self> {
-        let (what, flag, given, other, usual) = match modality {
-            Modality::Text => ("text", "--text-column", &options.text_column, &options.path_column, TEXT_COLUMNS),
-            Modality::Image => ("path", "--path-column", &options.path_column, &options.text_column, PATH_COLUMNS),
-        };
-        let content = match (given, other) {
-            (Some(name), _) => there(path, names, name)?,
-            (None, Some(_)) => {
-                let reads = if modality == Modality::Text { "texts" } else { "images" };
-                return Err(Error::Usage(format!("the backbone reads {reads}: give {flag}")));
-            }
-            (None, None) => match matching(names, &usual).as_slice() {
-                [one] => there(path, names, one)?,
-                [] => {
-                    let (path, columns) = (path.display(), quoted(names));
-                    let reason = format!("which column of {path} is the {what}? It has {columns}; name it with {flag}");
-                    return Err(Error::Data(reason));
-                }
-                several => {
-                    let (path, columns) = (path.display(), quoted(several));
-                    let reason = format!("{path} has {columns}, each of which may be the {what}; choose with {flag}");
-                    return Err(Error::Data(reason));
-                }
-            },
-        };
-        let named = |name: &Option<String>| name.as_ref().map(|name| there(path, names, name)).transpose();
-        let label = match named(&options.label_column)? {
-            Some(name) => Some(name),
-            None => matching(names, &["label"]).first().map(|name| there(path, names, name)).transpose()?,
-        };
-        Ok(Self { content, label, id: named(&options.id_column)? })
-    }
-}
-
-/// `name`, if exactly one column is called so.
-fn there(path: &Path, names: &[&str], name: &str) -> Result<String> {
-    let path = path.display();
-    match names.iter().filter(|found| **found == name).count() {
-        1 => Ok(name.to_owned()),
-        0 => Err(Error::Data(format!("{path} has no column `{name}`; it has {}", quoted(names)))),
-        n => Err(Error::Data(format!("{path} has {n} columns called `{name}`"))),
-    }
-}
-
-fn matching<'a>(names: &[&'a str], usual: &[&str]) -> Vec<&'a str> {
-    let mut found: Vec<&str> =
-        names.iter().filter(|name| usual.iter().any(|usual| name.eq_ignore_ascii_case(usual))).copied().collect();
-    found.dedup();
-    found
-}
-
-fn quoted(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// Turns the rows of one table into entries.
-pub(super) struct Rows {
-    /// The table's folder, which image paths are relative to.
-    folder: PathBuf,
-    file_name: String,
-    modality: Modality,
-    columns: Columns,
-    /// The line of each id of the id column.
-    seen: HashMap<String, u64>,
-}
-
-impl Rows {
-    pub(super) fn new(path: &Path, modality: Modality, columns: Columns) -> Self {
-        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { folder, file_name, modality, columns, seen: HashMap::new() }
-    }
-
-    pub(super) fn reject(&self, line: u64, reason: String) -> Entry {
-        Entry::Reject(Reject { id: format!("{}:{line}", self.file_name), stage: Stage::Read, reason })
-    }
-
-    pub(super) fn entry(&mut self, line: u64, cell: impl Fn(&str) -> Cell) -> Entry {
-        self.sample(line, cell).map_or_else(|reason| self.reject(line, reason), Entry::Sample)
-    }
-
-    fn sample(&mut self, line: u64, cell: impl Fn(&str) -> Cell) -> Result<Sample, String> {
-        let name = &self.columns.content;
-        let content = match cell(name) {
-            Cell::Text(text) if !text.trim().is_empty() => text,
-            Cell::Text(_) => return Err(format!("`{name}` is empty")),
-            Cell::Missing => return Err(format!("`{name}` is missing")),
-            Cell::Scalar(value) => return Err(format!("`{name}` is {value}, not a text")),
-            Cell::Unusable(what) => return Err(format!("`{name}` is {what}")),
-        };
-        let content = match self.modality {
-            Modality::Text => Content::Text(content),
-            Modality::Image => Content::File(self.folder.join(content)),
-        };
-        let value = |name: &Option<String>| match name.as_ref().map(|name| (name, cell(name))) {
-            None | Some((_, Cell::Missing)) => Ok(None),
-            Some((_, Cell::Text(text) | Cell::Scalar(text))) => Ok((!text.trim().is_empty()).then_some(text)),
-            Some((name, Cell::Unusable(what))) => Err(format!("`{name}` is {what}")),
-        };
-        let label = value(&self.columns.label)?;
-        let id = match (value(&self.columns.id)?, &self.columns.id) {
-            (_, None) => format!("{}:{line}", self.file_name),
-            (None, Some(name)) => return Err(format!("`{name}` is missing")),
-            (Some(id), Some(_)) => {
-                if let Some(before) = self.seen.get(&id) {
-                    return Err(format!("the id {id} is used before, in line {before}"));
-                }
-                self.seen.insert(id.clone(), line);
-                id
-            }
-        };
-        Ok(Sample { id, content, label, kept: Vec::new() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+    use crate::source::{Content, Entry, Modality, Reject, Sample, Separator, TableOptions};
 
     fn read(name: &str, bytes: impl AsRef<[u8]>, modality: Modality, options: &TableOptions) -> Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let entries = Table::from_path(&path).unwrap().open(&path, modality, options)?;
+        let options =
+            SourceOptions { modality, table: options.clone(), keep: Vec::new(), separator: Separator::default() };
+        let entries = Table::from_path(&path).unwrap().open(&path, &options, &Arc::default())?;
         let shown = entries.map(|entry| match entry.unwrap() {
             Entry::Sample(Sample { id, content: Content::Text(text), label, .. }) => format!("{id}|{text}|{label:?}"),
             Entry::Sample(Sample { id, content: Content::File(file), label, .. }) => {
@@ -282,7 +139,7 @@ mod tests {
             "t.jsonl:7! not a JSON object: invalid type: sequence, expected a map at character 0",
             "t.jsonl:8! not a JSON object: EOF while parsing a string at character 16",
             "t.jsonl:9! `label` is an array",
-            "t.jsonl:10! the id 7 is used before, in line 1",
+            "t.jsonl:10! the id 7 is used by an earlier row",
             "t.jsonl:11! `id` is missing",
             "6|f|None",
         ];

@@ -1,0 +1,104 @@
+//! What the user names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::table::Table;
+use super::{Modality, braces, folder, web_dataset};
+use crate::error::{Error, Result};
+
+/// The name of standard input.
+const STDIN: &str = "-";
+
+/// What an input is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Input {
+    Stdin,
+    Folder,
+    Image,
+    Table(Table),
+    /// One, or those that braces stand for, with the names that their ids begin with.
+    Archives(Vec<(PathBuf, String)>),
+    /// Files by a pattern.
+    Glob(String),
+}
+
+impl Input {
+    /// What the path names: something that is there, else archives by `{000..099}`, else files by `*`, `?` and `[...]`.
+    ///
+    /// # Errors
+    /// When it is not there, is of no known kind, or is not what the backbone reads.
+    pub(super) fn of(path: &Path, modality: Modality) -> Result<Self> {
+        if path == Path::new(STDIN) {
+            return Ok(Self::Stdin);
+        }
+        let found = match fs::metadata(path) {
+            Ok(found) => found,
+            Err(absent) => {
+                let pattern = path.to_str().unwrap_or_default();
+                return if pattern.contains('{') && web_dataset::is_archive(path) {
+                    Ok(Self::Archives(braced(pattern)?))
+                } else if pattern.contains(['*', '?', '[']) {
+                    Ok(Self::Glob(pattern.to_owned()))
+                } else {
+                    Err(Error::io("read", path)(absent))
+                };
+            }
+        };
+        let input = if found.is_dir() {
+            Self::Folder
+        } else {
+            Self::of_file(path).ok_or_else(|| {
+                let (path, images) = (path.display(), folder::extensions());
+                Error::Usage(format!(
+                    "{path} is no known input: give a folder of images, an image ({images}), a table (csv, tsv, jsonl, \
+                     ndjson, parquet), an archive (tar, tar.gz, tgz), or - for lines on standard input"
+                ))
+            })?
+        };
+        let what = match (&input, modality) {
+            (Self::Folder, Modality::Text) => "a folder",
+            (Self::Image, Modality::Text) => "an image",
+            _ => return Ok(input),
+        };
+        Err(Error::Usage(format!(
+            "{} is {what}, but the backbone reads texts: give a table (csv, tsv, jsonl, ndjson, parquet), an archive of \
+             .txt members, or - for lines on standard input",
+            path.display()
+        )))
+    }
+
+    /// By the file's name.
+    pub(super) fn of_file(path: &Path) -> Option<Self> {
+        if folder::is_image(path) {
+            Some(Self::Image)
+        } else if web_dataset::is_archive(path) {
+            let name = folder::printable(path.file_name().unwrap_or_default().as_encoded_bytes());
+            Some(Self::Archives(vec![(path.to_path_buf(), name)]))
+        } else {
+            Table::from_path(path).map(Self::Table)
+        }
+    }
+}
+
+/// The archives of a pattern. Each must be there, so that a missing one is known before anything is embedded.
+fn braced(pattern: &str) -> Result<Vec<(PathBuf, String)>> {
+    // What is equal in all of them is not part of their ids.
+    let common = pattern.find('{').and_then(|brace| pattern.get(..brace)?.rfind('/')).map_or(0, |slash| slash + 1);
+    let files = braces::expand(pattern)?.into_iter().map(|file| {
+        let name = file.get(common..).unwrap_or(&file).to_owned();
+        let path = PathBuf::from(file);
+        fs::metadata(&path).map_err(Error::io("read", &path))?;
+        Ok((path, name))
+    });
+    files.collect()
+}
+
+/// The path as it was given, as the beginning of ids.
+///
+/// # Errors
+/// When it is not Unicode.
+pub(super) fn name(input: &Path) -> Result<String> {
+    let name = input.to_str().ok_or_else(|| Error::Usage(format!("{} is not valid Unicode", input.display())))?;
+    Ok(name.trim_end_matches('/').to_owned())
+}
