@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use super::work::{Checked, Piece, Prepared, Work};
 use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, SessionOptions, Tensor, normalize_rows};
 use crate::error::{Error, Result};
 use crate::file;
+use crate::guard;
 use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, Scratch, TextPreprocessor};
 use crate::source::{Content, MAX_IMAGE_BYTES, Reject, Sample, Stage};
 
@@ -212,8 +212,8 @@ impl<'a> Backend<'a> {
         self.meter.span(lane, "read", started, 1);
         let started = Instant::now();
         // A decoder that panics on a hostile file costs that file only.
-        let outcome = catch_unwind(AssertUnwindSafe(|| processor.process(&bytes, scratch, pixels)))
-            .unwrap_or_else(|_| Err("the image decoder failed on this file".to_owned()));
+        let outcome = guard::catch(|| processor.process(&bytes, scratch, pixels))
+            .unwrap_or_else(|panic| Err(format!("the image decoder failed on this file: {panic}")));
         let outcome = outcome
             .map(|()| Checked { content: digest(&bytes), truncated: false })
             .map_err(|reason| reject(sample, Stage::Decode, reason));
@@ -356,8 +356,8 @@ fn tokenize(processor: &TextPreprocessor, sample: &Sample) -> Result<(Encoded, C
     let Content::Text(text) = &sample.content else {
         return Err(reject(sample, Stage::Read, "this is an image, and the backbone takes texts"));
     };
-    let encoded = catch_unwind(AssertUnwindSafe(|| processor.encode(text)))
-        .unwrap_or_else(|_| Err("the tokenizer failed on this text".to_owned()))
+    let encoded = guard::catch(|| processor.encode(text))
+        .unwrap_or_else(|panic| Err(format!("the tokenizer failed on this text: {panic}")))
         .map_err(|reason| reject(sample, Stage::Tokenize, reason))?;
     let checked = Checked { content: digest(text.as_bytes()), truncated: encoded.truncated };
     Ok((encoded, checked))

@@ -50,6 +50,8 @@ pub struct StageRate {
 #[derive(Debug)]
 pub(super) struct Meter {
     nanoseconds: [AtomicU64; 4],
+    /// Rows that the backbone has run.
+    rows: AtomicU64,
     trace: Option<Trace>,
 }
 
@@ -63,12 +65,20 @@ pub(super) enum Lane {
 
 impl Meter {
     pub(super) fn new(trace: Option<Trace>) -> Self {
-        Self { nanoseconds: Default::default(), trace }
+        Self { nanoseconds: Default::default(), rows: AtomicU64::new(0), trace }
     }
 
     pub(super) fn add(&self, stage: Limit, busy: Duration) {
         let nanoseconds = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_rows(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
 
     /// Shows what a thread did from `started` until now in the trace.
@@ -89,7 +99,7 @@ impl Meter {
 
     /// The stage whose threads are the busiest.
     pub(super) fn limit(&self, threads: Threads) -> Limit {
-        let Threads { runners, preparers } = threads;
+        let Threads { runners, preparers, .. } = threads;
         // Where nobody only prepares, those who run do it.
         let preparers = if preparers == 0 { runners } else { preparers };
         let load = |stage: Limit| {

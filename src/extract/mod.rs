@@ -6,6 +6,7 @@ mod extraction;
 mod meter;
 mod options;
 mod pipeline;
+mod share;
 mod sizes;
 mod trace;
 mod verify;

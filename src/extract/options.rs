@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::backend::Batching;
-use super::pipeline::Threads;
+use super::pipeline::{Number, Threads};
 use super::sizes::Sizes;
 use crate::backbone::{Device, Provider};
 use crate::preprocess::Preprocessing;
@@ -25,7 +25,7 @@ pub struct Options {
     pub device: Device,
     /// Cores to use; by default those that the process may use (affinity and cgroup limits are heeded).
     pub threads: usize,
-    /// Sessions that run side by side. On the CPU one a core by default, fewer with more threads each where the weights of so many would fill the memory (4 GiB);
+    /// Sessions that run side by side. On the CPU by default one a core, or three quarters or half as many if that turns out faster, fewer with more threads each where the weights of so many would fill the memory (4 GiB);
     /// two on an accelerator, so that one copies while the other computes.
     pub workers: Option<usize>,
     /// Samples in a batch. By default images are tried in batches of 4, 8 and 16 on the CPU and come as they are ready, up to 128, on an
@@ -57,8 +57,16 @@ impl Options {
     /// Who runs and who prepares on this provider.
     pub(super) fn shares(&self, provider: Provider, weights: u64) -> Threads {
         match provider {
-            Provider::Cpu => Threads { runners: self.sessions(weights).0, preparers: 0 },
-            _ => Threads { runners: self.workers.unwrap_or(2).max(1), preparers: self.threads.max(1) },
+            Provider::Cpu => Threads {
+                runners: self.sessions(weights).0,
+                preparers: 0,
+                runners_are: if self.workers.is_some() { Number::Fixed } else { Number::AtMost },
+            },
+            _ => Threads {
+                runners: self.workers.unwrap_or(2).max(1),
+                preparers: self.threads.max(1),
+                runners_are: Number::Fixed,
+            },
         }
     }
 

@@ -7,11 +7,12 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select_biased, unbounded};
 
 use super::meter::{Lane, Limit, Meter};
+use super::share::Active;
 use super::sizes::Sizes;
 use super::work::{Piece, Prepared, Work};
 use super::writer::{Head, Message, Writer};
@@ -21,6 +22,9 @@ use crate::source::{List, Listed};
 /// How many rejects of the source a unit gathers before it sets out without samples.
 const MOST_REJECTS: usize = 1024;
 
+/// How often a worker that has nothing to do looks whether it may run.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// The threads of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Threads {
@@ -28,6 +32,15 @@ pub(super) struct Threads {
     pub(super) runners: usize,
     /// They only prepare.
     pub(super) preparers: usize,
+    /// Whether fewer runners are tried.
+    pub(super) runners_are: Number,
+}
+
+/// Whether a number was given or may be changed by what is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    Fixed,
+    AtMost,
 }
 
 /// A stretch of the input list on its way to a worker.
@@ -88,6 +101,7 @@ pub(super) fn run<W: Work>(
     let (to_writer, finished) = unbounded::<Message>();
     // Nothing is ever sent: dropping one end tells the holders of the other that the run is over.
     let (running, over) = bounded::<()>(0);
+    let active = Active::new(workers);
     let queues = Queues { units, jobs, to_runners, to_writer, over };
     let reader = {
         let (to_writer, over) = (queues.to_writer.clone(), queues.over.clone());
@@ -102,10 +116,11 @@ pub(super) fn run<W: Work>(
                 (false, _) => Role::Prepare,
             };
             let worker = Worker { work, lane: Lane::Worker(index), queues: queues.clone(), meter };
-            scope.spawn(move || worker.work(role));
+            let active = &active;
+            scope.spawn(move || worker.work(role, || index < active.get()));
         }
         drop(queues);
-        let outcome = writer.receive(&finished, &ticket_back, meter);
+        let outcome = writer.receive(&finished, &ticket_back, meter, &active);
         // Whoever waits to receive or for a ticket wakes up and ends.
         drop((running, finished, ticket_back));
         outcome
@@ -195,12 +210,15 @@ struct Worker<'a, W: Work> {
 }
 
 impl<W: Work> Worker<'_, W> {
-    fn work(self, role: Role) {
+    /// Works until the run is over; runs only while `may_run`.
+    fn work(self, role: Role, may_run: impl Fn() -> bool) {
         let mut scratch = self.work.scratch();
         let mut runner = None;
-        let jobs = if role == Role::Prepare { never() } else { self.queues.jobs.clone() };
+        let all_jobs = if role == Role::Prepare { never() } else { self.queues.jobs.clone() };
+        let nothing = never();
         let mut units = if role == Role::Run { never() } else { self.queues.units.clone() };
         loop {
+            let jobs = if may_run() { &all_jobs } else { &nothing };
             let outcome = select_biased! {
                 recv(self.queues.over) -> _ => return,
                 recv(jobs) -> job => match job {
@@ -215,6 +233,8 @@ impl<W: Work> Worker<'_, W> {
                         continue;
                     }
                 },
+                // Whether it may run can have changed.
+                default(LOOK) => continue,
             };
             if let Err(e) = outcome {
                 let _ = self.queues.to_writer.send(Message::Failed(e));
@@ -264,6 +284,7 @@ impl<W: Work> Worker<'_, W> {
         let mut outcomes = Vec::with_capacity(rows);
         self.run_rows(runner, &data, 0..rows, &mut outcomes);
         self.meter.span(self.lane, "run", started, rows);
+        self.meter.add_rows(rows);
         if let Some(note) = self.work.record(goal, &data, started.elapsed()) {
             let _ = self.queues.to_writer.send(Message::Note(note));
         }

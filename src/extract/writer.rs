@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use ndarray::Array2;
 
 use super::meter::{Lane, Limit, Meter};
-use super::pipeline::Threads;
+use super::pipeline::{Number, Threads};
+use super::share::{Active, Search};
 use super::work::Checked;
 use crate::error::{Error, Result};
 use crate::features::{Part, Provenance, Rows};
@@ -131,7 +132,12 @@ impl<'a> Writer<'a> {
         messages: &Receiver<Message>,
         ticket_back: &Sender<()>,
         meter: &Meter,
+        active: &Active,
     ) -> Result<()> {
+        let mut search = match self.threads.runners_are {
+            Number::Fixed => None,
+            Number::AtMost => Search::new(self.threads.runners),
+        };
         let mut waiting: BTreeMap<usize, Pending> = BTreeMap::new();
         let (mut next, mut units) = (0, usize::MAX);
         while next < units {
@@ -165,6 +171,10 @@ impl<'a> Writer<'a> {
                 meter.span(Lane::Writer, "write", started, samples);
                 next += 1;
                 let _ = ticket_back.try_send(());
+            }
+            if let Some(note) = search.as_mut().and_then(|s| s.observe(active, meter.rows(), Instant::now())) {
+                self.progress.note(&note);
+                search = None;
             }
             self.tell(meter);
         }

@@ -125,6 +125,15 @@ impl Progress for Interrupted {
     }
 }
 
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Progress for Notes {
+    fn note(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
 /// Sample `n`, or a reject for every 13th.
 fn entry(n: usize) -> Result<Listed> {
     let id = n.to_string();
@@ -150,8 +159,11 @@ fn provenance() -> Provenance {
     }
 }
 
-const SHAPES: [Threads; 3] =
-    [Threads { runners: 3, preparers: 0 }, Threads { runners: 1, preparers: 0 }, Threads { runners: 2, preparers: 3 }];
+const SHAPES: [Threads; 3] = [fixed(3, 0), fixed(1, 0), fixed(2, 3)];
+
+const fn fixed(runners: usize, preparers: usize) -> Threads {
+    Threads { runners, preparers, runners_are: Number::Fixed }
+}
 
 fn run_on(
     threads: Threads,
@@ -201,6 +213,16 @@ fn every_sample_comes_out_once_and_in_order() {
             assert!(largest <= join_up_to.max(4) + 3, "{largest}");
         }
     }
+}
+
+#[test]
+fn fewer_runners_may_be_tried_while_it_goes_on() {
+    let threads = Threads { runners: 4, preparers: 0, runners_are: Number::AtMost };
+    let (mut sink, work, notes) = (Collected::default(), Numbers::default(), Notes::default());
+    run_on(threads, &work, Box::new((0..20_000).map(entry)), &mut sink, &notes).unwrap();
+    check(&mut sink, 20_000, rejected);
+    let notes = notes.0.into_inner().unwrap();
+    assert!(notes.len() == 1 && notes[0].contains("sessions side by side (4: "), "{notes:?}");
 }
 
 #[test]
