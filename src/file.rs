@@ -175,6 +175,24 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(Error::io("read", path))
 }
 
+/// Reads a whole file of at most `limit` bytes; of one that is longer, or has no end, no more is read than that.
+///
+/// # Errors
+/// When it cannot be read, is longer, or does not fit in memory.
+pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    let too_long = || Error::malformed(path, format!("it is larger than {} MiB, which no such file is", limit >> 20));
+    if length > limit {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    // `length` fits: it is below a limit that memory is expected to hold.
+    bytes.try_reserve_exact(length as usize).map_err(|e| Error::malformed(path, e))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    if bytes.len() as u64 > limit { Err(too_long()) } else { Ok(bytes) }
+}
+
 /// Reads a whole UTF-8 file.
 ///
 /// # Errors
@@ -210,4 +228,31 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_read_than_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, b"1234").unwrap();
+        assert_eq!(read_at_most(&path, 4).unwrap(), b"1234");
+        assert!(matches!(read_at_most(&path, 3), Err(Error::Malformed { .. })));
+        assert!(matches!(read_at_most(&folder.path().join("absent"), 3), Err(Error::Io { .. })));
+        #[cfg(unix)]
+        assert!(matches!(read_at_most(Path::new("/dev/zero"), 1 << 20), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn paths_that_leave_their_folder_are_told() {
+        for inside in ["a", "a/b.c", "...", "a b/ü"] {
+            assert!(is_inside(inside), "{inside}");
+        }
+        for outside in ["", "/", "/a", "a/", "a//b", ".", "..", "./a", "a/..", "../a", "a\\b", "a\0b", "a\nb"] {
+            assert!(!is_inside(outside), "{outside:?}");
+        }
+    }
 }

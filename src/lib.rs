@@ -14,6 +14,8 @@ pub mod progress;
 
 pub mod file;
 
+pub mod footer;
+
 pub mod onnx;
 
 pub mod source;

@@ -11,11 +11,12 @@ use std::path::Path;
 use support::rust_paths::{Use, uses};
 
 /// The modules in the order of the flow: each may use those before it, and itself.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "error",
     "guard",
     "progress",
     "file",
+    "footer",
     "onnx",
     "source",
     "preprocess",

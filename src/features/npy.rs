@@ -16,6 +16,9 @@ const HEADER: usize = 128;
 /// The longest header that is read. NumPy itself refuses more than 10,000 bytes.
 const MAX_HEADER: usize = 1 << 16;
 
+/// The longest provenance that is read.
+const MAX_PROVENANCE: u64 = 1 << 20;
+
 pub(super) fn layout(dimension: usize, provenance: Option<&Provenance>) -> Layout {
     Layout {
         header: Box::new(move |rows| header(rows, dimension)),
@@ -48,7 +51,10 @@ pub(super) fn read(path: &Path) -> Result<FeatureSet> {
     let (ids, labels, contents) = sidecar::read(path, matrix.nrows())?;
     let beside = provenance_path(path);
     let provenance = match beside.try_exists().map_err(Error::io("read", &beside))? {
-        true => Some(serde_json::from_str(&file::read_text(&beside)?).map_err(|e| Error::malformed(&beside, e))?),
+        true => Some(
+            serde_json::from_slice(&file::read_at_most(&beside, MAX_PROVENANCE)?)
+                .map_err(|e| Error::malformed(&beside, e))?,
+        ),
         false => None,
     };
     FeatureSet { ids, labels, contents, matrix, provenance }.checked(path)

@@ -26,6 +26,7 @@ use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
 use super::{FeatureSet, FeatureWriter, Provenance, Rows};
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
+use crate::footer;
 use crate::guard;
 
 const ID: &str = "id";
@@ -169,6 +170,7 @@ impl Gathered {
         let length = file.metadata().map_err(Error::io("read", path))?.len();
         // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        footer::check(&file, path)?;
         let pages = Arc::new(file.try_clone().map_err(Error::io("read", path))?);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
             .map_err(|e| cause("read", path, &e))?;

@@ -15,8 +15,9 @@ use super::{FeatureSet, Provenance, sidecar};
 use crate::error::{Error, Result};
 
 const TENSOR: &str = "embedding";
-/// The format's own limit on the header.
-const MAX_HEADER: u64 = 100_000_000;
+/// The longest header that is read: room for a hundred thousand tensors. The format itself allows 100 MB, which would
+/// become some gigabytes.
+const MAX_HEADER: u64 = 16 << 20;
 /// Digits that the number of rows and the end of the data may gain over one each, rounded up.
 const ROOM: usize = 40;
 
@@ -60,7 +61,8 @@ pub(super) fn read(path: &Path) -> Result<FeatureSet> {
     reader.read_exact(&mut bytes).map_err(Error::io("read", path))?;
     let header_length = u64::from_le_bytes(bytes);
     if header_length > MAX_HEADER {
-        return Err(Error::malformed(path, format!("a safetensors header of {header_length} bytes")));
+        let reason = format!("a safetensors header of {header_length} bytes; at most {MAX_HEADER} are read");
+        return Err(Error::malformed(path, reason));
     }
     let data_length = file_length.checked_sub(8 + header_length).ok_or_else(short)?;
     let mut text = vec![0; header_length as usize];

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use crate::file::AtomicFile;
 
 /// The extensions of the arrays that have such a file.
 const EXTENSIONS: [&str; 2] = ["npy", "safetensors"];
+
+/// The longest line that is read.
+const MAX_LINE: u64 = 1 << 20;
 
 /// One line as engraft writes it.
 #[derive(Serialize, Deserialize)]
@@ -63,14 +66,21 @@ pub(super) fn read(array: &Path, rows: usize) -> Result<Lines> {
     let path = beside(array);
     let file = match File::open(&path) {
         Ok(file) => BufReader::new(file),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
             return Ok(((0..rows).map(|row| row.to_string()).collect(), vec![None; rows], vec![None; rows]));
         }
         Err(e) => return Err(Error::io("read", &path)(e)),
     };
     let (mut ids, mut labels, mut contents) = Lines::default();
-    for (i, line) in file.lines().enumerate() {
-        let line = line.map_err(Error::io("read", &path))?;
+    for (i, line) in lines(file).enumerate() {
+        let line = line.map_err(|e| match e.kind() {
+            ErrorKind::InvalidData => Error::malformed(&path, format!("line {}: {e}", i + 1)),
+            _ => Error::io("read", &path)(e),
+        })?;
+        if i == rows {
+            let reason = format!("more lines than the {rows} rows of {}", array.display());
+            return Err(Error::malformed(&path, reason));
+        }
         let line: ForeignLine = serde_json::from_str(&line).map_err(|e| {
             Error::malformed(&path, format!("line {} is not {{\"id\", \"label\", \"content\"}}: {e}", i + 1))
         })?;
@@ -83,6 +93,20 @@ pub(super) fn read(array: &Path, rows: usize) -> Result<Lines> {
         return Err(Error::malformed(&path, reason));
     }
     Ok((ids, labels, contents))
+}
+
+/// As [`BufRead::lines`], but a line without end is an error before it fills the memory.
+fn lines(mut file: impl BufRead) -> impl Iterator<Item = std::io::Result<String>> {
+    let invalid = |reason: String| std::io::Error::new(ErrorKind::InvalidData, reason);
+    std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        match file.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(n) if n as u64 > MAX_LINE => Some(Err(invalid(format!("longer than {MAX_LINE} bytes")))),
+            Ok(_) => Some(String::from_utf8(line).map_err(|_| invalid("not UTF-8".to_owned()))),
+            Err(e) => Some(Err(e)),
+        }
+    })
 }
 
 /// Writes the lines.
@@ -134,11 +158,10 @@ impl SidecarWriter {
 fn is_ours(path: &Path) -> Result<bool> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(true),
         Err(e) => return Err(Error::io("read", path)(e)),
     };
     let mut first = Vec::new();
-    let limit = 1 << 20;
-    std::io::Read::take(BufReader::new(file), limit).read_until(b'\n', &mut first).map_err(Error::io("read", path))?;
+    BufReader::new(file).take(MAX_LINE).read_until(b'\n', &mut first).map_err(Error::io("read", path))?;
     Ok(first.is_empty() || serde_json::from_slice::<Line>(&first).is_ok())
 }

@@ -3,24 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::every_tensor::every_tensor;
 use super::proto::tensor_proto::DataLocation;
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
+use super::proto::{ModelProto, TensorProto};
 use crate::error::{Error, Result};
 use crate::file::is_inside;
 
 /// The files beside the model that hold its larger weights, as the model names them (relative to its folder),
 /// sorted. The names come from the file: [`external_paths`] checks them.
 pub fn external_files(model: &ModelProto) -> Vec<String> {
-    let mut tensors = Vec::new();
-    model.graph.iter().for_each(|graph| of_graph(graph, &mut tensors));
-    for training in &model.training_info {
-        training.initialization.iter().chain(&training.algorithm).for_each(|graph| of_graph(graph, &mut tensors));
-    }
-    for function in &model.functions {
-        of_attributes(&function.attribute_proto, &mut tensors);
-        of_nodes(&function.node, &mut tensors);
-    }
-    let locations = tensors.into_iter().filter(|t| is_external(t)).flat_map(|t| &t.external_data);
+    let locations = every_tensor(model).into_iter().filter(|t| is_external(t)).flat_map(|t| &t.external_data);
     let named: BTreeSet<&str> = locations.filter(|p| p.key() == "location").map(|p| p.value()).collect();
     named.into_iter().map(str::to_owned).collect()
 }
@@ -59,31 +51,8 @@ pub fn external_paths(model: &ModelProto, path: &Path) -> Result<Vec<PathBuf>> {
     names.into_iter().map(checked).collect()
 }
 
-/// Depth is bounded by the protobuf reader's own limit of nested messages.
-fn of_graph<'a>(graph: &'a GraphProto, tensors: &mut Vec<&'a TensorProto>) {
-    tensors.extend(&graph.initializer);
-    of_sparse(&graph.sparse_initializer, tensors);
-    of_nodes(&graph.node, tensors);
-}
-
-fn of_nodes<'a>(nodes: &'a [NodeProto], tensors: &mut Vec<&'a TensorProto>) {
-    nodes.iter().for_each(|node| of_attributes(&node.attribute, tensors));
-}
-
-fn of_attributes<'a>(attributes: &'a [AttributeProto], tensors: &mut Vec<&'a TensorProto>) {
-    for attribute in attributes {
-        tensors.extend(attribute.t.iter().chain(&attribute.tensors));
-        of_sparse(attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors), tensors);
-        attribute.g.iter().chain(&attribute.graphs).for_each(|graph| of_graph(graph, tensors));
-    }
-}
-
-fn of_sparse<'a>(sparse: impl IntoIterator<Item = &'a SparseTensorProto>, tensors: &mut Vec<&'a TensorProto>) {
-    tensors.extend(sparse.into_iter().flat_map(|s| s.values.iter().chain(&s.indices)));
-}
-
 /// Any location that is not the file itself: other readers may know a number that we do not.
-fn is_external(tensor: &TensorProto) -> bool {
+pub(super) fn is_external(tensor: &TensorProto) -> bool {
     tensor.data_location.is_some_and(|location| location != DataLocation::Default as i32)
 }
 
@@ -92,7 +61,7 @@ mod tests {
     use super::*;
     use crate::onnx::build;
     use crate::onnx::proto::tensor_proto::DataType;
-    use crate::onnx::proto::{FunctionProto, StringStringEntryProto};
+    use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, SparseTensorProto, StringStringEntryProto};
 
     fn external(name: &str, locations: &[&str]) -> TensorProto {
         let location = |l: &&str| StringStringEntryProto { key: Some("location".into()), value: Some((*l).into()) };

@@ -2,6 +2,7 @@
 
 pub mod build;
 mod cut;
+mod every_tensor;
 mod external;
 mod graph;
 mod model;

@@ -5,20 +5,26 @@ use std::path::Path;
 use prost::Message;
 use prost::bytes::Bytes;
 
+use super::every_tensor::check_sizes;
 use super::proto::{ModelProto, StringStringEntryProto};
 use crate::error::{Error, Result};
 use crate::file;
 
+/// Protobuf's own limit. Nesting is limited too, by prost: to 100 messages, which are some 30 graphs in one another.
+const MAX_BYTES: u64 = i32::MAX as u64;
+
 /// Reads an `.onnx` file. Tensors stay views into the one buffer that was read.
 ///
 /// # Errors
-/// When the file cannot be read, is not an ONNX protobuf or has no graph.
+/// When the file cannot be read, is not an ONNX protobuf, has no graph, or a tensor in it has other sizes than its
+/// values fill.
 pub fn read_model(path: &Path) -> Result<ModelProto> {
-    let bytes = Bytes::from(file::read(path)?);
+    let bytes = Bytes::from(file::read_at_most(path, MAX_BYTES)?);
     let model = ModelProto::decode(bytes).map_err(|e| Error::malformed(path, format!("not an ONNX model ({e})")))?;
     if model.graph.is_none() {
         return Err(Error::malformed(path, "an ONNX model without a graph"));
     }
+    check_sizes(&model).map_err(|reason| Error::malformed(path, reason))?;
     Ok(model)
 }
 
@@ -27,7 +33,7 @@ pub fn read_model(path: &Path) -> Result<ModelProto> {
 /// # Errors
 /// When the disk refuses, or the model is beyond protobuf's 2 GiB.
 pub fn write_model(model: &ModelProto, path: &Path) -> Result<()> {
-    if model.encoded_len() > i32::MAX as usize {
+    if model.encoded_len() as u64 > MAX_BYTES {
         return Err(Error::malformed(path, "an ONNX file cannot hold more than 2 GiB of weights"));
     }
     file::write_atomic(path, &model.encode_to_vec())

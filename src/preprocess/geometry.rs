@@ -11,6 +11,8 @@ use super::{ImageSpec, Interpolation, Step};
 
 /// The longest edge that a step may lead to.
 const MAX_EDGE: u64 = 1 << 28;
+/// The largest part of an image that a step may compute: the decoder's own limit, rounded up.
+const MAX_PIXELS: usize = 1 << 28;
 
 /// One step for a known image size: the windows of its input and of its output that count.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +32,7 @@ enum Action {
 /// The sizes that the steps lead an image of `size` through, and the operations that this needs.
 ///
 /// # Errors
-/// When an edge would grow beyond all measure.
+/// When an edge or an image would grow beyond all measure.
 pub(super) fn plan(spec: &ImageSpec, size: Size) -> Result<Vec<Operation>, String> {
     let mut sizes = vec![size];
     let mut actions = Vec::with_capacity(spec.steps.len());
@@ -70,6 +72,9 @@ pub(super) fn plan(spec: &ImageSpec, size: Size) -> Result<Vec<Operation>, Strin
                 Window::of(shifted(output.rows(), top, from.height), shifted(output.columns(), left, from.width))
             }
         };
+        if output.height.checked_mul(output.width).is_none_or(|n| n > MAX_PIXELS) {
+            return Err(format!("a step leads to {}x{} pixels", output.width, output.height));
+        }
         operations.push(Operation { action, input, output });
         output = input;
     }

@@ -7,6 +7,9 @@ use super::view::{Size, View, Window};
 use super::{ImageSpec, Step};
 use crate::error::{Error, Result};
 
+/// Pixels of the output, of which every thread holds some at a time. Backbones take a hundredth of it.
+const MAX_OUTPUT: usize = 4096 * 4096;
+
 /// An [`ImageSpec`] that has been checked: decodes, resizes, crops and normalises. Shared by all threads; each brings
 /// its own [`Scratch`].
 #[derive(Debug, Clone)]
@@ -62,6 +65,9 @@ impl ImagePreprocessor {
         }
         let size = fixed_size(&spec.steps)
             .ok_or_else(|| wrong("the steps must end in one size for all images: add a resize or a center_crop"))?;
+        if size.height.checked_mul(size.width).is_none_or(|n| n > MAX_OUTPUT) {
+            return Err(wrong(&format!("an output of {size} pixels; at most {MAX_OUTPUT} in all are computed")));
+        }
         let table =
             |channel: usize| std::array::from_fn(|x| (spec.scale * x as f32 - spec.mean[channel]) / spec.std[channel]);
         let tables = Box::new([table(0), table(1), table(2)]);
@@ -168,7 +174,7 @@ fn fixed_size(steps: &[Step]) -> Option<Size> {
         (_, Step::CentralSquare { .. }) => Some(Known::Square),
     })?;
     match known {
-        Known::All(size) if size.height.checked_mul(size.width).is_some_and(|n| n <= 1 << 28) => Some(size),
+        Known::All(size) => Some(size),
         _ => None,
     }
 }

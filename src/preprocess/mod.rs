@@ -11,4 +11,5 @@ mod view;
 
 pub use self::image::{ImagePreprocessor, Scratch};
 pub use spec::{Exif, ImageSpec, Interpolation, Preprocessing, Step, TextSpec, Transparency};
+pub(crate) use text::MAX_TOKENIZER_BYTES;
 pub use text::{Encoded, TextPreprocessor, TokenBatch};

@@ -8,9 +8,13 @@ use tokenizers::{
 
 use super::TextSpec;
 use crate::error::{Error, Result};
+use crate::guard;
 
 /// What pads, by name, where a `tokenizer.json` has no padding section.
 const PADS: [&str; 4] = ["[PAD]", "<pad>", "<|pad|>", "<|padding|>"];
+
+/// The largest `tokenizer.json` that is read. Vocabularies of a quarter of a million tokens take some 35 MB.
+pub(crate) const MAX_TOKENIZER_BYTES: u64 = 256 << 20;
 
 /// A tokenizer with its truncation and padding resolved: the length comes from the [`TextSpec`], whatever
 /// `tokenizer.json` says, and padding is left to [`TextPreprocessor::batch`]. Shared by all threads; each encodes its
@@ -55,7 +59,9 @@ impl TextPreprocessor {
     /// [`Error::Malformed`] when the file is no tokenizer or knows no token to pad with, [`Error::Usage`] when
     /// `max_length` leaves no room beside the special tokens.
     pub fn from_file(path: &Path, spec: &TextSpec) -> Result<Self> {
-        let mut tokenizer = Tokenizer::from_bytes(crate::file::read(path)?).map_err(|e| Error::malformed(path, e))?;
+        let bytes = crate::file::read_at_most(path, MAX_TOKENIZER_BYTES)?;
+        let read = guard::catch(|| Tokenizer::from_bytes(bytes).map_err(|e| e.to_string())).flatten();
+        let mut tokenizer = read.map_err(|reason| Error::malformed(path, reason))?;
         let (pad_id, pad_type_id) = pad(&tokenizer).ok_or_else(|| {
             Error::malformed(path, format!("no padding section and none of the tokens {}", PADS.join(", ")))
         })?;
@@ -84,7 +90,8 @@ impl TextPreprocessor {
     /// # Errors
     /// The reason, when the tokenizer fails or finds no token.
     pub fn encode(&self, text: &str) -> Result<Encoded, String> {
-        let encoding = self.tokenizer.encode_fast(EncodeInput::from(text), true).map_err(|e| e.to_string())?;
+        let encode = || self.tokenizer.encode_fast(EncodeInput::from(text), true).map_err(|e| e.to_string());
+        let encoding = guard::catch(encode).map_err(|panic| format!("the tokenizer failed: {panic}"))??;
         if encoding.is_empty() {
             return Err("the text has no tokens".to_owned());
         }

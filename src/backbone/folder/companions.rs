@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::file;
 
+/// Configuration is text that people write; the largest there is lists a vocabulary's additions.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// Where configuration is looked for: the folder of the ONNX file, then the root of the model.
 pub(super) struct Companions {
     folders: Vec<PathBuf>,
@@ -35,7 +38,8 @@ impl Companions {
     /// A JSON file, if there is one of this name, with its path for errors.
     pub(super) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(PathBuf, T)>> {
         let Some(path) = self.path(name) else { return Ok(None) };
-        let value = serde_json::from_slice(&file::read(&path)?).map_err(|e| Error::malformed(&path, e))?;
+        let value =
+            serde_json::from_slice(&file::read_at_most(&path, MAX_BYTES)?).map_err(|e| Error::malformed(&path, e))?;
         Ok(Some((path, value)))
     }
 }

@@ -8,7 +8,7 @@ use super::companions::Companions;
 use super::overrides::Overrides;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::preprocess::TextSpec;
+use crate::preprocess::{MAX_TOKENIZER_BYTES, TextSpec};
 
 /// Beyond it a `model_max_length` means "no limit": transformers writes 1e30.
 const LARGEST_LENGTH: f64 = 1e6;
@@ -133,7 +133,7 @@ impl Positions {
 fn least_bearable(companions: &Companions, tokenizer: &Path, positions: Option<&Positions>) -> Result<Option<usize>> {
     let config = companions.json::<TokenizerConfig>("tokenizer_config.json")?;
     let model = config.and_then(|(_, c)| c.model_max_length).filter(|n| (1.0..=LARGEST_LENGTH).contains(n));
-    let truncation = serde_json::from_slice::<Tokenizer>(&file::read(tokenizer)?)
+    let truncation = serde_json::from_slice::<Tokenizer>(&file::read_at_most(tokenizer, MAX_TOKENIZER_BYTES)?)
         .map_err(|e| Error::malformed(tokenizer, format!("not a tokenizer ({e})")))?
         .truncation
         .map(|t| t.max_length);
