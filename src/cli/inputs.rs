@@ -11,7 +11,7 @@ use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Part, Provenance};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
 use crate::progress::Progress;
-use crate::source::{Modality, Reject, SourceOptions, TableOptions, open_all};
+use crate::source::{Modality, Reject, Source, SourceOptions, TableOptions, open_all};
 
 /// Which backbone, and what its folder does not say.
 #[derive(Debug, Clone, clap::Args)]
@@ -123,7 +123,7 @@ impl SourceArgs {
         Self { id_column: column.map(str::to_owned).or_else(|| self.id_column.clone()), ..self.clone() }
     }
 
-    fn options(&self, backbone: &Backbone) -> SourceOptions {
+    fn options(&self, backbone: &Backbone, keep: &[String]) -> SourceOptions {
         let modality = match backbone.preprocessing {
             Preprocessing::Image(_) => Modality::Image,
             Preprocessing::Text(_) => Modality::Text,
@@ -134,7 +134,7 @@ impl SourceArgs {
             label_column: self.label_column.clone(),
             id_column: self.id_column.clone(),
         };
-        SourceOptions { modality, table, keep: Vec::new() }
+        SourceOptions { modality, table, keep: keep.to_vec() }
     }
 }
 
@@ -282,6 +282,48 @@ pub(super) fn nothing_embedded(first: Option<&Reject>, count: usize) -> Error {
     Error::Data(format!("no input could be embedded, {count} rejected{first}"))
 }
 
+/// Inputs and a backbone, opened and ready to run.
+pub(super) struct Job<'a> {
+    pub(super) extraction: Extraction,
+    pub(super) source: Source,
+    pub(super) options: SourceOptions,
+    backbone: &'a Backbone,
+}
+
+/// Opens the inputs and the backbone.
+pub(super) fn open<'a>(
+    context: &Context,
+    inputs: &[PathBuf],
+    source: &SourceArgs,
+    keep: &[String],
+    backbone: &'a Backbone,
+) -> Result<Job<'a>> {
+    let of_source = source.options(backbone, keep);
+    let inputs = open_all(inputs, &of_source)?;
+    let mut options = Options { device: context.device, threads: context.threads.get(), ..Options::default() };
+    if let Some(batch_size) = source.batch_size {
+        options.batch_size = batch_size.into();
+    }
+    let extraction = Extraction::open(context.runtime()?, backbone, &options, &context.console)?;
+    Ok(Job { extraction, source: inputs, options: of_source, backbone })
+}
+
+impl Job<'_> {
+    /// Runs the inputs through the backbone into `sink`.
+    pub(super) fn run(self, context: &Context, sink: &mut dyn Sink) -> Result<Summary> {
+        let name = &self.backbone.name;
+        context.console.begin(&format!("embedding with {name} on {}", self.extraction.provider()), None);
+        let summary = self.extraction.run(self.source, sink, &context.console);
+        context.console.end();
+        let summary = summary?;
+        if summary.truncated > 0 {
+            let n = summary.truncated;
+            context.console.say(&format!("{n} texts were longer than {name} takes and were cut"));
+        }
+        Ok(summary)
+    }
+}
+
 /// Runs the inputs through the backbone into `sink`.
 pub(super) fn embed(
     context: &Context,
@@ -290,21 +332,7 @@ pub(super) fn embed(
     backbone: &Backbone,
     sink: &mut dyn Sink,
 ) -> Result<Summary> {
-    let inputs = open_all(inputs, &source.options(backbone))?;
-    let mut options = Options { device: context.device, threads: context.threads.get(), ..Options::default() };
-    if let Some(batch_size) = source.batch_size {
-        options.batch_size = batch_size.into();
-    }
-    let extraction = Extraction::open(context.runtime()?, backbone, &options, &context.console)?;
-    context.console.begin(&format!("embedding with {} on {}", backbone.name, extraction.provider()), None);
-    let summary = extraction.run(inputs, sink, &context.console);
-    context.console.end();
-    let summary = summary?;
-    if summary.truncated > 0 {
-        let n = summary.truncated;
-        context.console.say(&format!("{n} texts were longer than {} takes and were cut", backbone.name));
-    }
-    Ok(summary)
+    open(context, inputs, source, &[], backbone)?.run(context, sink)
 }
 
 /// Keeps everything in memory.
@@ -331,7 +359,7 @@ impl Sink for Memory {
 }
 
 /// Reads an enum by the name it has in manifests.
-fn json_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn json_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 

@@ -140,6 +140,11 @@ impl Extraction {
         self.provider.name()
     }
 
+    /// What makes the features; the dimension is 0 until there is a row.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
     /// Embeds every entry. Each sample reaches the sink exactly once, as a row or as a reject.
     ///
     /// # Errors
