@@ -39,6 +39,15 @@ impl AtomicFile {
         &self.path
     }
 
+    /// Hands everything to the disk, so that nothing but the rename is left to [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn sync(&mut self) -> Result<()> {
+        let synced = self.writer.flush().and_then(|()| self.writer.get_ref().sync_all());
+        synced.map_err(Error::io("write", &self.path))
+    }
+
     /// Flushes, syncs and renames into place.
     ///
     /// # Errors
@@ -222,7 +231,8 @@ pub fn sha256_file(path: &Path) -> Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Part, Provenance};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
-use crate::source::{Modality, Reject, Separator, SourceOptions, TableOptions, holds_embeddings, open_all};
+use crate::source::{Modality, Reject, Separator, Source, SourceOptions, TableOptions, holds_embeddings, open_all};
 
 /// Which backbone, and what its folder does not say.
 #[derive(Debug, Clone, clap::Args)]
@@ -161,7 +161,7 @@ impl SourceArgs {
         Self { id_column: column.map(str::to_owned).or_else(|| self.id_column.clone()), ..self.clone() }
     }
 
-    fn options(&self, backbone: &Backbone) -> SourceOptions {
+    fn options(&self, backbone: &Backbone, keep: &[String]) -> SourceOptions {
         let modality = match backbone.preprocessing {
             Preprocessing::Image(_) => Modality::Image,
             Preprocessing::Text(_) => Modality::Text,
@@ -173,7 +173,7 @@ impl SourceArgs {
             id_column: self.id_column.clone(),
         };
         let separator = if self.null { Separator::Nul } else { Separator::Newline };
-        SourceOptions { modality, table, keep: Vec::new(), separator }
+        SourceOptions { modality, table, keep: keep.to_vec(), separator }
     }
 }
 
@@ -335,15 +335,24 @@ pub(super) fn nothing_embedded(first: Option<&Reject>, count: usize) -> Error {
     Error::Data(format!("no input could be embedded, {count} rejected{first}"))
 }
 
-/// Runs the inputs through the backbone into `sink`.
-pub(super) fn embed(
+/// Inputs and a backbone, opened and ready to run.
+pub(super) struct Job<'a> {
+    pub(super) extraction: Extraction<'a>,
+    pub(super) source: Source,
+    pub(super) options: SourceOptions,
+    backbone: &'a Backbone,
+}
+
+/// Opens the inputs and the backbone.
+pub(super) fn open<'a>(
     context: &Context,
     inputs: &[PathBuf],
     source: &SourceArgs,
-    backbone: &Backbone,
-    sink: &mut dyn Sink,
-) -> Result<Summary> {
-    let inputs = open_all(inputs, &source.options(backbone))?;
+    keep: &[String],
+    backbone: &'a Backbone,
+) -> Result<Job<'a>> {
+    let of_source = source.options(backbone, keep);
+    let inputs = open_all(inputs, &of_source)?;
     let options = Options {
         device: context.device,
         threads: context.threads.get(),
@@ -353,12 +362,30 @@ pub(super) fn embed(
         trace: source.trace.clone(),
     };
     let extraction = Extraction::new(context.runtime()?, backbone, options)?;
-    let summary = extraction.run(inputs, sink, &context.console)?;
-    if summary.truncated > 0 {
-        let n = summary.truncated;
-        context.console.say(&format!("{n} texts were longer than {} takes and were cut", backbone.name));
+    Ok(Job { extraction, source: inputs, options: of_source, backbone })
+}
+
+impl Job<'_> {
+    /// Runs the inputs through the backbone into `sink`.
+    pub(super) fn run(self, context: &Context, sink: &mut dyn Sink) -> Result<Summary> {
+        let summary = self.extraction.run(self.source, sink, &context.console)?;
+        if summary.truncated > 0 {
+            let (n, name) = (summary.truncated, &self.backbone.name);
+            context.console.say(&format!("{n} texts were longer than {name} takes and were cut"));
+        }
+        Ok(summary)
     }
-    Ok(summary)
+}
+
+/// Runs the inputs through the backbone into `sink`.
+pub(super) fn embed(
+    context: &Context,
+    inputs: &[PathBuf],
+    source: &SourceArgs,
+    backbone: &Backbone,
+    sink: &mut dyn Sink,
+) -> Result<Summary> {
+    open(context, inputs, source, &[], backbone)?.run(context, sink)
 }
 
 /// Keeps everything in memory.
@@ -385,7 +412,7 @@ impl Sink for Memory {
 }
 
 /// Reads an enum by the name it has in manifests.
-fn json_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn json_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 

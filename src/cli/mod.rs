@@ -9,6 +9,7 @@ mod doctor;
 mod embed;
 mod eval;
 mod inputs;
+mod inspect;
 mod models;
 mod predict;
 mod results;
@@ -71,6 +72,7 @@ enum Verb {
     Doctor(doctor::Doctor),
     Models(models::Models),
     Embed(embed::Embed),
+    Inspect(inspect::Inspect),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -128,6 +130,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Doctor(verb) => verb.run(context),
         Verb::Models(verb) => verb.run(context),
         Verb::Embed(verb) => verb.run(context),
+        Verb::Inspect(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),

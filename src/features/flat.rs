@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::format::free;
 use super::sidecar::SidecarWriter;
-use super::{Existing, FeatureWriter, Provenance, Rows, floats};
+use super::{Existing, FeatureWriter, Header, Provenance, Rows, floats};
 use crate::error::{Error, Result};
-use crate::file::{AtomicFile, write_atomic};
+use crate::file::AtomicFile;
 
 /// What differs between the formats.
 pub(super) struct Layout {
@@ -34,27 +34,27 @@ pub(super) struct FlatWriter {
     file: AtomicFile,
     sidecar: SidecarWriter,
     layout: Layout,
-    dimension: usize,
+    of: Header,
     rows: u64,
 }
 
 impl FlatWriter {
-    pub(super) fn create(path: &Path, dimension: usize, layout: Layout, existing: Existing) -> Result<Self> {
+    pub(super) fn create(path: &Path, of: &Header, layout: Layout, existing: Existing) -> Result<Self> {
         if matches!(layout.provenance, Place::Beside(_)) {
             free(&provenance_path(path), existing)?;
         }
-        let sidecar = SidecarWriter::create(path, existing)?;
+        let sidecar = SidecarWriter::create(path, &of.kept, existing)?;
         let mut file = AtomicFile::create(path)?;
         file.write_all(&(layout.header)(0)).map_err(Error::io("write", path))?;
-        Ok(Self { file, sidecar, layout, dimension, rows: 0 })
+        Ok(Self { file, sidecar, layout, of: of.clone(), rows: 0 })
     }
 }
 
 impl FeatureWriter for FlatWriter {
     fn append(&mut self, rows: &Rows) -> Result<()> {
-        rows.check(self.dimension)?;
+        rows.check(&self.of)?;
         self.rows += rows.matrix.nrows() as u64;
-        floats::write(&mut self.file, &rows.matrix).map_err(Error::io("write", self.file.path()))?;
+        floats::write(&mut self.file, &rows.matrix, self.of.precision).map_err(Error::io("write", self.file.path()))?;
         self.sidecar.append(rows)
     }
 
@@ -62,22 +62,28 @@ impl FeatureWriter for FlatWriter {
         let Self { mut file, mut sidecar, layout, rows, .. } = *self;
         let path = file.path().to_path_buf();
         let header = (layout.header)(rows);
-        file.seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(&header))
-            .and_then(|()| file.flush())
-            .map_err(Error::io("write", &path))?;
-        sidecar.flush()?;
-        // Several files cannot be renamed at once. The array is absent while the others change, and comes last: ids
-        // never stand beside the values of another run.
-        absent(&path)?;
-        match &layout.provenance {
-            Place::Header => {}
-            Place::Beside(None) => absent(&provenance_path(&path))?,
+        file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&header)).map_err(Error::io("write", &path))?;
+        file.sync()?;
+        sidecar.sync()?;
+        let provenance = match &layout.provenance {
+            Place::Header | Place::Beside(None) => None,
             Place::Beside(Some(provenance)) => {
                 let path = provenance_path(&path);
                 let json = serde_json::to_vec_pretty(provenance).map_err(|e| Error::malformed(&path, e))?;
-                write_atomic(&path, &json)?;
+                let mut file = AtomicFile::create(&path)?;
+                file.write_all(&json).map_err(Error::io("write", &path))?;
+                file.sync()?;
+                Some(file)
             }
+        };
+        // Several files cannot be renamed at once. The array is absent while the others change, and comes last: ids
+        // never stand beside the values of another run. All are on the disk by now, so that what is left takes no time
+        // in which a process could well be killed, and cannot fail for want of room.
+        absent(&path)?;
+        match (&layout.provenance, provenance) {
+            (_, Some(file)) => file.commit()?,
+            (Place::Beside(_), None) => absent(&provenance_path(&path))?,
+            (Place::Header, None) => {}
         }
         sidecar.commit()?;
         file.commit()

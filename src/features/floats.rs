@@ -3,13 +3,16 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use half::f16;
 use ndarray::Array2;
 
+use super::Precision;
 use crate::error::{Error, Result};
 
 /// A stored type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    F16,
     F32,
     F64,
 }
@@ -17,6 +20,7 @@ pub(super) enum Kind {
 impl Kind {
     fn size(self) -> usize {
         match self {
+            Self::F16 => 2,
             Self::F32 => 4,
             Self::F64 => 8,
         }
@@ -44,6 +48,7 @@ pub(super) fn read(reader: impl Read, kind: Kind, shape: [usize; 2], bytes: u64,
         let piece = &mut buffer[..wanted];
         reader.read_exact(piece).map_err(Error::io("read", path))?;
         match kind {
+            Kind::F16 => values.extend(piece.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32())),
             Kind::F32 => values.extend(piece.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
             Kind::F64 => {
                 for wide in piece.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)) {
@@ -64,12 +69,15 @@ pub(super) fn narrow(wide: f64, path: &Path) -> Result<f32> {
     Ok(value)
 }
 
-/// Writes a matrix of 32-bit floats, row by row.
-pub(super) fn write(writer: &mut impl Write, matrix: &Array2<f32>) -> std::io::Result<()> {
-    let mut bytes = Vec::with_capacity(4 * matrix.ncols());
+/// Writes a matrix, row by row.
+pub(super) fn write(writer: &mut impl Write, matrix: &Array2<f32>, precision: Precision) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(precision.size() * matrix.ncols());
     for row in matrix.rows() {
         bytes.clear();
-        bytes.extend(row.iter().flat_map(|v| v.to_le_bytes()));
+        match precision {
+            Precision::F32 => bytes.extend(row.iter().flat_map(|v| v.to_le_bytes())),
+            Precision::F16 => bytes.extend(row.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes())),
+        }
         writer.write_all(&bytes)?;
     }
     Ok(())

@@ -5,20 +5,22 @@ use std::path::Path;
 use super::flat::FlatWriter;
 use super::parquet::ParquetWriter;
 use super::shards::{self, ShardsWriter};
-use super::{Existing, FeatureWriter, Provenance, npy, safetensors};
+use super::{Existing, FeatureWriter, Header, npy, safetensors};
 use crate::error::{Error, Result};
+use crate::file::AtomicFile;
 
 /// A file format of feature sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One Parquet file: `id`, `label`, `content` and `embedding`, a list of fixed size of 32-bit floats.
+    /// One Parquet file: `id`, `label`, `content` and `embedding`, a list of fixed size of 32- or
+    /// 16-bit floats; kept columns stand before it.
     Parquet,
-    /// A folder of Parquet files, `part-00000.parquet` and so on.
+    /// A folder of Parquet files, each named by the place of its first entry: `part-000000065536.parquet`.
     Shards,
-    /// A NumPy array of n×d little-endian 32-bit floats; `<stem>.jsonl` holds the ids, labels and contents, a line a
-    /// row, and `<stem>.provenance.json` the provenance.
+    /// A NumPy array of n×d little-endian 32- or 16-bit floats; `<stem>.jsonl` holds the ids, labels, contents and kept
+    /// columns, a line a row, and `<stem>.provenance.json` the provenance.
     Npy,
-    /// A tensor `embedding` of n×d 32-bit floats with the provenance in the file's metadata; `<stem>.jsonl` as for npy.
+    /// A tensor `embedding` of n×d 32- or 16-bit floats with the provenance in the file's metadata; `<stem>.jsonl` as for npy.
     Safetensors,
 }
 
@@ -56,42 +58,27 @@ impl Format {
     }
 }
 
-/// Begins a feature set of embeddings of length `dimension` at `path`.
+/// Begins a feature set at `path`.
 ///
 /// # Errors
 /// [`Error::Exists`] when something is there and `existing` refuses; [`Error::Usage`] when a file that engraft did not
-/// write would have to be replaced; when the folder cannot be written, or `dimension` is 0 or not the provenance's.
-pub fn create(
-    path: &Path,
-    format: Format,
-    dimension: usize,
-    provenance: Option<&Provenance>,
-    existing: Existing,
-) -> Result<Box<dyn FeatureWriter>> {
-    if dimension == 0 {
-        return Err(Error::Data("embeddings of length 0 cannot be stored".to_owned()));
-    }
-    if let Some(p) = provenance.filter(|p| p.dimension != dimension) {
-        return Err(Error::Mismatch {
-            what: format!("lengths of embeddings of {}", p.backbone),
-            expected: p.dimension.to_string(),
-            got: dimension.to_string(),
-        });
-    }
+/// write would have to be replaced; when the folder cannot be written, or the dimension is 0 or not the provenance's.
+pub fn create(path: &Path, format: Format, header: &Header, existing: Existing) -> Result<Box<dyn FeatureWriter>> {
+    header.check()?;
     Ok(match format {
         Format::Parquet => {
             free(path, existing)?;
-            Box::new(ParquetWriter::create(path, dimension, provenance)?)
+            Box::new(ParquetWriter::create(AtomicFile::create(path)?, path, header)?)
         }
-        Format::Shards => Box::new(ShardsWriter::create(path, dimension, provenance, existing)?),
+        Format::Shards => Box::new(ShardsWriter::create(path, header, existing)?),
         Format::Npy => {
             free(path, existing)?;
-            Box::new(FlatWriter::create(path, dimension, npy::layout(dimension, provenance), existing)?)
+            Box::new(FlatWriter::create(path, header, npy::layout(header), existing)?)
         }
         Format::Safetensors => {
             free(path, existing)?;
-            let layout = safetensors::layout(path, dimension, provenance)?;
-            Box::new(FlatWriter::create(path, dimension, layout, existing)?)
+            let layout = safetensors::layout(path, header)?;
+            Box::new(FlatWriter::create(path, header, layout, existing)?)
         }
     })
 }

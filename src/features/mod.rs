@@ -3,18 +3,26 @@
 mod flat;
 mod floats;
 mod format;
+mod header;
 mod npy;
 mod parquet;
+mod precision;
 mod provenance;
 mod rows;
+mod run;
 mod safetensors;
 mod set;
 mod shards;
 mod sidecar;
+mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use format::{Format, create};
+pub use header::{Header, check_kept};
+pub use precision::Precision;
 pub use provenance::{FINGERPRINT_KEY, PROVENANCE_KEY, Provenance};
 pub use rows::{Existing, FeatureWriter, Part, Rows};
+pub use run::{Claim, Finished, RunKey, RunState, SHARD_ENTRIES, SHARD_TIME, ShardFolder, run_state};
 pub use set::FeatureSet;
+pub use survey::{Norms, Survey};

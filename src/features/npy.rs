@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::flat::{Layout, Place, provenance_path};
 use super::floats::{self, Kind};
-use super::{FeatureSet, Provenance, sidecar};
+use super::{FeatureSet, Header, Precision, sidecar};
 use crate::error::{Error, Result};
 use crate::file;
 
@@ -19,15 +19,17 @@ const MAX_HEADER: usize = 1 << 16;
 /// The longest provenance that is read.
 const MAX_PROVENANCE: u64 = 1 << 20;
 
-pub(super) fn layout(dimension: usize, provenance: Option<&Provenance>) -> Layout {
+pub(super) fn layout(of: &Header) -> Layout {
+    let (dimension, precision) = (of.dimension, of.precision);
     Layout {
-        header: Box::new(move |rows| header(rows, dimension)),
-        provenance: Place::Beside(provenance.cloned().map(Box::new)),
+        header: Box::new(move |rows| header(rows, dimension, precision)),
+        provenance: Place::Beside(of.provenance.clone().map(Box::new)),
     }
 }
 
-fn header(rows: u64, dimension: usize) -> Vec<u8> {
-    let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dimension}), }}");
+fn header(rows: u64, dimension: usize, precision: Precision) -> Vec<u8> {
+    let size = precision.size();
+    let text = format!("{{'descr': '<f{size}', 'fortran_order': False, 'shape': ({rows}, {dimension}), }}");
     let mut bytes = MAGIC.to_vec();
     bytes.extend([1, 0, (HEADER - 10) as u8, 0]);
     bytes.extend(text.as_bytes());
@@ -36,7 +38,7 @@ fn header(rows: u64, dimension: usize) -> Vec<u8> {
     bytes
 }
 
-/// Reads a 2-D array of 32- or 64-bit floats with what lies beside it.
+/// Reads a 2-D array of 16-, 32- or 64-bit floats with what lies beside it.
 pub(super) fn read(path: &Path) -> Result<FeatureSet> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
@@ -99,11 +101,12 @@ fn parse_header(text: &str) -> Result<(Kind, [usize; 2]), String> {
     };
     let descr = value("descr")?;
     let kind = match descr.get(1..4) {
+        Some("<f2") => Kind::F16,
         Some("<f4") => Kind::F32,
         Some("<f8") => Kind::F64,
         _ => {
             let found = descr.split(['}', ',']).next().unwrap_or_default();
-            return Err(format!("values of type {found}, expected '<f4' or '<f8' (little-endian floats)"));
+            return Err(format!("values of type {found}, expected '<f2', '<f4' or '<f8' (little-endian floats)"));
         }
     };
     if !value("fortran_order")?.starts_with("False") {
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn our_header_has_one_length_and_reads_back() {
         for (rows, dimension) in [(0, 1), (7, 384), (u64::MAX, usize::MAX)] {
-            let bytes = header(rows, dimension);
+            let bytes = header(rows, dimension, Precision::F32);
             assert_eq!(bytes.len(), HEADER);
             let (text, used) = read_header(&mut bytes.as_slice()).unwrap();
             assert_eq!(used, HEADER as u64);

@@ -3,13 +3,17 @@
 use std::error::Error as StdError;
 use std::fs::File;
 use std::io;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, ListArray, RecordBatch, StringArray};
+use arrow_array::types::{Float16Type, Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, Float16Array, Float32Array, ListArray, RecordBatch, StringArray,
+};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use half::f16;
 use ndarray::Array2;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -23,7 +27,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::floats::narrow;
 use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
-use super::{FeatureSet, FeatureWriter, Provenance, Rows};
+use super::{FeatureSet, FeatureWriter, Header, Precision, Provenance, Rows};
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
 use crate::footer;
@@ -47,56 +51,73 @@ const EXPANSION: u64 = 64;
 /// What a row costs beside its values: the ids, labels and contents are texts of their own.
 const ROW_BYTES: u64 = 128;
 
-pub(super) struct ParquetWriter {
+/// Writes one Parquet file into `W`.
+pub(super) struct ParquetWriter<W: Write + Send> {
     path: PathBuf,
-    writer: ArrowWriter<AtomicFile>,
+    writer: ArrowWriter<W>,
     schema: SchemaRef,
-    dimension: usize,
+    of: Header,
 }
 
-impl ParquetWriter {
-    pub(super) fn create(path: &Path, dimension: usize, provenance: Option<&Provenance>) -> Result<Self> {
-        let schema = schema(dimension, path)?;
-        let properties = properties(dimension, provenance, path)?;
-        let file = AtomicFile::create(path)?;
+impl<W: Write + Send> ParquetWriter<W> {
+    /// `path` is what errors name.
+    pub(super) fn create(file: W, path: &Path, of: &Header) -> Result<Self> {
+        let schema = schema(of, path)?;
+        let properties = properties(of, path)?;
         let writer =
             ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(|e| cause("write", path, &e))?;
-        Ok(Self { path: path.to_path_buf(), writer, schema, dimension })
+        Ok(Self { path: path.to_path_buf(), writer, schema, of: of.clone() })
     }
-}
 
-impl FeatureWriter for ParquetWriter {
-    fn append(&mut self, rows: &Rows) -> Result<()> {
-        rows.check(self.dimension)?;
+    pub(super) fn write(&mut self, rows: &Rows) -> Result<()> {
+        rows.check(&self.of)?;
         let batch = batch(rows, &self.schema).map_err(|e| cause("write", &self.path, &e))?;
         self.writer.write(&batch).map_err(|e| cause("write", &self.path, &e))
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
-        self.writer.into_inner().map_err(|e| cause("write", &self.path, &e))?.commit()
+    /// Completes what has been written and gives it back.
+    pub(super) fn into_inner(self) -> Result<W> {
+        self.writer.into_inner().map_err(|e| cause("write", &self.path, &e))
     }
 }
 
-fn schema(dimension: usize, path: &Path) -> Result<SchemaRef> {
+impl FeatureWriter for ParquetWriter<AtomicFile> {
+    fn append(&mut self, rows: &Rows) -> Result<()> {
+        self.write(rows)
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.into_inner()?.commit()
+    }
+}
+
+fn schema(of: &Header, path: &Path) -> Result<SchemaRef> {
+    let dimension = of.dimension;
     let size = i32::try_from(dimension).map_err(|_| Error::malformed(path, format!("{dimension} dimensions")))?;
+    let float = match of.precision {
+        Precision::F32 => DataType::Float32,
+        Precision::F16 => DataType::Float16,
+    };
     // The inner field is named and nullable as pyarrow's `list_(float32(), d)` has it.
-    let list = DataType::FixedSizeList(Arc::new(Field::new_list_field(DataType::Float32, true)), size);
-    Ok(Arc::new(Schema::new(vec![
+    let list = DataType::FixedSizeList(Arc::new(Field::new_list_field(float, true)), size);
+    let mut fields = vec![
         Field::new(ID, DataType::Utf8, false),
         Field::new(LABEL, DataType::Utf8, true),
         Field::new(CONTENT, DataType::Utf8, true),
-        Field::new(EMBEDDING, list, false),
-    ])))
+    ];
+    fields.extend(of.kept.iter().map(|name| Field::new(name, DataType::Utf8, true)));
+    fields.push(Field::new(EMBEDDING, list, false));
+    Ok(Arc::new(Schema::new(fields)))
 }
 
-fn properties(dimension: usize, provenance: Option<&Provenance>, path: &Path) -> Result<WriterProperties> {
-    let metadata = provenance.map(|provenance| -> Result<_> {
+fn properties(of: &Header, path: &Path) -> Result<WriterProperties> {
+    let metadata = of.provenance.as_ref().map(|provenance| -> Result<_> {
         let json = serde_json::to_string(provenance).map_err(|e| Error::malformed(path, e))?;
         let entry = |key: &str, value| KeyValue { key: key.to_owned(), value: Some(value) };
         Ok(vec![entry(PROVENANCE_KEY, json), entry(FINGERPRINT_KEY, provenance.fingerprint())])
     });
     let embedding = ColumnPath::new([EMBEDDING, "list", Field::LIST_FIELD_DEFAULT_NAME].map(String::from).to_vec());
-    let group = (GROUP_BYTES / dimension.saturating_mul(4)).clamp(1, GROUP_ROWS);
+    let group = (GROUP_BYTES / of.dimension.saturating_mul(4)).clamp(1, GROUP_ROWS);
     // Floats neither repeat nor compress: a dictionary, compression and statistics of them would only cost time.
     Ok(WriterProperties::builder()
         .set_created_by(concat!("engraft ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -113,13 +134,19 @@ fn batch(rows: &Rows, schema: &SchemaRef) -> Result<RecordBatch, arrow_schema::A
     let DataType::FixedSizeList(field, size) = schema.field_with_name(EMBEDDING)?.data_type() else {
         return Err(arrow_schema::ArrowError::SchemaError(EMBEDDING.to_owned()));
     };
-    let values = Float32Array::from_iter_values(rows.matrix.iter().copied());
-    let columns: Vec<ArrayRef> = vec![
+    let values: ArrayRef = match field.data_type() {
+        DataType::Float16 => {
+            Arc::new(Float16Array::from_iter_values(rows.matrix.iter().map(|value| f16::from_f32(*value))))
+        }
+        _ => Arc::new(Float32Array::from_iter_values(rows.matrix.iter().copied())),
+    };
+    let mut columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(&rows.ids)),
         Arc::new(StringArray::from_iter(&rows.labels)),
         Arc::new(StringArray::from_iter(&rows.contents)),
-        Arc::new(FixedSizeListArray::try_new(field.clone(), *size, Arc::new(values), None)?),
     ];
+    columns.extend(rows.kept.iter().map(|values| Arc::new(StringArray::from_iter(values)) as ArrayRef));
+    columns.push(Arc::new(FixedSizeListArray::try_new(field.clone(), *size, values, None)?));
     RecordBatch::try_new(schema.clone(), columns)
 }
 
@@ -143,7 +170,7 @@ fn cause(action: &'static str, path: &Path, error: &(dyn StdError + 'static)) ->
 /// The rows of one or more files, in order.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    ids: Vec<String>,
+    pub(super) ids: Vec<String>,
     labels: Vec<Option<String>>,
     contents: Vec<Option<String>>,
     values: Vec<f32>,
@@ -157,7 +184,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Reads a file. `embedding` must be a list of 32- or 64-bit floats of one length; `id`, `label` and `content` may
+    /// Reads a file. `embedding` must be a list of 16-, 32- or 64-bit floats of one length; `id`, `label` and `content` may
     /// be missing, and ids and labels may be integers or booleans. Other columns are not read.
     pub(super) fn append(&mut self, path: &Path) -> Result<()> {
         // The Parquet crate panics on some damaged files. What was gathered is given up with the error.
@@ -186,7 +213,7 @@ impl Gathered {
         // One allocation instead of doublings; never more than the file could hold uncompressed.
         let known = self.provenance.as_ref().and_then(|p| p.as_ref()).map(|p| p.dimension);
         let wanted = usize::try_from(metadata.num_rows()).unwrap_or(0).saturating_mul(known.unwrap_or(0));
-        let wanted = wanted.min(usize::try_from(length / 4).unwrap_or(usize::MAX));
+        let wanted = wanted.min(usize::try_from(length / 2).unwrap_or(usize::MAX));
         self.values.try_reserve_exact(wanted).map_err(|e| Error::malformed(path, e))?;
 
         self.limit = self.limit.max(EXPANDED).saturating_add(length.saturating_mul(EXPANSION));
@@ -292,12 +319,14 @@ impl Gathered {
             }
             if let Some(floats) = list.as_primitive_opt::<Float32Type>() {
                 self.values.extend_from_slice(floats.values());
+            } else if let Some(floats) = list.as_primitive_opt::<Float16Type>() {
+                self.values.extend(floats.values().iter().map(|value| value.to_f32()));
             } else if let Some(floats) = list.as_primitive_opt::<Float64Type>() {
                 for wide in floats.values() {
                     self.values.push(narrow(*wide, path)?);
                 }
             } else {
-                let reason = format!("`{EMBEDDING}` is a list of {}, expected 32- or 64-bit floats", list.data_type());
+                let reason = format!("`{EMBEDDING}` is a list of {}, expected floats", list.data_type());
                 return Err(Error::malformed(path, reason));
             }
         }
@@ -349,7 +378,8 @@ mod tests {
             }
         }
         let path = Path::new("out.parquet");
-        let schema = schema(2, path).unwrap();
+        let of = Header { dimension: 2, precision: Precision::F32, kept: Vec::new(), provenance: None };
+        let schema = schema(&of, path).unwrap();
         let rows = Rows {
             ids: vec!["a".to_owned()],
             labels: vec![None],
@@ -359,7 +389,7 @@ mod tests {
         };
         // 28 is ENOSPC on Linux, macOS and the BSDs; other layers may have wrapped it.
         for full in [|| io::Error::from_raw_os_error(28), || io::Error::new(io::ErrorKind::StorageFull, "full")] {
-            let properties = properties(2, None, path).unwrap();
+            let properties = properties(&of, path).unwrap();
             let attempt = ArrowWriter::try_new(Full(full), schema.clone(), Some(properties)).and_then(|mut writer| {
                 writer.write(&batch(&rows, &schema)?)?;
                 writer.close()

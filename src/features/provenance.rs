@@ -32,7 +32,7 @@ pub struct Provenance {
     pub dimension: usize,
     /// The execution provider that ran ("cpu", "cuda", ...).
     pub provider: String,
-    /// Of the stored vectors: "f32".
+    /// Of the stored vectors: "f32" or "f16".
     pub precision: String,
     /// Version of engraft.
     pub engraft_version: String,

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
+use super::Header;
 use crate::error::{Error, Result};
 use crate::source::Reject;
 
@@ -38,8 +39,9 @@ pub struct Part {
 }
 
 impl Rows {
-    /// Fails unless there is one id, label and content for each row, and rows are of this length.
-    pub(super) fn check(&self, dimension: usize) -> Result<()> {
+    /// Fails unless there is one id, label, content and value of each kept column for each row, and the rows are of the
+    /// length and within the range that the header tells of.
+    pub(super) fn check(&self, of: &Header) -> Result<()> {
         let n = self.matrix.nrows();
         let counts = [self.ids.len(), self.labels.len(), self.contents.len()];
         if counts != [n; 3] {
@@ -50,14 +52,22 @@ impl Rows {
             let (expected, got) = (format!("{n} of each"), format!("{} values of a kept column", column.len()));
             return Err(Error::Mismatch { what: "rows".to_owned(), expected, got });
         }
-        if self.matrix.ncols() != dimension {
+        if self.kept.len() != of.kept.len() {
+            let (expected, got) = (of.kept.len().to_string(), self.kept.len().to_string());
+            return Err(Error::Mismatch { what: "the kept columns".to_owned(), expected, got });
+        }
+        if self.matrix.ncols() != of.dimension {
             return Err(Error::Mismatch {
                 what: "lengths of embeddings".to_owned(),
-                expected: dimension.to_string(),
+                expected: of.dimension.to_string(),
                 got: self.matrix.ncols().to_string(),
             });
         }
-        Ok(())
+        let overflows = |row: ndarray::ArrayView1<f32>| row.iter().any(|value| of.precision.overflows(*value));
+        match self.matrix.outer_iter().zip(&self.ids).find(|(row, _)| overflows(*row)) {
+            Some((_, id)) => Err(Error::Data(format!("the embedding of {id} is beyond the range of 16-bit floats"))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::flat::{Layout, Place};
 use super::floats::{self, Kind};
 use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
-use super::{FeatureSet, Provenance, sidecar};
+use super::{FeatureSet, Header, Precision, Provenance, sidecar};
 use crate::error::{Error, Result};
 
 const TENSOR: &str = "embedding";
@@ -21,18 +21,23 @@ const MAX_HEADER: u64 = 16 << 20;
 /// Digits that the number of rows and the end of the data may gain over one each, rounded up.
 const ROOM: usize = 40;
 
-pub(super) fn layout(path: &Path, dimension: usize, provenance: Option<&Provenance>) -> Result<Layout> {
+pub(super) fn layout(path: &Path, of: &Header) -> Result<Layout> {
+    let (dimension, size) = (of.dimension, of.precision.size() as u64);
+    let dtype = match of.precision {
+        Precision::F32 => "F32",
+        Precision::F16 => "F16",
+    };
     let mut metadata = BTreeMap::new();
-    if let Some(provenance) = provenance {
+    if let Some(provenance) = &of.provenance {
         let json = serde_json::to_string(provenance).map_err(|e| Error::malformed(path, e))?;
         metadata.insert(PROVENANCE_KEY, json);
         metadata.insert(FINGERPRINT_KEY, provenance.fingerprint());
     }
     let text = move |rows: u64| {
-        let end = rows.saturating_mul(dimension as u64).saturating_mul(4);
+        let end = rows.saturating_mul(dimension as u64).saturating_mul(size);
         json!({
             "__metadata__": metadata,
-            TENSOR: { "dtype": "F32", "shape": [rows, dimension], "data_offsets": [0, end] },
+            TENSOR: { "dtype": dtype, "shape": [rows, dimension], "data_offsets": [0, end] },
         })
         .to_string()
         .into_bytes()
@@ -79,10 +84,11 @@ pub(super) fn read(path: &Path) -> Result<FeatureSet> {
         return Err(Error::malformed(path, reason));
     };
     let (kind, shape) = match (info.dtype, info.shape.as_slice()) {
+        (Dtype::F16, [rows, columns]) => (Kind::F16, [*rows, *columns]),
         (Dtype::F32, [rows, columns]) => (Kind::F32, [*rows, *columns]),
         (Dtype::F64, [rows, columns]) => (Kind::F64, [*rows, *columns]),
         (dtype, shape) => {
-            let reason = format!("`{TENSOR}` is {dtype:?} {shape:?}, expected F32 or F64 [rows, columns]");
+            let reason = format!("`{TENSOR}` is {dtype:?} {shape:?}, expected F16, F32 or F64 [rows, columns]");
             return Err(Error::malformed(path, reason));
         }
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use ndarray::{Array2, Axis, s};
 
 use super::parquet::Gathered;
-use super::{Existing, Format, Provenance, Rows, create, npy, safetensors, shards};
+use super::{Existing, Format, Header, Precision, Provenance, Rows, create, npy, safetensors, shards};
 use crate::error::{Error, Result};
 
 /// How many rows go to a writer at a time.
@@ -48,13 +48,16 @@ impl FeatureSet {
         }
     }
 
-    /// Writes the set in the format that the path names.
+    /// Writes the set in the format that the path names, and in the precision of its provenance, or 32 bits.
     ///
     /// # Errors
     /// As [`create`] and [`FeatureWriter`](super::FeatureWriter).
     pub fn write(&self, path: &Path, existing: Existing) -> Result<()> {
         let format = Format::from_path(path)?;
-        let mut writer = create(path, format, self.dimension(), self.provenance.as_ref(), existing)?;
+        let precision = self.provenance.as_ref().map_or(Precision::F32, |p| Precision::named(&p.precision));
+        let (dimension, provenance) = (self.dimension(), self.provenance.clone());
+        let header = Header { dimension, precision, kept: Vec::new(), provenance };
+        let mut writer = create(path, format, &header, existing)?;
         for start in (0..self.len()).step_by(BATCH) {
             writer.append(&self.rows(start..self.len().min(start + BATCH)))?;
         }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::parquet::{Gathered, ParquetWriter};
-use super::{Existing, FeatureSet, FeatureWriter, Provenance, Rows};
+use super::run::bookkeeping;
+use super::{Existing, FeatureSet, FeatureWriter, Header, Rows};
 use crate::error::{Error, Result};
-use crate::file::NewFolder;
+use crate::file::{AtomicFile, NewFolder};
 
 /// A shard is full once it has this many rows.
 const SHARD_ROWS: usize = 65_536;
@@ -44,21 +45,16 @@ pub(super) struct ShardsWriter {
     staging: tempfile::TempDir,
     /// Dropped after `staging`: removes the output's folder if this writer made it and nothing was put there.
     _made: Option<NewFolder>,
-    dimension: usize,
-    provenance: Option<Provenance>,
-    current: Box<ParquetWriter>,
+    header: Header,
+    current: Box<ParquetWriter<AtomicFile>>,
     current_rows: usize,
+    rows: u64,
     /// Names of the shards begun, the current one included.
     names: Vec<String>,
 }
 
 impl ShardsWriter {
-    pub(super) fn create(
-        folder: &Path,
-        dimension: usize,
-        provenance: Option<&Provenance>,
-        existing: Existing,
-    ) -> Result<Self> {
+    pub(super) fn create(folder: &Path, header: &Header, existing: Existing) -> Result<Self> {
         let made = NewFolder::create(folder)?;
         replaceable(folder, existing)?;
         let staging = tempfile::Builder::new()
@@ -67,23 +63,25 @@ impl ShardsWriter {
             .tempdir_in(folder)
             .map_err(Error::io("create", folder))?;
         let names = vec![name(0)];
-        let current = Box::new(ParquetWriter::create(&staging.path().join(name(0)), dimension, provenance)?);
-        let (folder, provenance) = (folder.to_path_buf(), provenance.cloned());
-        Ok(Self { folder, staging, _made: made, dimension, provenance, current, current_rows: 0, names })
+        let path = staging.path().join(name(0));
+        let current = Box::new(ParquetWriter::create(AtomicFile::create(&path)?, &path, header)?);
+        let (folder, header) = (folder.to_path_buf(), header.clone());
+        Ok(Self { folder, staging, _made: made, header, current, current_rows: 0, rows: 0, names })
     }
 
     fn append_to_shard(&mut self, rows: &Rows) -> Result<()> {
         // A shard ends between two appends, so that no rows are copied; it may be longer by a batch.
         if self.current_rows >= SHARD_ROWS {
-            let name = name(self.names.len());
+            let name = name(self.rows);
             let path = self.staging.path().join(&name);
-            let next = ParquetWriter::create(&path, self.dimension, self.provenance.as_ref())?;
+            let next = ParquetWriter::create(AtomicFile::create(&path)?, &path, &self.header)?;
             let full = std::mem::replace(&mut self.current, Box::new(next));
             full.finish()?;
             self.names.push(name);
             self.current_rows = 0;
         }
         self.current_rows += rows.matrix.nrows();
+        self.rows += rows.matrix.nrows() as u64;
         self.current.append(rows)
     }
 }
@@ -96,8 +94,10 @@ impl FeatureWriter for ShardsWriter {
     fn finish(self: Box<Self>) -> Result<()> {
         let Self { folder, staging, current, names, .. } = *self;
         current.finish().map_err(|e| visible(e, &folder))?;
-        for old in list(&folder)?.iter().filter(|file| is_ours(file)) {
-            std::fs::remove_file(old).map_err(Error::io("replace", old))?;
+        // What a run left there would tell of other shards.
+        let old = list(&folder)?.into_iter().filter(|file| is_ours(file));
+        for old in old.chain(bookkeeping(&folder).into_iter().filter(|file| file.exists())) {
+            std::fs::remove_file(&old).map_err(Error::io("replace", &old))?;
         }
         for name in &names {
             let path = folder.join(name);
@@ -115,11 +115,12 @@ fn visible(error: Error, folder: &Path) -> Error {
     }
 }
 
-fn name(shard: usize) -> String {
-    format!("part-{shard:05}.parquet")
+/// The name of the shard that begins with this entry: names sort in the order of the entries.
+pub(super) fn name(first: u64) -> String {
+    format!("part-{first:012}.parquet")
 }
 
-fn is_ours(file: &Path) -> bool {
+pub(super) fn is_ours(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let digits = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix(".parquet"));
     digits.is_some_and(|digits| digits.len() >= 5 && digits.bytes().all(|b| b.is_ascii_digit()))
@@ -128,12 +129,20 @@ fn is_ours(file: &Path) -> bool {
 /// Fails when the folder holds Parquet files that must stay: any, or those that are not named as ours are.
 fn replaceable(folder: &Path, existing: Existing) -> Result<()> {
     let files = list(folder)?;
-    match (existing, files.iter().find(|file| !is_ours(file))) {
-        (Existing::Refuse, _) if !files.is_empty() => Err(Error::Exists(folder.to_path_buf())),
-        (Existing::Replace, Some(foreign)) => {
+    match existing {
+        Existing::Refuse if !files.is_empty() => Err(Error::Exists(folder.to_path_buf())),
+        Existing::Refuse => Ok(()),
+        Existing::Replace => all_ours(&files),
+    }
+}
+
+/// Fails on a Parquet file that engraft did not write: it is not replaced, and would be read with the shards.
+pub(super) fn all_ours(files: &[PathBuf]) -> Result<()> {
+    match files.iter().find(|file| !is_ours(file)) {
+        Some(foreign) => {
             let reason = "it is no shard of engraft's, so it is not replaced: give another -o";
             Err(Error::Usage(format!("{} is in the way: {reason}", foreign.display())))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! `<stem>.jsonl` beside an array: the id, label and content of each row, in order.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -19,12 +19,25 @@ const EXTENSIONS: [&str; 2] = ["npy", "safetensors"];
 const MAX_LINE: u64 = 1 << 20;
 
 /// One line as engraft writes it.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct Line<'a> {
-    id: Cow<'a, str>,
-    label: Option<Cow<'a, str>>,
-    content: Option<Cow<'a, str>>,
+    id: &'a str,
+    label: Option<&'a str>,
+    content: Option<&'a str>,
+    #[serde(flatten)]
+    kept: BTreeMap<&'a str, Option<&'a str>>,
+}
+
+/// A line that engraft may have written.
+#[derive(Deserialize)]
+struct OurLine {
+    #[serde(rename = "id")]
+    _id: String,
+    #[serde(rename = "label")]
+    _label: Option<String>,
+    content: Option<String>,
+    #[serde(flatten)]
+    kept: BTreeMap<String, Option<String>>,
 }
 
 /// One line as others may have written it: further keys, and numbers for texts.
@@ -112,11 +125,12 @@ fn lines(mut file: impl BufRead) -> impl Iterator<Item = std::io::Result<String>
 /// Writes the lines.
 pub(super) struct SidecarWriter {
     file: AtomicFile,
+    kept: Vec<String>,
 }
 
 impl SidecarWriter {
     /// A file that is replaced must be one of ours: `reviews.jsonl` may well be what `reviews.npy` was made from.
-    pub(super) fn create(array: &Path, existing: Existing) -> Result<Self> {
+    pub(super) fn create(array: &Path, kept: &[String], existing: Existing) -> Result<Self> {
         let path = beside(array);
         free(&path, existing)?;
         let mut others = EXTENSIONS.iter().map(|e| array.with_extension(e)).filter(|other| other != array);
@@ -128,25 +142,22 @@ impl SidecarWriter {
             let reason = "it does not hold the ids of an array, so it is not replaced: give another -o";
             return Err(Error::Usage(format!("{} is in the way: {reason}", path.display())));
         }
-        Ok(Self { file: AtomicFile::create(&path)? })
+        Ok(Self { file: AtomicFile::create(&path)?, kept: kept.to_vec() })
     }
 
     pub(super) fn append(&mut self, rows: &Rows) -> Result<()> {
-        for ((id, label), content) in rows.ids.iter().zip(&rows.labels).zip(&rows.contents) {
-            let line = Line {
-                id: id.as_str().into(),
-                label: label.as_deref().map(Into::into),
-                content: content.as_deref().map(Into::into),
-            };
+        for (i, ((id, label), content)) in rows.ids.iter().zip(&rows.labels).zip(&rows.contents).enumerate() {
+            let kept = self.kept.iter().zip(&rows.kept).map(|(name, values)| (name.as_str(), values[i].as_deref()));
+            let line = Line { id, label: label.as_deref(), content: content.as_deref(), kept: kept.collect() };
             serde_json::to_writer(&mut self.file, &line).map_err(|e| Error::io("write", self.file.path())(e.into()))?;
             self.file.write_all(b"\n").map_err(Error::io("write", self.file.path()))?;
         }
         Ok(())
     }
 
-    /// Hands everything to the operating system, so that a full disk shows before anything is renamed.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(Error::io("write", self.file.path()))
+    /// Hands everything to the disk, so that one that is full shows before anything is renamed.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.file.sync()
     }
 
     pub(super) fn commit(self) -> Result<()> {
@@ -163,5 +174,8 @@ fn is_ours(path: &Path) -> Result<bool> {
     };
     let mut first = Vec::new();
     BufReader::new(file).take(MAX_LINE).read_until(b'\n', &mut first).map_err(Error::io("read", path))?;
-    Ok(first.is_empty() || serde_json::from_slice::<Line>(&first).is_ok())
+    // Kept columns may have any name: then the digest of the content tells that the line is ours.
+    let digest = |text: &String| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let ours = |line: OurLine| line.kept.is_empty() || line.content.as_ref().is_some_and(digest);
+    Ok(first.is_empty() || serde_json::from_slice(&first).is_ok_and(ours))
 }

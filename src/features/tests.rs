@@ -36,6 +36,10 @@ fn small() -> FeatureSet {
 
 const NAMES: [&str; 4] = ["set.parquet", "set.npy", "set.safetensors", "set/"];
 
+fn header(dimension: usize, provenance: Option<Provenance>) -> Header {
+    Header { dimension, precision: Precision::F32, kept: Vec::new(), provenance }
+}
+
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/features").join(name)
 }
@@ -97,6 +101,10 @@ fn what_others_wrote_is_read() {
     check("nameless.parquet", numbers, unknown);
     check("floats.npy", ids, labels);
     check("doubles.npy", numbers, unknown);
+    check("zstd.parquet", ids, labels);
+    check("halves.parquet", ids, labels);
+    check("halves.npy", numbers, unknown);
+    check("halves.safetensors", numbers, unknown);
     check("single.safetensors", numbers, unknown);
     check("double.safetensors", numbers, unknown);
     assert!(FeatureSet::read(&golden("empty.parquet")).unwrap().is_empty());
@@ -106,7 +114,7 @@ fn what_others_wrote_is_read() {
 fn what_is_no_feature_set_is_an_error() {
     let bad = golden("bad");
     let names = files(&bad);
-    assert_eq!(names.len(), 18);
+    assert_eq!(names.len(), 16);
     for name in names {
         let error = FeatureSet::read(&bad.join(&name)).unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }), "{name}: {error:?}");
@@ -198,7 +206,7 @@ fn a_writer_that_is_dropped_leaves_nothing_and_harms_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         let begin = |existing| {
-            let mut writer = create(&path, format, 2, None, existing).unwrap();
+            let mut writer = create(&path, format, &header(2, None), existing).unwrap();
             let FeatureSet { ids, labels, contents, matrix, .. } = small();
             writer.append(&Rows { ids, labels, contents, kept: Vec::new(), matrix }).unwrap();
             assert!(Format::detect(&path).is_none() || existing == Existing::Replace, "{name} is there too early");
@@ -230,18 +238,60 @@ fn files_that_are_not_ours_are_not_replaced() {
 }
 
 #[test]
+fn half_precision_and_kept_columns_are_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = FeatureSet {
+        matrix: array![[1.0, -65504.0], [0.5, 6e-8], [0.0, f32::INFINITY]],
+        provenance: Some(Provenance { precision: "f16".to_owned(), ..provenance(2) }),
+        ..small()
+    };
+    let exact = FeatureSet { matrix: set.matrix.mapv(|v| half::f16::from_f32(v).to_f32()), ..set.clone() };
+    assert_ne!(exact.matrix, set.matrix);
+    for name in NAMES {
+        let path = folder.path().join(name.replace("set", &name.replace(['.', '/'], "-")));
+        set.write(&path, Existing::Refuse).unwrap();
+        assert_eq!(FeatureSet::read(&path).unwrap(), exact, "{name}");
+        let mut beyond = set.clone();
+        beyond.matrix[[1, 0]] = 65520.0;
+        assert!(matches!(beyond.write(&path, Existing::Replace), Err(Error::Data(s)) if s.contains("of b is beyond")));
+    }
+    let kept = vec!["note".to_owned(), "stars".to_owned()];
+    let header = Header { kept: kept.clone(), ..header(2, None) };
+    let FeatureSet { ids, labels, contents, matrix, .. } = small();
+    let contents = contents.into_iter().map(|_| Some("0".repeat(32))).collect();
+    let text = |value: &str| Some(value.to_owned());
+    let rows = Rows { ids, labels, contents, kept: vec![vec![text("n"), None, text("m")], vec![text("5"); 3]], matrix };
+    for (name, format) in [("kept.parquet", Format::Parquet), ("kept.npy", Format::Npy), ("kept/", Format::Shards)] {
+        // The second time what is there is known as ours.
+        for existing in [Existing::Refuse, Existing::Replace] {
+            let mut writer = create(&folder.path().join(name), format, &header, existing).unwrap();
+            assert!(matches!(writer.append(&Rows { kept: Vec::new(), ..rows.clone() }), Err(Error::Mismatch { .. })));
+            writer.append(&rows).unwrap();
+            writer.finish().unwrap();
+        }
+        assert_eq!(FeatureSet::read(&folder.path().join(name)).unwrap().ids, rows.ids);
+    }
+    let lines = fs::read_to_string(folder.path().join("kept.jsonl")).unwrap();
+    assert!(lines.lines().next().unwrap().ends_with(r#","note":"n","stars":"5"}"#), "{lines}");
+    for names in [&["id"][..], &["embedding"], &["a", "a"]] {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        assert!(matches!(check_kept(&names), Err(Error::Usage(_))));
+    }
+}
+
+#[test]
 fn rows_of_another_shape_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("set.parquet");
-    let mut writer = create(&path, Format::Parquet, 3, None, Existing::Refuse).unwrap();
+    let mut writer = create(&path, Format::Parquet, &header(3, None), Existing::Refuse).unwrap();
     let FeatureSet { ids, labels, contents, matrix, .. } = small();
     let rows = Rows { ids, labels, contents, kept: Vec::new(), matrix };
     assert!(matches!(writer.append(&rows), Err(Error::Mismatch { .. })));
     let few = Rows { ids: vec![], matrix: Array2::zeros((3, 3)), ..rows };
     assert!(matches!(writer.append(&few), Err(Error::Mismatch { .. })));
-    let wrong = create(&path, Format::Parquet, 3, Some(&provenance(4)), Existing::Refuse).map(|_| ());
+    let wrong = create(&path, Format::Parquet, &header(3, Some(provenance(4))), Existing::Refuse).map(|_| ());
     assert!(matches!(wrong, Err(Error::Mismatch { .. })));
-    assert!(create(&path, Format::Parquet, 0, None, Existing::Refuse).is_err());
+    assert!(create(&path, Format::Parquet, &header(0, None), Existing::Refuse).is_err());
 }
 
 #[test]
@@ -256,13 +306,13 @@ fn shards_are_filled_and_read_in_order() -> Result<()> {
         provenance: Some(provenance(1)),
     };
     set.write(folder.path(), Existing::Refuse)?;
-    assert_eq!(files(folder.path()), ["part-00000.parquet", "part-00001.parquet"]);
-    assert_eq!(FeatureSet::read(&folder.path().join("part-00000.parquet"))?.len(), 65_536);
+    assert_eq!(files(folder.path()), ["part-000000000000.parquet", "part-000000065536.parquet"]);
+    assert_eq!(FeatureSet::read(&folder.path().join("part-000000000000.parquet"))?.len(), 65_536);
     assert!(FeatureSet::read(folder.path())? == set);
 
     // A shorter run leaves no shard of the longer one.
     set.select(&[5]).write(folder.path(), Existing::Replace)?;
-    assert_eq!(files(folder.path()), ["part-00000.parquet"]);
+    assert_eq!(files(folder.path()), ["part-000000000000.parquet"]);
     Ok(())
 }
 

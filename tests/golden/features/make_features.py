@@ -37,6 +37,9 @@ table(
 )
 table("integers.parquet", {"id": [10, 20, 30], "label": [True, None, False], "embedding": fixed(pa.float32())})
 table("nameless.parquet", {"embedding": pa.array(matrix.tolist(), pa.list_(pa.float32()))}, data_page_version="2.0")
+table("zstd.parquet", {"id": ids, "label": labels, "embedding": fixed(pa.float32())}, compression="zstd")
+halves = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel().astype("f2")), 4)
+table("halves.parquet", {"id": ids, "label": labels, "embedding": halves})
 table("empty.parquet", {"id": pa.array([], pa.string()), "embedding": pa.array([], pa.list_(pa.float32(), 4))})
 
 bad = here / "bad"
@@ -53,7 +56,6 @@ table("bad/no-id.parquet", {"id": ["a", None], "embedding": rows([1, 2], [3, 4])
 table("bad/id-list.parquet", {"id": [["a"]], "embedding": rows([1, 2])})
 table("bad/absent.parquet", {"vector": rows([1, 2])})
 table("bad/huge.parquet", {"embedding": pa.array([[1e300, 2.0]])})
-table("bad/zstd.parquet", {"embedding": rows([1, 2])}, compression="zstd")
 
 with open(here / "floats.npy", "wb") as file:
     np.lib.format.write_array(file, matrix.astype("<f4"), version=(1, 0))
@@ -62,6 +64,7 @@ with open(here / "floats.jsonl", "w") as file:
         file.write(json.dumps({"id": id, "label": label, "text": "more"}) + "\n")
 with open(here / "doubles.npy", "wb") as file:
     np.lib.format.write_array(file, matrix, version=(2, 0))
+np.save(here / "halves.npy", matrix.astype("<f2"))
 np.save(bad / "fortran.npy", np.asfortranarray(matrix))
 np.save(bad / "whole.npy", matrix.astype(int))
 np.save(bad / "big-endian.npy", matrix.astype(">f4"))
@@ -69,5 +72,5 @@ np.save(bad / "one-axis.npy", matrix[0])
 
 save_file({"embedding": matrix.astype("f4"), "other": np.ones(3)}, here / "single.safetensors", {"made": "here"})
 save_file({"embedding": matrix}, here / "double.safetensors")
-save_file({"embedding": matrix.astype("f2")}, bad / "half.safetensors")
+save_file({"embedding": matrix.astype("f2")}, here / "halves.safetensors")
 save_file({"vector": matrix}, bad / "absent.safetensors")

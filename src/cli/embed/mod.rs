@@ -1,0 +1,185 @@
+//! `engraft embed`.
+
+mod files;
+mod lines;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub(super) use files::Files;
+use lines::Lines;
+
+use super::inputs::{self, Job, ModelArgs, SourceArgs};
+use super::{Context, Status};
+use crate::error::Result;
+use crate::extract::{Sink, Summary};
+use crate::features::{Claim, Existing, Format, Part, Precision, Provenance, RunKey, ShardFolder, check_kept};
+use crate::source::Reject;
+
+/// Embed images or texts with a pretrained backbone
+///
+/// INPUT is a folder of images (its sub-folders are the classes), an image, a table (csv, tsv, jsonl) with a text
+/// or path column, or - for lines on stdin. Every input is in the output or in the rejects, exactly once.
+///
+/// A run into a folder may be interrupted at any time: the same command continues it. journal.jsonl in the folder says
+/// what is done, rejects.jsonl what could not be embedded. At most a minute's work is lost when it is killed.
+///
+/// Examples:
+///   engraft embed photos/ --model efficientnet-lite0 -o photos.parquet
+///   engraft embed reviews.csv --model all-minilm-l6-v2 -o reviews/ --label-column stars --keep product
+///   cat lines.txt | engraft embed - --model all-minilm-l6-v2 -o -
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Embed {
+    /// Folders, images, tables, or - for stdin
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// A .parquet, .npy or .safetensors file, a folder (with a trailing /) for Parquet shards, or - for JSON lines on
+    /// stdout
+    #[arg(long, short, value_name = "OUT")]
+    output: PathBuf,
+    /// Replace an output that is there
+    #[arg(long)]
+    overwrite: bool,
+    /// Of the stored values: f32 or f16
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = inputs::json_word::<Precision>)]
+    precision: Precision,
+    /// Store this column of the table with the embeddings; may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    keep: Vec<String>,
+    /// Inputs of a shard; one that is open for a minute is closed earlier [default: 65536]
+    #[arg(long, value_name = "N", value_parser = inputs::count)]
+    shard_entries: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// Where the rows go, made sure of before a backbone is fetched.
+enum Output {
+    Lines,
+    Folder(Box<Claim>),
+    Files(Box<Files>),
+}
+
+impl Output {
+    fn open(path: &Path, existing: Existing) -> Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self::Lines);
+        }
+        Ok(match Format::from_path(path)? {
+            Format::Shards => Self::Folder(Box::new(Claim::new(path, existing)?)),
+            _ => Self::Files(Box::new(Files::new(path, existing)?)),
+        })
+    }
+}
+
+/// What the output holds in the end, and what this run did.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    /// Rows, rejects and cut texts are those of the whole output, the rest is of this run.
+    #[serde(flatten)]
+    summary: Summary,
+    /// Rows that were in the output before this run.
+    resumed_rows: u64,
+    #[serde(skip)]
+    first_reject: Option<Reject>,
+    #[serde(skip)]
+    rejects_path: Option<PathBuf>,
+}
+
+impl Embed {
+    pub(super) fn run(self, context: &Context) -> Result<Status> {
+        check_kept(&self.keep)?;
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
+        let output = Output::open(&self.output, existing)?;
+        inputs::exist(&self.inputs)?;
+        let backbone = self.model.resolve(context)?;
+        let job = inputs::open(context, &self.inputs, &self.source, &self.keep, &backbone)?;
+        let to_stdout = matches!(output, Output::Lines);
+        let outcome = match output {
+            Output::Lines => self.to_stdout(context, job)?,
+            Output::Folder(claim) => self.to_folder(context, job, *claim)?,
+            Output::Files(files) => self.to_files(context, job, *files)?,
+        };
+        let Summary { rows, rejects, .. } = outcome.summary;
+        if rows == 0 {
+            return Err(inputs::nothing_embedded(outcome.first_reject.as_ref(), rejects));
+        }
+        match context.json && !to_stdout {
+            true => context.result(&outcome, String::new)?,
+            false => context.console.say(&self.told(&outcome)),
+        }
+        Ok(self.source.status(rejects, rows))
+    }
+
+    fn to_stdout(&self, context: &Context, job: Job) -> Result<Outcome> {
+        let mut lines = Lines::new(&context.console, self.precision, &self.keep);
+        let summary = job.run(context, &mut lines)?;
+        Ok(Outcome { summary, resumed_rows: 0, first_reject: None, rejects_path: None })
+    }
+
+    fn to_files(&self, context: &Context, job: Job, files: Files) -> Result<Outcome> {
+        let mut files = files.storing(self.precision, &self.keep);
+        let summary = job.run(context, &mut files)?;
+        let rejects_path = files.finish()?;
+        Ok(Outcome { summary, resumed_rows: 0, first_reject: None, rejects_path })
+    }
+
+    fn to_folder(&self, context: &Context, mut job: Job, claim: Claim) -> Result<Outcome> {
+        let key = RunKey::new(&self.inputs, &job.options, job.extraction.provenance(), self.precision)?;
+        let mut folder = claim.begin(key, self.precision, &self.keep, &context.console)?;
+        if let Some(entries) = self.shard_entries {
+            folder = folder.with_shard_entries(entries.get() as u64);
+        }
+        job.source.list = folder.unfinished(job.source.list);
+        let outcome = job.run(context, &mut folder);
+        // Whatever ended the run: what was computed is kept.
+        let closed = folder.close();
+        if outcome.is_err() && folder.rows() > 0 {
+            let (rows, place) = (folder.rows(), self.output.display());
+            context.console.say(&format!("{rows} rows are kept in {place}: the same command continues"));
+        }
+        let summary = outcome?;
+        closed?;
+        let finished = folder.finish()?;
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let summary = Summary {
+            rows: count(finished.rows),
+            rejects: count(finished.rejects),
+            truncated: count(finished.truncated),
+            dimension: finished.dimension,
+            ..summary
+        };
+        let (resumed_rows, first_reject) = (finished.resumed_rows, finished.first_reject);
+        Ok(Outcome { summary, resumed_rows, first_reject, rejects_path: finished.rejects_path })
+    }
+
+    fn told(&self, outcome: &Outcome) -> String {
+        let Outcome { summary, resumed_rows, rejects_path, .. } = outcome;
+        let Summary { rows, rejects, dimension, seconds, rows_per_second, provider, limited_by, .. } = summary;
+        let place = if self.output == Path::new("-") { "stdout".into() } else { self.output.display().to_string() };
+        let rejected = match rejects_path {
+            Some(path) => format!(", {rejects} rejected: see {}", path.display()),
+            None if *rejects > 0 => format!(", {rejects} rejected"),
+            None => String::new(),
+        };
+        let what = format!("{rows} rows of {dimension} values in {place}{rejected}");
+        if *resumed_rows == *rows as u64 {
+            return format!("{what}; all of it was there before");
+        }
+        let resumed = if *resumed_rows > 0 { format!(", {resumed_rows} of them from before") } else { String::new() };
+        format!(
+            "{what}{resumed}; {seconds:.1} s, {rows_per_second:.1} rows/s on {provider}, limited by {}",
+            limited_by.name()
+        )
+    }
+}
+
+impl Sink for ShardFolder {
+    fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
+        self.part(part, provenance)
+    }
+}

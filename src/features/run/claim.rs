@@ -1,0 +1,117 @@
+//! A folder that this process alone may write to.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::folder::ShardFolder;
+use super::journal::{Journal, Record};
+use super::key::RunKey;
+use super::{rejects, verify};
+use crate::error::{Error, Result};
+use crate::features::{Existing, Precision, check_kept, shards};
+use crate::file::NewFolder;
+use crate::progress::Progress;
+
+/// A folder that this process alone may write to, with what is in it. Dropped before a run begins, it leaves the folder
+/// as it was.
+#[derive(Debug)]
+pub struct Claim {
+    pub(super) folder: PathBuf,
+    pub(super) journal: Journal,
+    pub(super) record: Record,
+    existing: Existing,
+    /// Dropped after the journal: removes a folder that was made for nothing.
+    _made: Option<NewFolder>,
+}
+
+impl Claim {
+    /// Locks `folder`, which is made if it is not there. [`Existing::Replace`] begins afresh whatever is in it;
+    /// [`Existing::Refuse`] continues a run, and refuses shards that no journal tells of.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when another process writes there, or a file that engraft did not write is in the way;
+    /// [`Error::Exists`]; when the folder cannot be written.
+    pub fn new(folder: &Path, existing: Existing) -> Result<Self> {
+        let made = NewFolder::create(folder)?;
+        let (journal, record) = Journal::lock(folder)?;
+        let files = shards::list(folder)?;
+        shards::all_ours(&files)?;
+        if record.key.is_none() {
+            if existing == Existing::Refuse && !files.is_empty() {
+                return Err(Error::Exists(folder.to_path_buf()));
+            }
+            rejects::replaceable(folder)?;
+        }
+        Ok(Self { folder: folder.to_path_buf(), journal, record, existing, _made: made })
+    }
+
+    /// Begins the run of this key or continues it. A shard that is missing or damaged is told of and its stretch is not
+    /// finished any more. Nothing but what killed processes left over is removed before the first new shard is complete.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the folder holds a run of another key, or a kept column has a name of ours;
+    /// [`Error::Interrupted`]; when a file cannot be read.
+    pub fn begin(
+        mut self,
+        key: RunKey,
+        precision: Precision,
+        kept: &[String],
+        progress: &dyn Progress,
+    ) -> Result<ShardFolder> {
+        check_kept(kept)?;
+        let continued = match (&self.record.key, self.existing) {
+            (Some(was), Existing::Refuse) => {
+                key.continues(was, &self.folder)?;
+                true
+            }
+            _ => false,
+        };
+        self.remove_partial()?;
+        if continued {
+            self.check(progress)?;
+        } else {
+            self.record = Record::default();
+        }
+        let shards = self.record.stretches.values().filter_map(|stretch| stretch.shard.as_ref());
+        let finished: HashSet<PathBuf> = shards.map(|shard| self.folder.join(&shard.file)).collect();
+        let stale = shards::list(&self.folder)?.into_iter().filter(|file| !finished.contains(file)).collect();
+        Ok(ShardFolder::new(self, key, continued, stale, precision, kept))
+    }
+
+    /// Forgets the stretches that are not whole any more.
+    fn check(&mut self, progress: &dyn Progress) -> Result<()> {
+        let mut damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
+        let stretches = &self.record.stretches;
+        let names = stretches.keys().filter(|start| !damaged.contains_key(start)).map(|start| rejects::part(*start));
+        let counts = rejects::retain(&self.folder, &names.collect())?;
+        for (start, stretch) in stretches {
+            let count = counts.get(&rejects::part(*start)).copied().unwrap_or(0);
+            if count != stretch.rejects && !damaged.contains_key(start) {
+                let reason = format!("of its {} rejects {count} are in rejects.jsonl", stretch.rejects);
+                damaged.insert(*start, reason);
+            }
+        }
+        for (start, reason) in &damaged {
+            let Some(stretch) = self.record.stretches.remove(start) else { continue };
+            let (name, entries) = (rejects::part(*start), stretch.entries.end - stretch.entries.start);
+            progress.note(&format!("{name}: {reason}; its {entries} inputs are embedded again"));
+            self.record.finished = false;
+        }
+        if !damaged.is_empty() {
+            rejects::retain(&self.folder, &self.record.stretches.keys().map(|start| rejects::part(*start)).collect())?;
+        }
+        Ok(())
+    }
+
+    /// Removes the hidden files of processes that were killed.
+    fn remove_partial(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))? {
+            let path = entry.map_err(Error::io("read", &self.folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(".engraft-") && name.ends_with(".partial") && path.is_file() {
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! Writes the shards of a run.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::claim::Claim;
+use super::journal::{Shard, Stretch, Totals};
+use super::key::RunKey;
+use super::unfinished::Unfinished;
+use super::{SHARD_ENTRIES, SHARD_TIME, rejects, rejects_path};
+use crate::error::{Error, Result};
+use crate::features::parquet::ParquetWriter;
+use crate::features::{Header, Part, Precision, Provenance, shards};
+use crate::file::{self, AtomicFile};
+use crate::source::{List, Reject};
+
+/// The folder of a run: takes parts of the input list, in order, and keeps them as shards.
+pub struct ShardFolder {
+    claim: Claim,
+    key: RunKey,
+    /// Whether the journal is that of this run already.
+    begun: bool,
+    /// Shards that do not count: of a run that is replaced, damaged, or left over. They stay until the first new shard
+    /// is complete.
+    stale: Vec<PathBuf>,
+    precision: Precision,
+    kept: Vec<String>,
+    shard_entries: u64,
+    shard_time: Duration,
+    resumed: Totals,
+    current: Option<Open>,
+}
+
+/// A shard that is being written.
+struct Open {
+    begun: Instant,
+    /// Without rows there is no file.
+    writer: Option<ParquetWriter<Sealed>>,
+    stretch: Stretch,
+    rejects: Vec<Reject>,
+}
+
+/// What a folder holds in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// All rows.
+    pub rows: u64,
+    /// Those that were there before this run.
+    pub resumed_rows: u64,
+    /// All rejects.
+    pub rejects: u64,
+    /// The first of them.
+    pub first_reject: Option<Reject>,
+    /// Where they are listed, if there are any.
+    pub rejects_path: Option<PathBuf>,
+    /// All texts that were cut.
+    pub truncated: u64,
+    /// Length of the embeddings; 0 without rows.
+    pub dimension: usize,
+}
+
+impl ShardFolder {
+    pub(super) fn new(
+        claim: Claim,
+        key: RunKey,
+        continued: bool,
+        stale: Vec<PathBuf>,
+        precision: Precision,
+        kept: &[String],
+    ) -> Self {
+        let resumed = claim.record.totals();
+        let (shard_entries, shard_time, kept) = (SHARD_ENTRIES, SHARD_TIME, kept.to_vec());
+        let (begun, current) = (continued, None);
+        Self { claim, key, begun, stale, precision, kept, shard_entries, shard_time, resumed, current }
+    }
+
+    /// Closes shards after this many entries; by default [`SHARD_ENTRIES`].
+    pub fn with_shard_entries(self, entries: u64) -> Self {
+        Self { shard_entries: entries.max(1), ..self }
+    }
+
+    /// Rows in the shards that are complete.
+    pub fn rows(&self) -> u64 {
+        self.claim.record.totals().rows
+    }
+
+    /// What is left of the input list. The stream fails where the list is not what the finished stretches were made from.
+    pub fn unfinished(&self, list: List) -> List {
+        let stretches = self.claim.record.stretches.values().cloned().collect();
+        Box::new(Unfinished::new(list, stretches, &self.claim.folder))
+    }
+
+    /// Adds a part of the input list. Rows that the precision cannot hold become rejects.
+    ///
+    /// # Errors
+    /// When the disk refuses. The shard that was being written is then lost, and those before it are kept.
+    pub fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
+        let part = part.stored_as(self.precision);
+        if self.current.as_ref().is_some_and(|open| open.stretch.entries.end != part.entries.start) {
+            self.close()?;
+        }
+        let mut open = self.current.take().unwrap_or_else(|| Open::new(part.entries.start));
+        if !part.rows.ids.is_empty() {
+            if open.writer.is_none() {
+                let header = Header::new(provenance, self.precision, &self.kept);
+                open.writer = Some(Sealed::writer(&self.claim.folder, open.stretch.entries.start, &header)?);
+                open.stretch.dimension = header.dimension;
+            }
+            if let Some(writer) = &mut open.writer {
+                writer.write(&part.rows)?;
+            }
+        }
+        let stretch = &mut open.stretch;
+        stretch.entries.end = part.entries.end;
+        stretch.digest = stretch.digest.wrapping_add(part.digest);
+        stretch.rows += part.rows.ids.len() as u64;
+        stretch.rejects += part.rejects.len() as u64;
+        stretch.truncated += part.truncated;
+        open.rejects.extend(part.rejects);
+        let entries = open.stretch.entries.end - open.stretch.entries.start;
+        let full = entries >= self.shard_entries || open.begun.elapsed() >= self.shard_time;
+        self.current = Some(open);
+        if full { self.close() } else { Ok(()) }
+    }
+
+    /// Completes the shard that is being written, so that all that was added is kept. To be called as well when a run is
+    /// interrupted or fails.
+    ///
+    /// # Errors
+    /// When the disk refuses. The shard is then lost, and those before it are kept.
+    pub fn close(&mut self) -> Result<()> {
+        let Some(Open { writer, mut stretch, rejects, .. }) = self.current.take() else { return Ok(()) };
+        let sealed = writer.map(|writer| writer.into_inner()?.seal()).transpose()?;
+        self.begin()?;
+        rejects::append(&self.claim.folder, &rejects::part(stretch.entries.start), &rejects)?;
+        if let Some((file, shard)) = sealed {
+            file.commit()?;
+            stretch.shard = Some(shard);
+        }
+        self.claim.journal.stretch(&stretch)?;
+        self.claim.record.insert(stretch);
+        self.claim.record.finished = false;
+        Ok(())
+    }
+
+    /// Completes the folder: the whole input list was added. Where nothing at all could be embedded, no journal is left,
+    /// so that the next run tries again.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(mut self) -> Result<Finished> {
+        self.close()?;
+        let totals = self.claim.record.totals();
+        if totals.rows == 0 {
+            self.claim.journal.clear()?;
+        } else if !self.claim.record.finished {
+            self.begin()?;
+            self.claim.journal.finish(totals)?;
+        }
+        let first_reject = match totals.rejects {
+            0 => None,
+            _ => rejects::first(&self.claim.folder)?,
+        };
+        Ok(Finished {
+            rows: totals.rows,
+            resumed_rows: self.resumed.rows,
+            rejects: totals.rejects,
+            rejects_path: (totals.rejects > 0).then(|| rejects_path(&self.claim.folder)),
+            first_reject,
+            truncated: totals.truncated,
+            dimension: self.claim.record.stretches.values().map(|stretch| stretch.dimension).max().unwrap_or(0),
+        })
+    }
+
+    /// Makes room for the first new shard, which is complete but for its name: from here on the folder is this run's.
+    fn begin(&mut self) -> Result<()> {
+        if !self.begun {
+            self.claim.journal.begin(&self.key)?;
+            remove(&rejects_path(&self.claim.folder))?;
+            self.begun = true;
+        }
+        self.stale.drain(..).try_for_each(|path| remove(&path))
+    }
+}
+
+impl Open {
+    fn new(first: u64) -> Self {
+        let stretch =
+            Stretch { shard: None, entries: first..first, rows: 0, rejects: 0, truncated: 0, dimension: 0, digest: 0 };
+        Self { begun: Instant::now(), writer: None, stretch, rejects: Vec::new() }
+    }
+}
+
+/// A file that knows the digest of what was written, not of what the disk made of it.
+struct Sealed {
+    file: AtomicFile,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Sealed {
+    fn writer(folder: &Path, first: u64, header: &Header) -> Result<ParquetWriter<Self>> {
+        let path = folder.join(shards::name(first));
+        header.check()?;
+        let file = AtomicFile::create(&path)?;
+        ParquetWriter::create(Self { file, hasher: Sha256::new(), bytes: 0 }, &path, header)
+    }
+
+    /// The file, on the disk but for its name, and what it is.
+    fn seal(mut self) -> Result<(AtomicFile, Shard)> {
+        self.file.sync()?;
+        let name = self.file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let shard = Shard { file: name, bytes: self.bytes, sha256: file::hex(&self.hasher.finalize()) };
+        Ok((self.file, shard))
+    }
+}
+
+impl Write for Sealed {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.hasher.update(buffer.get(..written).unwrap_or(buffer));
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,350 @@
+//! `journal.jsonl`: which run fills the folder, and which stretches of the input list are finished.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::key::RunKey;
+use super::{journal_path, rejects_path};
+use crate::error::{Error, Result};
+use crate::features::shards;
+
+/// Of the file's lines; a journal of another version is refused.
+const VERSION: u32 = 1;
+
+/// How each journal starts.
+const START: &[u8] = b"{\"journal\":";
+
+/// A finished stretch of the input list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stretch {
+    /// What holds its rows, if it has any.
+    #[serde(flatten)]
+    pub(super) shard: Option<Shard>,
+    pub(super) entries: Range<u64>,
+    pub(super) rows: u64,
+    pub(super) rejects: u64,
+    pub(super) truncated: u64,
+    pub(super) dimension: usize,
+    /// The wrapping sum of the entries' digests, in hexadecimal.
+    #[serde(with = "hexadecimal")]
+    pub(super) digest: u128,
+}
+
+/// A shard as it was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Shard {
+    pub(super) file: String,
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+}
+
+/// Counts of a run, so far or in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    pub(super) entries: u64,
+    pub(super) rows: u64,
+    pub(super) rejects: u64,
+    pub(super) truncated: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Run { journal: u32, run: Map<String, Value> },
+    Stretch(Stretch),
+    Finished { finished: Totals },
+}
+
+/// What the lines say together.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// `None` while no run has begun.
+    pub(super) key: Option<RunKey>,
+    /// By their first entry; none overlaps another.
+    pub(super) stretches: BTreeMap<u64, Stretch>,
+    /// Whether the whole input list was done.
+    pub(super) finished: bool,
+    /// Bytes of the whole lines. What follows was torn by a killed process.
+    length: u64,
+}
+
+impl Record {
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let mut record = Self::default();
+        let whole: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n")).collect();
+        if whole.is_empty() && !(bytes.starts_with(START) || START.starts_with(bytes)) {
+            return Err(foreign(path));
+        }
+        for (i, line) in whole.iter().enumerate() {
+            let parsed = match serde_json::from_slice(line) {
+                Ok(parsed) => parsed,
+                // A disk that lost its power may have kept the length of a line and not its text.
+                Err(_) if i > 0 && i + 1 == whole.len() => break,
+                Err(e) if i > 0 => return Err(Error::malformed(path, format!("line {}: {e}", i + 1))),
+                Err(_) => return Err(foreign(path)),
+            };
+            record.add(parsed, i, path)?;
+            record.length += line.len() as u64;
+        }
+        Ok(record)
+    }
+
+    fn add(&mut self, line: Line, i: usize, path: &Path) -> Result<()> {
+        match line {
+            Line::Run { journal: VERSION, run } if i == 0 => self.key = Some(RunKey::from_json(run)),
+            Line::Run { journal, .. } if i == 0 => {
+                return Err(Error::malformed(path, format!("version {journal} of the journal is not known")));
+            }
+            _ if i == 0 => return Err(foreign(path)),
+            Line::Run { .. } => return Err(Error::malformed(path, format!("line {} begins another run", i + 1))),
+            Line::Stretch(stretch) => {
+                let named =
+                    stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::name(stretch.entries.start));
+                if stretch.entries.is_empty() || !named {
+                    return Err(Error::malformed(path, format!("line {} is no stretch of the input list", i + 1)));
+                }
+                self.insert(stretch);
+                self.finished = false;
+            }
+            Line::Finished { .. } => self.finished = true,
+        }
+        Ok(())
+    }
+
+    /// Puts a stretch in the place of all that it overlaps: these were damaged and are done again.
+    pub(super) fn insert(&mut self, stretch: Stretch) {
+        while let Some((&start, before)) = self.stretches.range(..stretch.entries.end).next_back() {
+            if before.entries.end <= stretch.entries.start {
+                break;
+            }
+            self.stretches.remove(&start);
+        }
+        self.stretches.insert(stretch.entries.start, stretch);
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.stretches.values().fold(Totals::default(), |sum, stretch| Totals {
+            entries: sum.entries.saturating_add(stretch.entries.end - stretch.entries.start),
+            rows: sum.rows.saturating_add(stretch.rows),
+            rejects: sum.rejects.saturating_add(stretch.rejects),
+            truncated: sum.truncated.saturating_add(stretch.truncated),
+        })
+    }
+}
+
+/// The file, open and locked: one process at a time writes to a folder.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Of what counts.
+    length: u64,
+}
+
+impl Journal {
+    /// Opens the folder's journal, or makes an empty one, and reads it.
+    pub(super) fn lock(folder: &Path) -> Result<(Self, Record)> {
+        let path = journal_path(folder);
+        let mut options = File::options();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(Error::io("write", &path))?;
+        file.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => {
+                Error::Usage(format!("another engraft is writing to {}: wait for it to end", folder.display()))
+            }
+            TryLockError::Error(e) => Error::io("lock", &path)(e),
+        })?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+        let record = Record::parse(&bytes, &path)?;
+        Ok((Self { path, file, length: record.length }, record))
+    }
+
+    /// Whether no run has begun.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Begins anew: what it said is gone.
+    pub(super) fn begin(&mut self, key: &RunKey) -> Result<()> {
+        self.clear()?;
+        self.append(&Line::Run { journal: VERSION, run: key.as_json().clone() })
+    }
+
+    pub(super) fn clear(&mut self) -> Result<()> {
+        self.length = 0;
+        self.file.set_len(0).map_err(Error::io("write", &self.path))
+    }
+
+    pub(super) fn stretch(&mut self, stretch: &Stretch) -> Result<()> {
+        self.append(&Line::Stretch(stretch.clone()))
+    }
+
+    pub(super) fn finish(&mut self, totals: Totals) -> Result<()> {
+        self.append(&Line::Finished { finished: totals })
+    }
+
+    /// The line is on the disk when this returns, or it does not count.
+    fn append(&mut self, line: &Line) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::malformed(&self.path, e))?;
+        bytes.push(b'\n');
+        let written = self
+            .file
+            .set_len(self.length)
+            .and_then(|()| self.file.seek(SeekFrom::Start(self.length)))
+            .and_then(|_| self.file.write_all(&bytes))
+            .and_then(|()| self.file.sync_all());
+        written.map_err(Error::io("write", &self.path))?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.is_empty() {
+            // The file was made for its lock alone.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How far the run in a folder has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RunState {
+    /// Whether the whole input list was done.
+    pub finished: bool,
+    /// Inputs that are done, as rows or rejects.
+    pub entries: u64,
+    /// Inputs that could not be embedded.
+    pub rejects: u64,
+    /// Texts that were longer than the backbone takes, and cut.
+    pub truncated: u64,
+}
+
+/// What the journal in `folder` says; `None` where there is none. The shards themselves are not checked.
+///
+/// # Errors
+/// When it cannot be read, or is not what its name says.
+pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
+    let path = journal_path(folder);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(Error::io("read", &path)(e)),
+    };
+    let record = Record::parse(&bytes, &path)?;
+    let Totals { entries, rejects, truncated, .. } = record.totals();
+    Ok(record.key.map(|_| RunState { finished: record.finished, entries, rejects, truncated }))
+}
+
+fn foreign(path: &Path) -> Error {
+    let others = rejects_path(path.parent().unwrap_or(path));
+    let kept = others.file_name().unwrap_or_default().display();
+    let reason = format!("it is no journal of engraft's, so neither it nor {kept} is replaced: give another -o");
+    Error::Usage(format!("{} is in the way: {reason}", path.display()))
+}
+
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{value:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> RunKey {
+        RunKey::from_json(Map::from_iter([("precision".to_owned(), "f32".into())]))
+    }
+
+    fn stretch(entries: Range<u64>) -> Stretch {
+        let file = shards::name(entries.start);
+        Stretch {
+            shard: Some(Shard { file, bytes: 1, sha256: "00".to_owned() }),
+            rows: entries.end - entries.start,
+            entries,
+            rejects: 0,
+            truncated: 0,
+            dimension: 2,
+            digest: u128::MAX - 5,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_a_torn_line_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, record) = Journal::lock(folder.path()).unwrap();
+        assert!(record.key.is_none() && journal.is_empty());
+        let Err(Error::Usage(said)) = Journal::lock(folder.path()) else { panic!() };
+        assert!(said.contains("another engraft is writing"), "{said}");
+
+        journal.begin(&key()).unwrap();
+        let without = Stretch { shard: None, rows: 0, rejects: 3, ..stretch(4..7) };
+        for stretch in [&stretch(0..4), &without] {
+            journal.stretch(stretch).unwrap();
+        }
+        drop(journal);
+        let path = journal_path(folder.path());
+        let whole = std::fs::read(&path).unwrap();
+        for torn in ["{\"entries\":", "\0\0\0\n", ""] {
+            std::fs::write(&path, [&whole, torn.as_bytes()].concat()).unwrap();
+            let (mut journal, record) = Journal::lock(folder.path()).unwrap();
+            assert_eq!(record.key, Some(key()));
+            assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&stretch(0..4), &without]);
+            journal.finish(record.totals()).unwrap();
+            drop(journal);
+            let (_, record) = Journal::lock(folder.path()).unwrap();
+            assert!(record.finished && record.totals() == Totals { entries: 7, rows: 4, rejects: 3, truncated: 0 });
+        }
+    }
+
+    #[test]
+    fn a_later_stretch_takes_the_place_of_those_it_overlaps() {
+        let mut record = Record::default();
+        for entries in [0..4, 4..8, 8..12, 20..24, 2..9] {
+            record.insert(stretch(entries));
+        }
+        assert_eq!(record.stretches.keys().copied().collect::<Vec<_>>(), [2, 20]);
+        record.insert(stretch(0..2));
+        assert_eq!(record.stretches.len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_journal_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = journal_path(folder.path());
+        for text in ["dear diary", "dear diary\n", "{\"entries\": 1}\n", "{\"journal\": 9, \"run\": {}}\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(Journal::lock(folder.path()).is_err(), "{text}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        std::fs::write(&path, "{\"journal\":1,\"run\":{}}\nhm\n{\"finished\":{}}\n").unwrap();
+        assert!(matches!(Journal::lock(folder.path()), Err(Error::Malformed { .. })));
+        drop(std::fs::remove_file(&path));
+        drop(Journal::lock(folder.path()).unwrap());
+        assert!(!path.exists(), "an empty journal goes again");
+    }
+}

@@ -1,0 +1,108 @@
+//! What makes two runs one and the same.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::features::{Precision, Provenance};
+use crate::source::{SourceOptions, TableOptions};
+
+/// What names a run: a run of another key does not continue it. Neither the device nor the size of batches and shards
+/// is part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunKey(Map<String, Value>);
+
+impl RunKey {
+    /// The key of a run that embeds these inputs.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it cannot be told in JSON.
+    pub fn new(
+        inputs: &[PathBuf],
+        options: &SourceOptions,
+        provenance: &Provenance,
+        precision: Precision,
+    ) -> Result<Self> {
+        let TableOptions { text_column, path_column, label_column, id_column } = &options.table;
+        let to_json = |value: serde_json::Result<Value>| value.map_err(|e| Error::Data(format!("the run's key: {e}")));
+        let preprocessing = to_json(serde_json::to_value(&provenance.preprocessing))?;
+        let output = to_json(serde_json::to_value(&provenance.output))?;
+        let source = to_json(serde_json::to_value(options.modality))?;
+        // By components: `photos` and `photos/` are one input.
+        let inputs: Vec<String> =
+            inputs.iter().map(|path| path.components().collect::<PathBuf>().display().to_string()).collect();
+        let key = [
+            ("inputs", json!(inputs)),
+            (
+                "source",
+                json!({
+                    "modality": source, "text_column": text_column, "path_column": path_column,
+                    "label_column": label_column, "id_column": id_column, "keep": options.keep,
+                }),
+            ),
+            ("backbone", json!(provenance.backbone)),
+            ("backbone_sha256", json!(provenance.backbone_sha256)),
+            ("tokenizer_sha256", json!(provenance.tokenizer_sha256)),
+            ("preprocessing", preprocessing),
+            ("output", output),
+            ("precision", json!(precision.name())),
+        ];
+        Ok(Self(key.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+    }
+
+    pub(super) fn from_json(value: Map<String, Value>) -> Self {
+        Self(value)
+    }
+
+    pub(super) fn as_json(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The error for a folder of a run of the key `was`, unless that is the same.
+    pub(super) fn continues(&self, was: &Self, folder: &Path) -> Result<()> {
+        let mut found = Vec::new();
+        differences("", &Value::Object(was.0.clone()), &Value::Object(self.0.clone()), &mut found);
+        match found.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Usage(format!(
+                "{} already exists and holds another run: {}; give another -o, or --overwrite to replace it",
+                folder.display(),
+                found.join("; ")
+            ))),
+        }
+    }
+}
+
+fn differences(name: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
+    match (was, is) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            for key in names {
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                let value = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+                differences(&name, &value(a), &value(b), found);
+            }
+        }
+        _ if was != is => found.push(format!("{name} was {was}, is now {is}")),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_named_with_both_values() {
+        let key = |value: Value| RunKey(value.as_object().unwrap().clone());
+        let was = key(json!({"precision": "f32", "output": {"tensor": "y", "pooling": "mean"}, "old": 1}));
+        let is = key(json!({"precision": "f32", "output": {"tensor": "y", "pooling": "cls"}, "new": [2]}));
+        assert!(is.continues(&is, Path::new("out")).is_ok());
+        let Err(Error::Usage(said)) = is.continues(&was, Path::new("out")) else { panic!() };
+        for words in ["out already exists", "output.pooling was \"mean\", is now \"cls\"", "old was 1, is now null"] {
+            assert!(said.contains(words), "{said}");
+        }
+        assert!(said.contains("new was null, is now [2]") && !said.contains("precision"), "{said}");
+    }
+}

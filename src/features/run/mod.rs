@@ -1,0 +1,42 @@
+//! A folder of shards that one run begins and others continue, until every input is in it.
+//!
+//! `part-000000065536.parquet` holds the rows of a stretch of the input list that begins with entry 65,536,
+//! `rejects.jsonl` the inputs that could not be embedded, and `journal.jsonl` says which stretches are finished. A stretch
+//! is written in this order, each step on the disk before the next begins: the shard under a hidden name, its rejects,
+//! the shard's own name, its line in the journal. Whatever a killed process leaves behind is therefore either in the
+//! journal, or known to be left over and done again.
+
+mod claim;
+mod folder;
+mod journal;
+mod key;
+mod rejects;
+mod unfinished;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use claim::Claim;
+pub use folder::{Finished, ShardFolder};
+pub use journal::{RunState, run_state};
+pub use key::RunKey;
+
+/// A shard is closed once it covers this many entries of the input list, if it is not told otherwise.
+pub const SHARD_ENTRIES: u64 = 65_536;
+
+/// A shard is closed once it has been open for so long, however few entries it covers: what a killed process loses.
+pub const SHARD_TIME: Duration = Duration::from_secs(60);
+
+fn journal_path(folder: &Path) -> PathBuf {
+    folder.join("journal.jsonl")
+}
+
+fn rejects_path(folder: &Path) -> PathBuf {
+    folder.join("rejects.jsonl")
+}
+
+/// The files beside the shards.
+pub(super) fn bookkeeping(folder: &Path) -> [PathBuf; 2] {
+    [journal_path(folder), rejects_path(folder)]
+}

@@ -1,0 +1,118 @@
+//! What is left of an input list.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use super::journal::Stretch;
+use super::rejects;
+use crate::error::{Error, Result};
+use crate::features::parquet::Gathered;
+use crate::source::{Entry, List, Listed, Reject, Sample};
+
+/// Passes on the entries that no finished stretch holds, and checks that the others are still what they were.
+pub(super) struct Unfinished {
+    list: List,
+    /// In order. The first may have been begun.
+    stretches: VecDeque<Stretch>,
+    /// Of the first stretch, as far as it has come: the sum of the digests, and the ids.
+    sum: u128,
+    ids: Vec<String>,
+    folder: PathBuf,
+    failed: bool,
+}
+
+impl Unfinished {
+    pub(super) fn new(list: List, stretches: VecDeque<Stretch>, folder: &Path) -> Self {
+        Self { list, stretches, sum: 0, ids: Vec::new(), folder: folder.to_path_buf(), failed: false }
+    }
+
+    fn step(&mut self) -> Result<Option<Listed>> {
+        loop {
+            let Some(listed) = self.list.next() else {
+                return match self.stretches.front() {
+                    None => Ok(None),
+                    Some(stretch) => Err(self.ended(stretch)),
+                };
+            };
+            let listed = listed?;
+            let Some(stretch) = self.stretches.front().filter(|stretch| stretch.entries.contains(&listed.position))
+            else {
+                return Ok(Some(listed));
+            };
+            self.sum = self.sum.wrapping_add(listed.digest);
+            let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = listed.entry;
+            self.ids.push(id);
+            if listed.position + 1 == stretch.entries.end {
+                if self.sum != stretch.digest {
+                    return Err(self.changed(stretch));
+                }
+                self.stretches.pop_front();
+                self.sum = 0;
+                self.ids.clear();
+            }
+        }
+    }
+
+    fn ended(&self, stretch: &Stretch) -> Error {
+        let (start, end) = (stretch.entries.start, stretch.entries.end);
+        let there = start + self.ids.len() as u64;
+        self.error(&format!(
+            "inputs have vanished: the list ends before entry {there}, and those from {start} to {} were embedded",
+            end - 1
+        ))
+    }
+
+    /// Names the first id that is another one now.
+    fn changed(&self, stretch: &Stretch) -> Error {
+        let (start, end) = (stretch.entries.start, stretch.entries.end - 1);
+        let difference = match self.difference(stretch) {
+            Ok(Some((was, is))) => format!("the first that differs was {was:?} and is now {is:?}"),
+            Ok(None) => "their ids are the same, but not all of their texts or their order".to_owned(),
+            Err(e) => format!("what they were cannot be read: {e}"),
+        };
+        self.error(&format!("entries {start} to {end} of the inputs are not those that were embedded: {difference}"))
+    }
+
+    /// The rows are in the list's order. A reject may have stood anywhere between them.
+    fn difference(&self, stretch: &Stretch) -> Result<Option<(String, String)>> {
+        let mut gathered = Gathered::default();
+        if let Some(shard) = &stretch.shard {
+            gathered.append(&self.folder.join(&shard.file))?;
+        }
+        let mut rows = gathered.ids.into_iter().peekable();
+        let part = rejects::part(stretch.entries.start);
+        let mut rejected: VecDeque<String> =
+            rejects::read(&self.folder, &part)?.into_iter().map(|reject| reject.id).collect();
+        for id in &self.ids {
+            if rows.next_if_eq(id).is_some() {
+                continue;
+            }
+            match rejected.iter().position(|other| other == id) {
+                Some(place) => drop(rejected.remove(place)),
+                None => {
+                    let was = rows.next().or_else(|| rejected.pop_front()).unwrap_or_default();
+                    return Ok(Some((was, id.clone())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn error(&self, what: &str) -> Error {
+        let folder = self.folder.display();
+        Error::Data(format!("{folder} cannot be continued: {what}; give another -o, or --overwrite to start afresh"))
+    }
+}
+
+impl Iterator for Unfinished {
+    type Item = Result<Listed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.step().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
