@@ -84,6 +84,28 @@ fn pixels_equal_pillows() {
     assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+/// A model that normalises by itself gets the very pixels that [`ImagePreprocessor::process`] normalises.
+#[test]
+fn bytes_are_the_values_before_normalisation() {
+    let (scale, mean, std) = (1.0_f32 / 255.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let steps = vec![Step::ShortestEdge(28), Step::CenterCrop([24, 25])];
+    let (interpolation, exif, transparency) = (Interpolation::Bicubic, Exif::Apply, Transparency::White);
+    let spec = ImageSpec { steps, interpolation, scale, mean, std, exif, transparency };
+    let processor = ImagePreprocessor::new(spec).unwrap();
+    let mut scratch = Scratch::default();
+    for name in FILES.into_iter().chain(["photo.png", "cmyk.jpg", "odd-420.jpg", "one.jpg"]) {
+        let (mut values, mut bytes) = ([f32::NAN; 3 * 24 * 25], [0; 3 * 24 * 25]);
+        processor.process(&read(name), &mut scratch, &mut values).unwrap();
+        processor.process_u8(&read(name), &mut scratch, &mut bytes).unwrap();
+        for (i, (value, byte)) in values.iter().zip(bytes).enumerate() {
+            let channel = i / (24 * 25);
+            assert_eq!(*value, (scale * f32::from(byte) - mean[channel]) / std[channel], "{name}, value {i}");
+        }
+    }
+    let short = processor.process_u8(&read("one.png"), &mut scratch, &mut [0; 3]).unwrap_err();
+    assert!(short.contains("3x24x25"), "{short}");
+}
+
 fn reason(bytes: &[u8]) -> String {
     let processor = resize([4, 4], Interpolation::Bicubic);
     processor.process(bytes, &mut Scratch::default(), &mut [0.0; 48]).unwrap_err()
@@ -99,6 +121,39 @@ fn unusable_images_are_refused_with_a_reason() {
     bomb[18..22].copy_from_slice(&60_000_u32.to_le_bytes());
     bomb[22..26].copy_from_slice(&60_000_u32.to_le_bytes());
     assert!(reason(&bomb).contains("60000x60000"), "{}", reason(&bomb));
+}
+
+/// The header of a JPEG is changed: what it asks for is checked before anything is made of it.
+#[test]
+fn hostile_jpegs_are_refused_with_a_reason() {
+    let changed = |name: &str, offset: usize, with: &[u8]| {
+        let mut jpeg = read(name);
+        let frame = jpeg.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0 | 0xC2])).unwrap();
+        jpeg[frame + offset..][..with.len()].copy_from_slice(with);
+        reason(&jpeg)
+    };
+    for name in ["colour.jpg", "progressive.jpg", "cmyk.jpg", "grey.jpg"] {
+        let most = 65_500_u16.to_be_bytes();
+        let bomb = changed(name, 5, &[most, most].concat());
+        assert!(bomb.contains("65500x65500 pixels are more than the limit"), "{name}: {bomb}");
+        assert!(changed(name, 5, &[0, 0]).contains("no pixels"), "{name}");
+        // Within the limit, but far more rows than there is data.
+        assert!(changed(name, 5, &2_000_u16.to_be_bytes()).contains("unexpected end"), "{name}");
+        // Extended sequential, twelve bits.
+        let twelve = changed(name, 1, &[0xC1, 0, 0x0B + 3 * u8::from(name != "grey.jpg"), 12]);
+        assert!(twelve.contains("12"), "{name}: {twelve}");
+    }
+}
+
+/// Pillow would fill up with grey or noise; such pixels are no photo.
+#[test]
+fn jpegs_with_broken_data_are_refused() {
+    for name in ["colour.jpg", "progressive.jpg", "cmyk.jpg", "odd-420.jpg"] {
+        let jpeg = read(name);
+        let scan = jpeg.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+        let missing = [&jpeg[..scan + 4], &[0xFF, 0xD9]].concat();
+        assert!(reason(&missing).contains("unexpected end of data"), "{name}: {}", reason(&missing));
+    }
 }
 
 /// Pillow refuses a JPEG that lacks only its last byte; so do we, and the other formats in their middle.

@@ -83,19 +83,24 @@ impl ImagePreprocessor {
     ///
     /// The format is told by the content: JPEG, PNG, WebP, GIF (its first frame), BMP or TIFF. Colours become RGB as
     /// Pillow's `convert("RGB")` makes them: grey is repeated, palettes are looked up, transparency is dealt with as
-    /// [`ImageSpec::transparency`] says, 16-bit colours keep their high byte, CMYK is multiplied out; colour profiles are not applied. 16-bit grey is refused, for Pillow
-    /// clips it at 255. Where a GIF's first frame leaves a part of its screen free, that part is black. After an error
-    /// `out` holds nothing of use.
+    /// [`ImageSpec::transparency`] says, 16-bit colours keep their high byte, CMYK is multiplied out; colour profiles are
+    /// not applied. 16-bit grey is refused, for Pillow clips it at 255. Where a GIF's first frame leaves a part of its
+    /// screen free, that part is black. After an error `out` holds nothing of use.
     ///
     /// # Errors
     /// The reason why the image cannot be used: not an image, broken, cut off, or larger than Pillow's limit of
     /// 178956970 pixels.
     pub fn process(&self, bytes: &[u8], scratch: &mut Scratch, out: &mut [f32]) -> Result<(), String> {
-        let Scratch { rgb, raw, resizer, buffers } = &mut *scratch;
-        let result = decode(bytes, &self.spec, raw, rgb)
-            .and_then(|size| self.transform(View::tight(rgb, Window::all(size)), size, resizer, buffers, out));
-        scratch.trim();
-        result
+        self.file(bytes, scratch, out, self.normalized())
+    }
+
+    /// As [`process`](Self::process), but the 8-bit pixels before they are scaled and normalised, for a model that does
+    /// this itself: 3 planes (R, G, B) of height × width bytes, row by row.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    pub fn process_u8(&self, bytes: &[u8], scratch: &mut Scratch, out: &mut [u8]) -> Result<(), String> {
+        self.file(bytes, scratch, out, |pixel| pixel)
     }
 
     /// As [`process`](Self::process), from `width` × `height` decoded pixels, three bytes each, row by row.
@@ -115,41 +120,59 @@ impl ImagePreprocessor {
         }
         let size = Size { height, width };
         let Scratch { resizer, buffers, .. } = scratch;
-        self.transform(View::tight(rgb, Window::all(size)), size, resizer, buffers, out)
+        self.transform(rgb, size, resizer, buffers, out, self.normalized())
     }
 
-    fn transform(
+    /// The values that the three bytes of a pixel become.
+    fn normalized(&self) -> impl Fn([u8; 3]) -> [f32; 3] {
+        let [reds, greens, blues] = &*self.tables;
+        |[r, g, b]| [reds[usize::from(r)], greens[usize::from(g)], blues[usize::from(b)]]
+    }
+
+    fn file<T>(
         &self,
-        source: View<'_>,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+        out: &mut [T],
+        values: impl Fn([u8; 3]) -> [T; 3],
+    ) -> Result<(), String> {
+        let Scratch { rgb, raw, resizer, buffers } = &mut *scratch;
+        let result = decode(bytes, &self.spec, raw, rgb)
+            .and_then(|size| self.transform(rgb, size, resizer, buffers, out, values));
+        scratch.trim();
+        result
+    }
+
+    fn transform<T>(
+        &self,
+        rgb: &[u8],
         size: Size,
         resizer: &mut Resizer,
         buffers: &mut Vec<Vec<u8>>,
-        out: &mut [f32],
+        out: &mut [T],
+        values: impl Fn([u8; 3]) -> [T; 3],
     ) -> Result<(), String> {
-        let plane = self.size.height * self.size.width;
-        if out.len() != 3 * plane {
+        if out.len() != 3 * self.size.height * self.size.width {
             return Err(format!("the output has {} values, not 3x{}x{}", out.len(), self.size.height, self.size.width));
         }
         let operations: Vec<Operation> = plan(&self.spec, size)?;
         if buffers.len() < operations.len() {
             buffers.resize_with(operations.len(), Vec::new);
         }
-        geometry::run(&operations, source, resizer, buffers, |view| self.normalize(view, out))
+        let source = View::tight(rgb, Window::all(size));
+        geometry::run(&operations, source, resizer, buffers, |view| self.planes(view, out, values))
     }
 
-    /// Planar f32 from interleaved 8-bit pixels.
-    fn normalize(&self, view: View<'_>, out: &mut [f32]) {
-        let [reds, greens, blues] = &*self.tables;
+    /// Planes from interleaved pixels.
+    fn planes<T>(&self, view: View<'_>, out: &mut [T], values: impl Fn([u8; 3]) -> [T; 3]) {
         let (red, rest) = out.split_at_mut(self.size.height * self.size.width);
         let (green, blue) = rest.split_at_mut(red.len());
         let width = self.size.width;
         let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
         for (y, ((red, green), blue)) in planes.enumerate() {
-            let values = red.iter_mut().zip(green).zip(blue);
-            for ([r, g, b], ((red, green), blue)) in view.row(y).as_chunks::<3>().0.iter().zip(values) {
-                *red = reds[usize::from(*r)];
-                *green = greens[usize::from(*g)];
-                *blue = blues[usize::from(*b)];
+            let targets = red.iter_mut().zip(green).zip(blue);
+            for (pixel, ((red, green), blue)) in view.row(y).as_chunks::<3>().0.iter().zip(targets) {
+                [*red, *green, *blue] = values(*pixel);
             }
         }
     }

@@ -1,7 +1,10 @@
 //! From file and text to the tensors a backbone takes.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod decode;
 mod geometry;
+mod horizontal;
 mod image;
 mod jpeg;
 mod resize;

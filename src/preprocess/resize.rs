@@ -8,56 +8,54 @@ use std::f64::consts::PI;
 use std::ops::Range;
 
 use super::Interpolation;
+use super::horizontal::Horizontal;
 use super::view::{Size, View, Window};
 
 /// Fraction bits of a weight: 32 less 8 for the pixel and 2 for the filters' negative lobes.
-const PRECISION: u32 = 32 - 8 - 2;
-const HALF: i32 = 1 << (PRECISION - 1);
+pub(super) const PRECISION: u32 = 32 - 8 - 2;
+pub(super) const HALF: i32 = 1 << (PRECISION - 1);
 /// The most bytes that one resize may hold: beyond, an image is some pixels by millions.
 const MAX_WORK: usize = 1 << 30;
-/// Rows that the horizontal pass resizes at once, and the bytes that one column of them takes.
-const TILE_ROWS: usize = 4;
-const TILE: usize = 4 * TILE_ROWS;
 /// Bytes that the vertical pass resizes at once.
 const BLOCK: usize = 32;
 
 /// Buffers and weights that one thread keeps from image to image.
 #[derive(Debug, Default)]
 pub(super) struct Resizer {
-    columns: Axis,
+    columns: Horizontal,
     rows: Axis,
-    tile: Vec<[u8; TILE]>,
-    strip: Vec<[u8; TILE]>,
     middle: Vec<u8>,
 }
 
 /// One pass: the weights with which each output of `outputs` sees the inputs from its start on.
 #[derive(Debug, Default, PartialEq)]
-struct Axis {
+pub(super) struct Axis {
     key: Option<(Interpolation, usize, usize, Range<usize>)>,
-    starts: Vec<usize>,
+    pub starts: Vec<usize>,
     /// The most inputs that an output sees; the others' weights are filled up with zeros.
-    taps: usize,
-    weights: Vec<i32>,
+    pub taps: usize,
+    pub weights: Vec<i32>,
 }
 
 impl Axis {
     /// Precomputes `outputs` of a line of `from` pixels resized to `to`, unless they are here from the last image.
-    fn prepare(&mut self, filter: Interpolation, from: usize, to: usize, outputs: Range<usize>) {
+    /// Returns whether it had to.
+    pub fn prepare(&mut self, filter: Interpolation, from: usize, to: usize, outputs: Range<usize>) -> bool {
         let key = Some((filter, from, to, outputs.clone()));
         if self.key == key {
-            return;
+            return false;
         }
         let scale = from as f64 / to as f64;
         let filter_scale = scale.max(1.0);
         let support = support(filter) * filter_scale;
-        self.taps = taps(filter, from, to);
+        let inputs = |output: usize| inputs((output as f64 + 0.5) * scale, support, from);
+        self.taps = outputs.clone().map(|output| inputs(output).len()).max().unwrap_or(0);
         self.starts.clear();
         self.weights.clear();
         let mut line = vec![0.0; self.taps];
         for output in outputs {
             let center = (output as f64 + 0.5) * scale;
-            let inputs = inputs(center, support, from);
+            let inputs = inputs(output);
             let line = &mut line[..inputs.len()];
             for (weight, input) in line.iter_mut().zip(inputs.clone()) {
                 *weight = weigh(filter, (input as f64 - center + 0.5) * (1.0 / filter_scale));
@@ -71,10 +69,11 @@ impl Axis {
             self.starts.push(inputs.start);
         }
         self.key = key;
+        true
     }
 }
 
-/// How many inputs an output may see.
+/// How many inputs an output may see at most.
 fn taps(filter: Interpolation, from: usize, to: usize) -> usize {
     let support = support(filter) * (from as f64 / to as f64).max(1.0);
     support.ceil() as usize * 2 + 1
@@ -158,12 +157,10 @@ impl Resizer {
             nearest(source, [from, to], window, out);
             return Ok(());
         }
-        let Self { columns, rows, tile, strip, middle } = self;
+        let Self { columns, rows, middle } = self;
         columns.prepare(filter, from.width, to.width, window.columns());
         rows.prepare(filter, from.height, to.height, window.rows());
-        tile.resize(source.window.width, [0; TILE]);
-        strip.resize(window.width, [0; TILE]);
-        let mut across = |source: View<'_>, out: &mut [u8]| run_horizontal(source, columns, tile, strip, out);
+        let mut across = |source: View<'_>, out: &mut [u8]| columns.run(source, out);
         let down = |source: View<'_>, out: &mut [u8]| run_vertical(source, rows, out);
         if from.height == to.height {
             across(source, out);
@@ -208,57 +205,21 @@ fn nearest(source: View<'_>, [from, to]: [Size; 2], window: Window, out: &mut [u
     }
 }
 
-/// Declares `$name` to call `$generic`, compiled a second time for AVX2 where the processor has it: a plain build
-/// aims at the oldest x86-64, which lacks even a 32-bit vector multiplication.
-macro_rules! dispatch {
-    ($name:ident, $generic:ident, ($($argument:ident: $type:ty),*)) => {
-        fn $name($($argument: $type),*) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn avx2($($argument: $type),*) {
-                    $generic($($argument),*);
-                }
-                if std::is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor was just asked for AVX2.
-                    return unsafe { avx2($($argument),*) };
-                }
-            }
-            $generic($($argument),*);
+/// [`vertical`], compiled a second time for AVX2 where the processor has it: a plain build aims at the oldest x86-64,
+/// which lacks even a 32-bit vector multiplication.
+fn run_vertical(source: View<'_>, axis: &Axis, out: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2(source: View<'_>, axis: &Axis, out: &mut [u8]) {
+            vertical(source, axis, out);
         }
-    };
-}
-
-dispatch!(run_horizontal, horizontal, (source: View<'_>, axis: &Axis, tile: &mut [[u8; TILE]], strip: &mut [[u8; TILE]], out: &mut [u8]));
-dispatch!(run_vertical, vertical, (source: View<'_>, axis: &Axis, out: &mut [u8]));
-
-/// Resizes rows, [`TILE_ROWS`] at a time: laid side by side, four bytes a pixel, they fill the vector lanes with
-/// neighbours that share a weight. `tile` takes them, `strip` the result.
-#[inline(always)]
-fn horizontal(source: View<'_>, axis: &Axis, tile: &mut [[u8; TILE]], strip: &mut [[u8; TILE]], out: &mut [u8]) {
-    let width = axis.starts.len();
-    // The constant is hidden from LLVM, which would vectorise along the taps and be four times slower.
-    let stride = std::hint::black_box(TILE);
-    for (block, out) in out.chunks_mut(TILE_ROWS * 3 * width).enumerate() {
-        // The last block may have fewer rows: it repeats the last one, and drops the result.
-        let rows: [_; TILE_ROWS] = std::array::from_fn(|i| {
-            source.row((TILE_ROWS * block + i).min(source.window.height - 1)).as_chunks::<3>().0
-        });
-        for (i, row) in rows.iter().enumerate() {
-            for (column, pixel) in tile.iter_mut().zip(*row) {
-                column[4 * i..4 * i + 3].copy_from_slice(pixel);
-            }
-        }
-        let tile = tile.as_flattened();
-        for ((weights, start), sums) in axis.weights.chunks_exact(axis.taps).zip(&axis.starts).zip(strip.iter_mut()) {
-            *sums = weighted_sums(&tile[(start - source.window.left) * stride..], stride, weights);
-        }
-        for (i, out) in out.chunks_exact_mut(3 * width).enumerate() {
-            for (narrow, column) in out.as_chunks_mut::<3>().0.iter_mut().zip(strip.iter()) {
-                narrow.copy_from_slice(&column[4 * i..4 * i + 3]);
-            }
+        if std::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor was just asked for AVX2.
+            return unsafe { avx2(source, axis, out) };
         }
     }
+    vertical(source, axis, out);
 }
 
 /// Resizes columns, [`BLOCK`] bytes of a row at a time.
@@ -282,7 +243,7 @@ fn vertical(source: View<'_>, axis: &Axis, out: &mut [u8]) {
 
 /// The weighted sums of the `N` first bytes of `pixels` and those that follow them `stride` by `stride`.
 #[inline(always)]
-fn weighted_sums<const N: usize>(pixels: &[u8], stride: usize, weights: &[i32]) -> [u8; N] {
+pub(super) fn weighted_sums<const N: usize>(pixels: &[u8], stride: usize, weights: &[i32]) -> [u8; N] {
     let mut sums = [HALF; N];
     for (pixels, weight) in pixels.chunks(stride).zip(weights) {
         let Some(pixels) = pixels.first_chunk::<N>() else { break };

@@ -90,6 +90,39 @@ def inputs():
     yield "grey.jpg", encoded(soft.convert("L"), "JPEG", quality=90)
     yield "cmyk.jpg", encoded(soft.convert("CMYK"), "JPEG", quality=90)
     yield "turned.jpg", encoded(soft, "JPEG", quality=90, exif=orientation(6))
+    yield from jpegs(soft.resize((64, 64), Image.Resampling.BICUBIC))
+
+
+def jpegs(square):
+    """Other kinds of JPEG, and two that libjpeg only warns about."""
+    odd = square.crop((0, 0, 37, 23))
+    yield "odd-420.jpg", encoded(odd, "JPEG", quality=85, subsampling="4:2:0", restart_marker_blocks=2)
+    yield "odd-422.jpg", encoded(odd, "JPEG", quality=85, subsampling="4:2:2", restart_marker_rows=1)
+    yield "one.jpg", encoded(Image.new("RGB", (1, 1), (12, 200, 77)), "JPEG")
+    yield "rgb.jpg", encoded(odd, "JPEG", quality=85, keep_rgb=True)
+    # As many blocks as before in another order: another picture, and valid.
+    yield "440.jpg", sampled(encoded(square, "JPEG", subsampling="4:2:2"), 0x21, 0x12)
+    yield "411.jpg", sampled(encoded(square, "JPEG", subsampling="4:2:0"), 0x22, 0x41)
+    cmyk = bytearray(encoded(odd.convert("CMYK"), "JPEG", quality=85))
+    cmyk[cmyk.index(b"Adobe") + 11] = 2
+    yield "ycck.jpg", bytes(cmyk)
+    # Without its last scans: libjpeg smooths what it does not know.
+    progressive = encoded(odd, "JPEG", quality=85, progressive=True)
+    scans = [i for i in range(len(progressive)) if progressive[i : i + 2] == b"\xff\xda"]
+    fourth = progressive.rindex(b"\xff\xc4", scans[2], scans[3])
+    yield "three-scans.jpg", progressive[:fourth] + b"\xff\xd9"
+    plain = encoded(odd, "JPEG", quality=85)
+    tables = plain.index(b"\xff\xdb")
+    yield "garbage.jpg", plain[:tables] + b"\0garbage" + plain[tables:] + b"and more"
+
+
+def sampled(jpeg, before, after):
+    """With other sampling factors of the luma."""
+    jpeg = bytearray(jpeg)
+    at = jpeg.index(b"\xff\xc0") + 11
+    assert jpeg[at] == before
+    jpeg[at] = after
+    return bytes(jpeg)
 
 
 def orientation(value):
