@@ -19,6 +19,7 @@ mod runtime;
 mod session;
 mod setup;
 mod staging;
+pub mod variants;
 mod weights;
 
 pub use assignment::Assignment;
@@ -31,7 +32,7 @@ pub use pooling::{Pooling, normalize_rows};
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
 pub use session::{Input, Session, Tensor};
-pub use setup::{Flavour, Installed, setup};
+pub use setup::{Flavour, Installed, setup, setup_cuda};
 pub use weights::Weights;
 
 use std::path::PathBuf;

@@ -3,8 +3,10 @@
 pub mod build;
 mod cut;
 mod external;
+mod float16;
 mod graph;
 mod model;
+mod pixels;
 #[allow(missing_docs, clippy::all)]
 pub mod proto {
     //! The generated protobuf types of `onnx.proto`.
@@ -15,8 +17,10 @@ mod tensor;
 
 pub use cut::{CutPoint, cut};
 pub use external::external_files;
+pub use float16::to_half;
 pub use graph::GraphBuilder;
 pub use model::{metadata, opset, read_model, set_metadata, write_model};
+pub use pixels::{PixelLayout, PixelScale, take_bytes};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use signature::{Dimension, Port, Signature, signature};
