@@ -52,10 +52,25 @@ pub struct Input {
     element: TensorElementType,
 }
 
+/// What an input takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// [`Tensor::F32`].
+    Float,
+    /// [`Tensor::I64`].
+    Integer,
+    /// [`Tensor::U8`].
+    Byte,
+}
+
 impl Input {
-    /// Whether it takes [`Tensor::U8`].
-    pub fn takes_bytes(&self) -> bool {
-        self.element == TensorElementType::Uint8
+    /// What it takes.
+    pub fn element(&self) -> Element {
+        match self.element {
+            TensorElementType::Uint8 => Element::Byte,
+            TensorElementType::Int32 | TensorElementType::Int64 => Element::Integer,
+            _ => Element::Float,
+        }
     }
 }
 

@@ -111,8 +111,7 @@ pub fn agree(model: &str, single: ArrayView2<f32>, half: ArrayView2<f32>) -> Res
             bb += b * b;
         }
         let cosine = dot / (aa * bb).sqrt();
-        // Written so that NaN fails.
-        if !(cosine >= MIN_COSINE) {
+        if cosine.is_nan() || cosine < MIN_COSINE {
             let reason = format!(
                 "in half precision an embedding has the cosine {cosine:.6} to the same in single precision, and {MIN_COSINE} \
                  is asked for; {way_out}"
