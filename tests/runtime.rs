@@ -67,6 +67,45 @@ fn doctor_after_setup_tells_what_runs() {
 }
 
 #[test]
+fn doctor_counts_where_a_models_nodes_run() {
+    json(engraft().args(["models", "pull", "efficientnet-lite0"]));
+    let report = json(engraft().args(["doctor", "--model", "efficientnet-lite0"]));
+    let cpu = &report["providers"][0];
+    assert_eq!(cpu["nodes"]["cpu"], 1, "{cpu}");
+    // 49 convolutions at the least, whatever is fused into them.
+    assert!(cpu["model"]["nodes"]["nodes"]["cpu"].as_u64().unwrap() >= 49, "{cpu}");
+    assert!(report["providers"].as_array().unwrap()[1..].iter().all(|p| p["runs"] == true || p["model"].is_null()));
+    let (folder, mut doctor) = nothing_there();
+    says(doctor.args(["doctor", "--model", "vit-s14"]), 1, &["vit-s14 is not here", "engraft models pull vit-s14"]);
+    assert!(!folder.path().join("home/models").exists(), "doctor only looks");
+}
+
+/// A driver's tool that lists two cards, and one that finds none.
+#[test]
+fn doctor_tells_of_the_cards() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let tool = folder.path().join("nvidia-smi");
+    let report = |script: &str| {
+        std::fs::write(&tool, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        json(engraft().arg("doctor").env("PATH", folder.path()))
+    };
+    let two =
+        report("echo '0, NVIDIA H100 80GB HBM3, 580.95.05, 9.0, 81559'; echo '1, NVIDIA A10, 580.95.05, 8.6, 23028'");
+    assert_eq!(two["gpu_problem"], Value::Null);
+    let card = serde_json::json!({
+        "index": 1, "name": "NVIDIA A10", "driver": "580.95.05", "compute_capability": "8.6", "memory_mib": 23028
+    });
+    assert_eq!(two["gpus"][1], card);
+    let none = report("echo 'No devices were found'; exit 6");
+    assert_eq!(
+        (&none["gpus"], &none["gpu_problem"]),
+        (&serde_json::json!([]), &"nvidia-smi: No devices were found".into())
+    );
+}
+
+#[test]
 fn work_without_a_runtime_says_the_same_as_doctor() {
     let (folder, mut embed) = nothing_there();
     let output = folder.path().join("x.parquet");

@@ -4,13 +4,17 @@
 #[path = "../../tests/support/mod.rs"]
 pub mod fetched;
 
-/// A photo of 640×480 pixels as a JPEG of quality 90: the left picture of scikit-image's stereo pair of a motorcycle.
-pub fn jpeg() -> Vec<u8> {
+/// The left picture of scikit-image's stereo pair of a motorcycle.
+pub fn png() -> Vec<u8> {
     const NAME: &str = "skimage/data/motorcycle_left.png";
     const SHA256: &str = "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179";
     let folder = fetched::package_files("scikit-image", "0.26.0", &[(NAME, SHA256)], "bench-photo");
-    let png = std::fs::read(folder.join("motorcycle_left.png")).expect("the photo");
-    let photo = image::load_from_memory(&png).expect("a PNG");
+    std::fs::read(folder.join("motorcycle_left.png")).expect("the photo")
+}
+
+/// The same as a JPEG of 640×480 pixels and quality 90.
+pub fn jpeg() -> Vec<u8> {
+    let photo = image::load_from_memory(&png()).expect("a PNG");
     let photo = photo.resize_to_fill(640, 480, image::imageops::FilterType::Lanczos3).into_rgb8();
     let rgb = libjpeg_turbo_rs::PixelFormat::Rgb;
     let subsampling = libjpeg_turbo_rs::Subsampling::S420;

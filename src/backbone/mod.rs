@@ -13,12 +13,14 @@ pub mod import;
 mod manifest;
 mod options;
 mod pooling;
+mod probe;
 mod provider;
 pub mod registry;
 mod runtime;
 mod session;
 mod setup;
 mod staging;
+pub mod variants;
 mod weights;
 
 pub use assignment::Assignment;
@@ -28,10 +30,11 @@ pub use home::Home;
 pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
 pub use options::{Proof, RunPrecision, SessionOptions, ShapeRange};
 pub use pooling::{Pooling, normalize_rows};
+pub use probe::probe;
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
-pub use session::{Input, Session, Tensor};
-pub use setup::{Flavour, Installed, setup};
+pub use session::{Element, Input, Session, Tensor};
+pub use setup::{Flavour, Installed, setup, setup_cuda};
 pub use weights::Weights;
 
 use std::path::PathBuf;

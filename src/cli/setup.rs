@@ -18,6 +18,10 @@ pub(super) struct Setup {
     /// The build with CUDA and TensorRT; needs CUDA 13 and cuDNN 9 on the machine
     #[arg(long)]
     gpu: bool,
+
+    /// NVIDIA's CUDA 13 and cuDNN 9 too, as far as the system lacks them: up to 1.1 GB, under NVIDIA's licences
+    #[arg(long, requires = "gpu")]
+    cuda_libs: bool,
 }
 
 #[derive(Serialize)]
@@ -25,6 +29,8 @@ struct Outcome {
     library: String,
     version: String,
     already: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cuda_libs: Vec<String>,
 }
 
 impl Setup {
@@ -32,10 +38,14 @@ impl Setup {
         let flavour = if self.gpu { Flavour::Gpu } else { Flavour::Cpu };
         let installed = backbone::setup(&context.home, flavour, &context.console)?;
         let library = installed.library.display().to_string();
-        let outcome = Outcome { library, version: installed.version, already: installed.already };
+        let folders = if self.cuda_libs { backbone::setup_cuda(&context.home, &context.console)? } else { Vec::new() };
+        let cuda_libs = folders.iter().map(|folder| folder.display().to_string()).collect();
+        let outcome = Outcome { library, version: installed.version, already: installed.already, cuda_libs };
         context.result(&outcome, || {
             let verb = if outcome.already { "is here already" } else { "is ready" };
-            format!("ONNX Runtime {} {verb}: {}", outcome.version, outcome.library)
+            let mut text = format!("ONNX Runtime {} {verb}: {}", outcome.version, outcome.library);
+            outcome.cuda_libs.iter().for_each(|folder| text += &format!("\nNVIDIA's libraries: {folder}"));
+            text
         })?;
         Ok(Status::Done)
     }

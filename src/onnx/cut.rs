@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::build::{self, Dim};
 use super::proto::{GraphProto, ModelProto, NodeProto};
-use super::signature::{Dimension, Port};
+use super::signature::Port;
 use crate::error::{Error, Result};
 
 /// Names longer than this are compared by their beginning only when a near one is looked for.
@@ -53,19 +53,10 @@ pub fn cut(model: ModelProto, points: &[CutPoint], name: &str) -> Result<ModelPr
         } else if output != point.tensor {
             graph.node.push(build::node("Identity", &[&point.tensor], &[output], Vec::new()));
         }
-        let dims: Vec<Dim> = point.output.shape.iter().flatten().map(as_dim).collect();
+        let dims: Vec<Dim> = point.output.shape.iter().flatten().map(Dim::from).collect();
         graph.output.push(build::value(output, point.output.element, &dims));
     }
     Ok(ModelProto { graph: Some(graph), ..model })
-}
-
-/// An unnamed size is a size with an empty name.
-fn as_dim(dimension: &Dimension) -> Dim<'_> {
-    match dimension {
-        Dimension::Fixed(n) => Dim::Fixed(*n),
-        Dimension::Named(name) => Dim::Named(name),
-        Dimension::Unknown => Dim::Named(""),
-    }
 }
 
 /// Every tensor name that a graph defines at its top level: inputs, initializers and what nodes give.

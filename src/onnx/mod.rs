@@ -4,8 +4,10 @@ pub mod build;
 mod cut;
 mod every_tensor;
 mod external;
+mod float16;
 mod graph;
 mod model;
+mod pixels;
 #[allow(missing_docs, clippy::all)]
 pub mod proto {
     //! The generated protobuf types of `onnx.proto`.
@@ -16,8 +18,10 @@ mod tensor;
 
 pub use cut::{CutPoint, cut};
 pub use external::{external_files, external_paths};
+pub use float16::to_half;
 pub use graph::GraphBuilder;
 pub use model::{metadata, opset, read_model, set_metadata, write_model};
+pub use pixels::{PixelLayout, PixelScale, take_bytes};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use signature::{Dimension, Port, Signature, signature};

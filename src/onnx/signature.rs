@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::build::Dim;
 use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::dimension;
 use super::proto::{ModelProto, ValueInfoProto, type_proto};
@@ -38,6 +39,17 @@ pub enum Dimension {
     Named(String),
     /// Unnamed, and known only when the graph runs.
     Unknown,
+}
+
+/// An unnamed size is a size with an empty name.
+impl<'a> From<&'a Dimension> for Dim<'a> {
+    fn from(dimension: &'a Dimension) -> Self {
+        match dimension {
+            Dimension::Fixed(n) => Dim::Fixed(*n),
+            Dimension::Named(name) => Dim::Named(name),
+            Dimension::Unknown => Dim::Named(""),
+        }
+    }
 }
 
 impl Port {

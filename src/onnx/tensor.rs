@@ -23,7 +23,8 @@ pub fn float_constant(model: &ModelProto, name: &str) -> Result<FloatTensor, Str
     read_floats(tensor).map_err(|reason| format!("tensor {name} {reason}"))
 }
 
-fn read_floats(tensor: &TensorProto) -> Result<FloatTensor, String> {
+/// The values of one tensor, or what is wrong with it.
+pub(super) fn read_floats(tensor: &TensorProto) -> Result<FloatTensor, String> {
     if tensor.data_type() != DataType::Float as i32 {
         return Err(format!("is of element type {}, not f32", tensor.data_type()));
     }
