@@ -15,6 +15,9 @@ const MAX_PIXELS: u64 = 178_956_970;
 /// What a decoder may allocate: room for that many RGBA pixels and its own needs.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// Of that, for what is not pixels.
+const MAX_BESIDE: u64 = 64 << 20;
+
 /// Decodes into `rgb`; `raw` takes pixels of another kind on the way.
 ///
 /// # Errors
@@ -43,7 +46,8 @@ fn decode_unguarded(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mut
         };
     }
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_BYTES);
+    // The PNG decoder asks about nothing but what is beside the pixels: colour profiles and texts, which inflate.
+    limits.max_alloc = Some(if format == ImageFormat::Png { MAX_BESIDE } else { MAX_BYTES });
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
