@@ -9,6 +9,8 @@ use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use engraft::backbone::{Home, Package, PackageFile, PackageManager, fetch};
 use engraft::features::FeatureSet;
+use engraft::onnx::build::Dim;
+use engraft::onnx::{DataType, GraphBuilder, write_model};
 
 /// Where fetched things are kept between runs.
 pub fn cache() -> PathBuf {
@@ -186,4 +188,30 @@ pub fn least_cosine(features: &FeatureSet, golden: &[f32]) -> f64 {
 /// The path of a golden file.
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Flags that name a backbone of no weights: the mean of each channel of an 8×8 image, so that a run costs next to
+/// nothing and is the same in every batch.
+pub fn tiny_backbone(folder: &Path) -> Vec<String> {
+    let path = folder.join("tiny.onnx");
+    let mut graph = GraphBuilder::new("tiny");
+    graph.input("x", DataType::Float, &[Dim::Named("n"), Dim::Fixed(3), Dim::Fixed(8), Dim::Fixed(8)]);
+    graph.node("GlobalAveragePool", &["x"], "means", vec![]);
+    graph.node("Flatten", &["means"], "y", vec![]);
+    graph.output("y", DataType::Float, &[Dim::Named("n"), Dim::Fixed(3)]);
+    write_model(&graph.finish(), &path).expect("written");
+    let model = format!("--model={}", path.display());
+    let flags = "--modality=image --image-size=8 --resize=squash --interpolation=nearest --mean=0,0,0 --std=1,1,1 \
+                 --output-name=y --pooling=none --normalize=false";
+    std::iter::once(model).chain(flags.split_whitespace().map(str::to_owned)).collect()
+}
+
+/// Writes `count` PNGs of 8×8 random pixels, `000.png` and so on.
+pub fn tiny_images(folder: &Path, count: usize) {
+    let mut random = fastrand::Rng::with_seed(7);
+    for i in 0..count {
+        let pixels: Vec<u8> = (0..8 * 8 * 3).map(|_| random.u8(..)).collect();
+        let image = image::RgbImage::from_raw(8, 8, pixels).expect("8×8 pixels");
+        image.save(folder.join(format!("{i:03}.png"))).expect("written");
+    }
 }

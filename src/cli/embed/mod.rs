@@ -12,7 +12,7 @@ use lines::Lines;
 
 use super::inputs::{self, Job, ModelArgs, SourceArgs};
 use super::{Context, Status};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::extract::{Sink, Summary};
 use crate::features::{Claim, Existing, Format, Part, Precision, Provenance, RunKey, ShardFolder, check_kept};
 use crate::source::Reject;
@@ -39,7 +39,7 @@ pub(super) struct Embed {
     /// stdout
     #[arg(long, short, value_name = "OUT")]
     output: PathBuf,
-    /// Replace an output that is there
+    /// Replace an output that is there, once the new one (of a folder, its first shard) is ready
     #[arg(long)]
     overwrite: bool,
     /// Of the stored values: f32 or f16
@@ -135,15 +135,15 @@ impl Embed {
             folder = folder.with_shard_entries(entries.get() as u64);
         }
         job.source.list = folder.unfinished(job.source.list);
-        let outcome = job.run(context, &mut folder);
+        let run = job.run(context, &mut folder);
         // Whatever ended the run: what was computed is kept.
         let closed = folder.close();
-        if outcome.is_err() && folder.rows() > 0 {
-            let (rows, place) = (folder.rows(), self.output.display());
+        let run = run.and_then(|summary| closed.map(|()| summary));
+        let (rows, place) = (folder.rows(), self.output.display());
+        if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
             context.console.say(&format!("{rows} rows are kept in {place}: the same command continues"));
         }
-        let summary = outcome?;
-        closed?;
+        let summary = run?;
         let finished = folder.finish()?;
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let summary = Summary {

@@ -205,6 +205,10 @@ impl Journal {
             .and_then(|()| self.file.seek(SeekFrom::Start(self.length)))
             .and_then(|_| self.file.write_all(&bytes))
             .and_then(|()| self.file.sync_all());
+        if written.is_err() {
+            // If the disk does not even allow that, the next run cuts it off.
+            let _ = self.file.set_len(self.length);
+        }
         written.map_err(Error::io("write", &self.path))?;
         self.length += bytes.len() as u64;
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
@@ -25,10 +26,10 @@ impl RunKey {
         precision: Precision,
     ) -> Result<Self> {
         let TableOptions { text_column, path_column, label_column, id_column } = &options.table;
-        let to_json = |value: serde_json::Result<Value>| value.map_err(|e| Error::Data(format!("the run's key: {e}")));
-        let preprocessing = to_json(serde_json::to_value(&provenance.preprocessing))?;
-        let output = to_json(serde_json::to_value(&provenance.output))?;
-        let source = to_json(serde_json::to_value(options.modality))?;
+        let unwritten = |e| Error::Data(format!("the run's key: {e}"));
+        let preprocessing = as_read(&provenance.preprocessing).map_err(unwritten)?;
+        let output = as_read(&provenance.output).map_err(unwritten)?;
+        let modality = as_read(&options.modality).map_err(unwritten)?;
         // By components: `photos` and `photos/` are one input.
         let inputs: Vec<String> =
             inputs.iter().map(|path| path.components().collect::<PathBuf>().display().to_string()).collect();
@@ -37,7 +38,7 @@ impl RunKey {
             (
                 "source",
                 json!({
-                    "modality": source, "text_column": text_column, "path_column": path_column,
+                    "modality": modality, "text_column": text_column, "path_column": path_column,
                     "label_column": label_column, "id_column": id_column, "keep": options.keep,
                 }),
             ),
@@ -61,8 +62,9 @@ impl RunKey {
 
     /// The error for a folder of a run of the key `was`, unless that is the same.
     pub(super) fn continues(&self, was: &Self, folder: &Path) -> Result<()> {
+        let is = as_read(&self.0).map_err(|e| Error::Data(format!("the run's key: {e}")))?;
         let mut found = Vec::new();
-        differences("", &Value::Object(was.0.clone()), &Value::Object(self.0.clone()), &mut found);
+        differences("", &Value::Object(was.0.clone()), &is, &mut found);
         match found.is_empty() {
             true => Ok(()),
             false => Err(Error::Usage(format!(
@@ -72,6 +74,11 @@ impl RunKey {
             ))),
         }
     }
+}
+
+/// The value as it is read back from a file: numbers may come to differ in their last bit.
+fn as_read(value: &impl Serialize) -> serde_json::Result<Value> {
+    serde_json::from_str(&serde_json::to_string(value)?)
 }
 
 fn differences(name: &str, was: &Value, is: &Value, found: &mut Vec<String>) {

@@ -2,9 +2,9 @@
 //!
 //! `part-000000065536.parquet` holds the rows of a stretch of the input list that begins with entry 65,536,
 //! `rejects.jsonl` the inputs that could not be embedded, and `journal.jsonl` says which stretches are finished. A stretch
-//! is written in this order, each step on the disk before the next begins: the shard under a hidden name, its rejects,
-//! the shard's own name, its line in the journal. Whatever a killed process leaves behind is therefore either in the
-//! journal, or known to be left over and done again.
+//! is written in this order: the shard under a hidden name, its rejects, the shard's own name, its line in the journal.
+//! Whatever a killed process leaves behind is therefore either in the journal, or known to be left over and done again;
+//! and where a disk that lost its power kept the line and not the shard, its size or digest tells.
 
 mod claim;
 mod folder;
