@@ -50,6 +50,7 @@ impl Sink for Counter {
 /// All cores, the time to open the sessions included.
 fn pipeline(c: &mut Criterion) {
     let (runtime, backbone) = opened();
+    let home = support::fetched::home();
     let folder = tempfile::tempdir().expect("a folder");
     let jpeg = support::jpeg();
     for i in 0..IMAGES {
@@ -57,7 +58,7 @@ fn pipeline(c: &mut Criterion) {
     }
     let options = Options { device: CPU, batch_size: Some(BATCH), ..Options::default() };
     let open = || {
-        let extraction = Extraction::new(runtime, &backbone, options.clone()).expect("a backbone");
+        let extraction = Extraction::new(runtime, &home, &backbone, options.clone()).expect("a backbone");
         let source = SourceOptions::new(Modality::Image);
         (extraction, open_all(&[folder.path().to_path_buf()], &source).expect("images"))
     };

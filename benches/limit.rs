@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use engraft::backbone::{Backbone, Device, Provider, Runtime, Session, SessionOptions, Tensor, registry};
+use engraft::backbone::{Backbone, Device, Home, Provider, Runtime, Session, SessionOptions, Tensor, registry};
 use engraft::extract::{Extraction, Options, Sink};
 use engraft::features::{Part, Provenance};
 use engraft::preprocess::{ImagePreprocessor, Preprocessing, Scratch};
@@ -21,6 +21,7 @@ const CPU: Device = Device::Only(Provider::Cpu);
 
 struct Bench {
     runtime: &'static Runtime,
+    home: Home,
     backbone: Backbone,
     processor: ImagePreprocessor,
     folder: PathBuf,
@@ -40,7 +41,7 @@ impl Bench {
         paths.sort();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let processor = ImagePreprocessor::new(spec).expect("a processor");
-        Self { runtime, backbone, processor, folder: folder.to_path_buf(), paths, cores }
+        Self { runtime, home, backbone, processor, folder: folder.to_path_buf(), paths, cores }
     }
 
     /// Images a second through reading, decoding and preprocessing, a thread a core.
@@ -104,8 +105,9 @@ impl Bench {
         }
         let options = SourceOptions::new(Modality::Image);
         let source = open_all(std::slice::from_ref(&self.folder), &options).expect("images");
-        let extraction = Extraction::new(self.runtime, &self.backbone, Options { device: CPU, ..Options::default() })
-            .expect("files");
+        let extraction =
+            Extraction::new(self.runtime, &self.home, &self.backbone, Options { device: CPU, ..Options::default() })
+                .expect("files");
         let mut counter = Counter(0);
         let summary = extraction.run(source, &mut counter, &()).expect("embedded");
         assert_eq!(counter.0, self.paths.len());

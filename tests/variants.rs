@@ -91,7 +91,7 @@ fn a_text_encoder_in_half_precision_agrees() {
     let texts =
         ["what a lovely day", "no", "It was neither as long nor as dull as I had been led to expect, all told."];
     let encoded: Vec<_> = texts.iter().map(|t| processor.encode(t).unwrap()).collect();
-    let batch = processor.batch(&encoded.iter().collect::<Vec<_>>());
+    let batch = processor.batch(&encoded);
     let shape = [batch.rows, batch.columns];
     half(&backbone, runtime, &mut |session| {
         let inputs = [

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::provider::Device;
 
 /// What [`Session::open`](super::Session::open) needs to know beside the graph. The default is one thread on
@@ -31,7 +33,8 @@ impl SessionOptions {
 }
 
 /// What a backbone's arithmetic is done in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RunPrecision {
     /// 32-bit floats throughout: CUDA's TensorFloat-32, with its ten bits of mantissa, stays off.
     #[default]
@@ -41,6 +44,11 @@ pub enum RunPrecision {
 }
 
 impl RunPrecision {
+    /// Whether it is the one that needs no mention.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// `f32` or `f16`.
     pub fn name(self) -> &'static str {
         match self {

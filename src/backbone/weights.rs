@@ -1,6 +1,6 @@
 //! What the weights of a model are, wherever they lie.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::{file, onnx};
@@ -23,14 +23,7 @@ impl Weights {
         let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
         let mut digests = vec![file::sha256_file(model)?];
         let mut bytes = size(model)?;
-        for name in onnx::external_files(&onnx::read_model(model)?) {
-            if !Path::new(&name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
-                return Err(Error::malformed(
-                    model,
-                    format!("it keeps weights in {name:?}, outside of its own folder"),
-                ));
-            }
-            let path = model.with_file_name(name);
+        for path in onnx::external_paths(&onnx::read_model(model)?, model)? {
             digests.push(file::sha256_file(&path)?);
             bytes = bytes.saturating_add(size(&path)?);
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::{Context, Status};
-use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, registry};
+use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, RunPrecision, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Format, Part, Provenance};
@@ -92,6 +92,9 @@ pub(super) struct SourceArgs {
     /// Sessions that run side by side, or auto: one a core on the CPU, two on an accelerator
     #[arg(long, value_name = "N|auto", default_value = "auto")]
     workers: Measured,
+    /// Precision of the backbone's arithmetic: f32 or f16, which is tried against f32 first
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = json_word::<RunPrecision>)]
+    precision_run: RunPrecision,
     /// Write what each thread did when to this file, for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -345,7 +348,7 @@ pub(super) struct Job<'a> {
 
 /// Opens the inputs and the backbone.
 pub(super) fn open<'a>(
-    context: &Context,
+    context: &'a Context,
     inputs: &[PathBuf],
     source: &SourceArgs,
     keep: &[String],
@@ -359,9 +362,10 @@ pub(super) fn open<'a>(
         workers: source.workers.given(),
         batch_size: source.batch_size.given(),
         batch_tokens: source.batch_tokens.given(),
+        run_precision: source.precision_run,
         trace: source.trace.clone(),
     };
-    let extraction = Extraction::new(context.runtime()?, backbone, options)?;
+    let extraction = Extraction::new(context.runtime()?, &context.home, backbone, options)?;
     Ok(Job { extraction, source: inputs, options: of_source, backbone })
 }
 

@@ -9,24 +9,27 @@ use std::time::{Duration, Instant};
 use ndarray::Array2;
 
 use super::buckets::buckets;
+use super::form::{Form, Images};
+use super::inputs::{Inputs, Pixels};
 use super::meter::{Lane, Limit, Meter};
-use super::options::Options;
+use super::options::{Batching, Options};
 use super::sizes::Sizes;
 use super::work::{Checked, Piece, Prepared, Work};
-use crate::backbone::{Backbone, Device, Output, Provider, Runtime, Session, SessionOptions, Tensor, normalize_rows};
+use crate::backbone::{Backbone, Device, Home, Provider, Runtime, Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::guard;
-use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, Scratch, TextPreprocessor};
+use crate::preprocess::{Encoded, ImagePreprocessor, Scratch, TextPreprocessor};
+use crate::progress::Progress;
 use crate::source::{Content, MAX_IMAGE_BYTES, Reject, Sample, Stage};
 
 /// Prepared inputs.
 #[derive(Debug)]
 pub(super) enum Data {
-    /// rows×3×height×width normalised values.
-    Pixels { rows: usize, values: Vec<f32> },
+    /// So many images.
+    Images(usize, Pixels),
     /// Texts.
-    Tokens(Vec<Encoded>),
+    Texts(Vec<Encoded>),
 }
 
 /// A backbone with all that its sessions share.
@@ -34,65 +37,56 @@ pub(super) struct Backend<'a> {
     runtime: &'a Runtime,
     backbone: &'a Backbone,
     provider: Provider,
-    how: SessionOptions,
+    form: Form,
     /// The session that told what the inputs are, until a thread takes it.
     first: Mutex<Option<Session>>,
-    preprocessor: Preprocessor,
+    inputs: Inputs,
     batching: Batching,
     /// Buffers of pixels to use again: allocating one costs as much as a good part of the decoding.
-    spare: Mutex<Vec<Vec<f32>>>,
+    spare: Mutex<Vec<Pixels>>,
     meter: Arc<Meter>,
 }
 
-enum Preprocessor {
-    Image {
-        processor: ImagePreprocessor,
-        input: String,
-    },
-    Text {
-        processor: Box<TextPreprocessor>,
-        input_ids: String,
-        attention_mask: Option<String>,
-        token_type_ids: Option<String>,
-    },
-}
-
-/// How batches are made.
-#[derive(Debug, Clone)]
-pub(super) struct Batching {
-    /// Samples that one thread prepares at a time.
-    pub(super) unit: Arc<Sizes>,
-    /// Images in a batch, or tokens.
-    pub(super) sizes: Arc<Sizes>,
-    /// Texts in a batch at most.
-    pub(super) most_texts: usize,
-    /// Pieces that are ready are joined up to this many rows.
-    pub(super) join_up_to: usize,
-}
-
 impl<'a> Backend<'a> {
-    /// Opens the first session. The second value says what `auto` chose, and why.
+    /// Opens the first session. Forms of the backbone for accelerators are kept in `home`; without one it runs as it is. The
+    /// second value says what `auto` chose, and why.
     ///
     /// # Errors
     /// When the model or the tokenizer cannot be loaded, the device cannot run, or the graph's inputs are not those of
     /// the modality.
     pub(super) fn open(
         runtime: &'a Runtime,
+        home: Option<&Home>,
         backbone: &'a Backbone,
-        options: &Options,
-        weights: u64,
+        (options, weights): (&Options, u64),
         meter: Arc<Meter>,
+        progress: &dyn Progress,
     ) -> Result<(Self, Option<String>)> {
-        let how = SessionOptions::new(options.device, options.sessions(weights).1);
-        let (session, note) = Session::open(runtime, &backbone.model, &backbone.output.tensor, &how)?;
-        let preprocessor = Preprocessor::open(backbone, &session)?;
-        let provider = session.provider();
+        let tensor = &backbone.output.tensor;
+        let mut how = SessionOptions::new(options.device, options.sessions(weights).1);
+        let (opened, provider, note) = match options.device {
+            Device::Only(provider) => (None, provider, None),
+            Device::Auto => {
+                let (session, note) = Session::open(runtime, &backbone.model, tensor, &how)?;
+                let provider = session.provider();
+                // What `auto` chose is certain now: a second choice could differ.
+                how.device = Device::Only(provider);
+                (Some(session), provider, note)
+            }
+        };
+        let form = match home {
+            Some(home) => Form::of(runtime, home, backbone, (options, provider), how, progress)?,
+            None => Form { model: backbone.model.clone(), images: Images::Floats, how },
+        };
+        let session = match opened {
+            Some(session) if form.model == backbone.model => session,
+            _ => Session::open(runtime, &form.model, tensor, &form.how)?.0,
+        };
+        let inputs = Inputs::of(backbone, &session)?;
         let batching = options.batching(provider, &backbone.preprocessing);
         let (first, spare) = (Mutex::new(Some(session)), Mutex::new(Vec::new()));
-        let mut backend = Self { runtime, backbone, provider, how, first, preprocessor, batching, spare, meter };
+        let mut backend = Self { runtime, backbone, provider, form, first, inputs, batching, spare, meter };
         backend.prove()?;
-        // What `auto` chose is certain by now: a second choice could differ.
-        backend.how.device = Device::Only(backend.provider);
         Ok((backend, note))
     }
 
@@ -102,19 +96,27 @@ impl<'a> Backend<'a> {
             return Ok(());
         }
         let mut session = self.runner()?;
-        match &self.preprocessor {
-            Preprocessor::Image { processor, .. } => {
+        let data = match &self.inputs {
+            Inputs::Image { processor, .. } => {
                 let [height, width] = processor.output_size();
-                self.run_pixels(&mut session, 1, &vec![0.0; 3 * height * width])?;
+                Data::Images(1, self.blank(3 * height * width))
             }
-            Preprocessor::Text { processor, .. } => {
+            Inputs::Text { processor, .. } => {
                 let encoded = processor.encode("a").map_err(|reason| Error::model(&self.backbone.name, reason))?;
-                self.run_tokens(&mut session, &[encoded])?;
+                Data::Texts(vec![encoded])
             }
-        }
+        };
+        self.run(&mut session, &data, 0..1)?;
         self.provider = session.provider();
         self.first = Mutex::new(Some(session));
         Ok(())
+    }
+
+    fn blank(&self, length: usize) -> Pixels {
+        match self.form.images {
+            Images::Floats => Pixels::Floats(vec![0.0; length]),
+            Images::Bytes => Pixels::Bytes(vec![0; length]),
+        }
     }
 
     /// How many samples a thread prepares at a time.
@@ -132,33 +134,6 @@ impl<'a> Backend<'a> {
         self.provider
     }
 
-    fn run_pixels(&self, session: &mut Session, rows: usize, values: &[f32]) -> Result<Array2<f32>> {
-        let Preprocessor::Image { processor, input } = &self.preprocessor else {
-            return Err(Error::model(&self.backbone.name, "it takes texts, not images"));
-        };
-        let [height, width] = processor.output_size();
-        let shape = [rows, 3, height, width];
-        let output = &self.backbone.output;
-        session.run_with(&[(input, Tensor::F32(&shape, values))], |shape, values| finish(output, shape, values, None))
-    }
-
-    fn run_tokens(&self, session: &mut Session, encoded: &[Encoded]) -> Result<Array2<f32>> {
-        let Preprocessor::Text { processor, input_ids, attention_mask, token_type_ids } = &self.preprocessor else {
-            return Err(Error::model(&self.backbone.name, "it takes images, not texts"));
-        };
-        let batch = processor.batch(encoded);
-        let shape = [batch.rows, batch.columns];
-        let mut inputs = vec![(input_ids.as_str(), Tensor::I64(&shape, &batch.input_ids))];
-        if let Some(name) = attention_mask {
-            inputs.push((name, Tensor::I64(&shape, &batch.attention_mask)));
-        }
-        if let Some(name) = token_type_ids {
-            inputs.push((name, Tensor::I64(&shape, &batch.token_type_ids)));
-        }
-        let (output, mask) = (&self.backbone.output, Some(&batch.attention_mask[..]));
-        session.run_with(&inputs, |shape, values| finish(output, shape, values, mask))
-    }
-
     /// Decodes images one after the other into one piece.
     fn prepare_images(
         &self,
@@ -169,23 +144,21 @@ impl<'a> Backend<'a> {
     ) -> Prepared<Data> {
         let [height, width] = processor.output_size();
         let each = 3 * height * width;
-        let mut values = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        values.resize(samples.len() * each, 0.0);
-        let mut slots = Vec::with_capacity(samples.len());
-        let mut checked = Vec::with_capacity(samples.len());
-        for (slot, sample) in samples.iter().enumerate() {
-            // A sample that fails leaves its place to the next.
-            let place = slots.len() * each;
-            let outcome = self.decode(lane, processor, scratch, sample, &mut values[place..place + each]);
-            if outcome.is_ok() {
-                slots.push(slot);
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut decode = |sample: &Sample, place: Place| self.decode(lane, processor, scratch, sample, place);
+        let (checked, slots, pixels) = match spare.unwrap_or_else(|| self.blank(0)) {
+            Pixels::Floats(values) => {
+                let (checked, slots, values) = fill(samples, each, values, |s, place| decode(s, Place::Floats(place)));
+                (checked, slots, Pixels::Floats(values))
             }
-            checked.push(outcome);
-        }
-        values.truncate(slots.len() * each);
+            Pixels::Bytes(values) => {
+                let (checked, slots, values) = fill(samples, each, values, |s, place| decode(s, Place::Bytes(place)));
+                (checked, slots, Pixels::Bytes(values))
+            }
+        };
         let pieces = match slots.len() {
             0 => Vec::new(),
-            rows => vec![Piece { slots, goal: samples.len(), data: Data::Pixels { rows, values } }],
+            rows => vec![Piece { slots, goal: samples.len(), data: Data::Images(rows, pixels) }],
         };
         Prepared { checked, pieces }
     }
@@ -196,7 +169,7 @@ impl<'a> Backend<'a> {
         processor: &ImagePreprocessor,
         scratch: &mut Scratch,
         sample: &Sample,
-        pixels: &mut [f32],
+        place: Place,
     ) -> Result<Checked, Reject> {
         let started = Instant::now();
         let bytes = match &sample.content {
@@ -212,9 +185,12 @@ impl<'a> Backend<'a> {
         self.meter.span(lane, "read", started, 1);
         let started = Instant::now();
         // A decoder that panics on a hostile file costs that file only.
-        let outcome = guard::catch(|| processor.process(&bytes, scratch, pixels))
-            .unwrap_or_else(|panic| Err(format!("the image decoder failed on this file: {panic}")));
+        let outcome = guard::catch(|| match place {
+            Place::Floats(values) => processor.process(&bytes, scratch, values),
+            Place::Bytes(values) => processor.process_u8(&bytes, scratch, values),
+        });
         let outcome = outcome
+            .unwrap_or_else(|panic| Err(format!("the image decoder failed on this file: {panic}")))
             .map(|()| Checked { content: digest(&bytes), truncated: false })
             .map_err(|reason| reject(sample, Stage::Decode, reason));
         self.meter.add(Limit::Decode, started.elapsed());
@@ -238,13 +214,43 @@ impl<'a> Backend<'a> {
         let pieces = buckets(&lengths, self.batching.most_texts, || self.batching.sizes.next()).into_iter().map(
             |(goal, texts)| {
                 let (slots, tokens) = texts.into_iter().filter_map(|text| encoded.get_mut(text)?.take()).unzip();
-                Piece { slots, goal, data: Data::Tokens(tokens) }
+                Piece { slots, goal, data: Data::Texts(tokens) }
             },
         );
         let pieces = pieces.collect();
         self.meter.add(Limit::Decode, started.elapsed());
         Prepared { checked, pieces }
     }
+}
+
+/// Where the pixels of one image go.
+enum Place<'a> {
+    Floats(&'a mut [f32]),
+    Bytes(&'a mut [u8]),
+}
+
+/// Fills `values` with what `decode` makes of the samples, `each` values an image. Returns the outcomes, and the places of
+/// the samples that are in it.
+fn fill<T: Copy + Default>(
+    samples: &[Sample],
+    each: usize,
+    mut values: Vec<T>,
+    mut decode: impl FnMut(&Sample, &mut [T]) -> Result<Checked, Reject>,
+) -> (Vec<Result<Checked, Reject>>, Vec<usize>, Vec<T>) {
+    values.resize(samples.len() * each, T::default());
+    let mut slots = Vec::with_capacity(samples.len());
+    let mut checked = Vec::with_capacity(samples.len());
+    for (slot, sample) in samples.iter().enumerate() {
+        // A sample that fails leaves its place to the next.
+        let place = slots.len() * each;
+        let outcome = decode(sample, &mut values[place..place + each]);
+        if outcome.is_ok() {
+            slots.push(slot);
+        }
+        checked.push(outcome);
+    }
+    values.truncate(slots.len() * each);
+    (checked, slots, values)
 }
 
 impl Work for Backend<'_> {
@@ -257,9 +263,9 @@ impl Work for Backend<'_> {
     }
 
     fn prepare(&self, lane: Lane, scratch: &mut Box<Scratch>, samples: &[Sample]) -> Prepared<Data> {
-        match &self.preprocessor {
-            Preprocessor::Image { processor, .. } => self.prepare_images(lane, processor, scratch, samples),
-            Preprocessor::Text { processor, .. } => self.prepare_texts(processor, samples),
+        match &self.inputs {
+            Inputs::Image { processor, .. } => self.prepare_images(lane, processor, scratch, samples),
+            Inputs::Text { processor, .. } => self.prepare_texts(processor, samples),
         }
     }
 
@@ -267,7 +273,7 @@ impl Work for Backend<'_> {
         if let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Ok(first);
         }
-        Ok(Session::open(self.runtime, &self.backbone.model, &self.backbone.output.tensor, &self.how)?.0)
+        Ok(Session::open(self.runtime, &self.form.model, &self.backbone.output.tensor, &self.form.how)?.0)
     }
 
     fn join_up_to(&self) -> usize {
@@ -276,64 +282,62 @@ impl Work for Backend<'_> {
 
     fn join(&self, pieces: Vec<Data>) -> Data {
         let mut pieces = pieces.into_iter();
-        let mut all = pieces.next().unwrap_or(Data::Tokens(Vec::new()));
+        let mut all = pieces.next().unwrap_or(Data::Texts(Vec::new()));
         for piece in pieces {
-            match (&mut all, piece) {
-                (Data::Pixels { rows, values }, Data::Pixels { rows: more, values: others }) => {
+            match (&mut all, &piece) {
+                (Data::Images(rows, Pixels::Floats(values)), Data::Images(more, Pixels::Floats(others))) => {
                     *rows += more;
-                    values.extend_from_slice(&others);
-                    self.recycle(Data::Pixels { rows: more, values: others });
+                    values.extend_from_slice(others);
                 }
-                (Data::Tokens(texts), Data::Tokens(others)) => texts.extend(others),
-                // A backbone takes one of the two.
-                (Data::Pixels { .. }, Data::Tokens(_)) | (Data::Tokens(_), Data::Pixels { .. }) => {}
+                (Data::Images(rows, Pixels::Bytes(values)), Data::Images(more, Pixels::Bytes(others))) => {
+                    *rows += more;
+                    values.extend_from_slice(others);
+                }
+                (Data::Texts(texts), Data::Texts(others)) => texts.extend_from_slice(others),
+                // A backbone takes one kind.
+                (Data::Images(..) | Data::Texts(_), _) => {}
             }
+            self.recycle(piece);
         }
         all
     }
 
     fn run(&self, session: &mut Session, data: &Data, rows: Range<usize>) -> Result<Array2<f32>> {
         let started = Instant::now();
+        let output = &self.backbone.output;
         let outcome = match data {
-            Data::Pixels { rows: all, values } => {
-                let each = values.len() / (*all).max(1);
-                self.run_pixels(session, rows.len(), &values[rows.start * each..rows.end * each])
-            }
-            Data::Tokens(texts) => self.run_tokens(session, &texts[rows]),
+            Data::Images(_, pixels) => self.inputs.run_pixels(output, session, pixels, rows),
+            Data::Texts(texts) => self.inputs.run_tokens(output, session, &texts[rows]),
         };
         self.meter.add(Limit::Run, started.elapsed());
         outcome
     }
 
     fn recycle(&self, data: Data) {
-        if let Data::Pixels { values, .. } = data {
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(values);
+        if let Data::Images(_, pixels) = data {
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(pixels);
         }
     }
 
     fn record(&self, goal: usize, data: &Data, elapsed: Duration) -> Option<String> {
         let units = match data {
-            Data::Pixels { rows, .. } => *rows,
-            Data::Tokens(texts) => texts.len() * texts.iter().map(|text| text.ids.len()).max().unwrap_or(0),
+            Data::Images(rows, _) => *rows,
+            Data::Texts(texts) => texts.len() * longest(texts),
         };
         self.batching.sizes.record(goal, units, elapsed)
     }
 
     fn halve(&self, data: &Data, rows: usize) -> String {
         let size = match data {
-            Data::Pixels { .. } => rows,
-            Data::Tokens(texts) => rows * texts.iter().map(|text| text.ids.len()).max().unwrap_or(1),
+            Data::Images(..) => rows,
+            Data::Texts(texts) => rows * longest(texts),
         };
         self.batching.sizes.halve(size)
     }
 }
 
-fn finish(output: &Output, shape: &[usize], values: &[f32], mask: Option<&[i64]>) -> Result<Array2<f32>> {
-    let mut matrix = output.pooling.pool(values, shape, mask)?;
-    if output.normalize {
-        normalize_rows(&mut matrix);
-    }
-    Ok(matrix)
+fn longest(texts: &[Encoded]) -> usize {
+    texts.iter().map(|text| text.ids.len()).max().unwrap_or(0)
 }
 
 fn reject(sample: &Sample, stage: Stage, reason: impl Into<String>) -> Reject {
@@ -368,37 +372,4 @@ fn digest(bytes: &[u8]) -> String {
     let mut text = file::sha256_hex(bytes);
     text.truncate(32);
     text
-}
-
-impl Preprocessor {
-    fn open(backbone: &Backbone, session: &Session) -> Result<Self> {
-        let names: Vec<&str> = session.inputs().iter().map(|i| i.name.as_str()).collect();
-        let wrong = |needed: &str| {
-            Error::model(&backbone.name, format!("it needs {needed}, and its inputs are {}", names.join(", ")))
-        };
-        match &backbone.preprocessing {
-            Preprocessing::Image(spec) => match names[..] {
-                [input] => {
-                    Ok(Self::Image { processor: ImagePreprocessor::new(spec.clone())?, input: input.to_owned() })
-                }
-                _ => Err(wrong("exactly one image input")),
-            },
-            Preprocessing::Text(spec) => {
-                let named = |name: &str| names.contains(&name).then(|| name.to_owned());
-                let known = ["input_ids", "attention_mask", "token_type_ids"];
-                if names.iter().any(|n| !known.contains(n)) {
-                    return Err(wrong("no inputs but input_ids, attention_mask and token_type_ids"));
-                }
-                let tokenizer = backbone.tokenizer.as_deref().ok_or_else(|| {
-                    Error::model(&backbone.name, "a text backbone needs a tokenizer.json: name it with --tokenizer")
-                })?;
-                Ok(Self::Text {
-                    processor: Box::new(TextPreprocessor::from_file(tokenizer, spec)?),
-                    input_ids: named("input_ids").ok_or_else(|| wrong("an input named input_ids"))?,
-                    attention_mask: named("attention_mask"),
-                    token_type_ids: named("token_type_ids"),
-                })
-            }
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! A backbone opened on every core, and what it did.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,10 @@ use super::options::Options;
 use super::pipeline;
 use super::trace::Trace;
 use super::writer::{Counts, Sink, Writer};
-use crate::backbone::{Backbone, Runtime};
+use crate::backbone::{Backbone, Home, Runtime, Weights};
 use crate::error::{Error, Result};
 use crate::features::Provenance;
 use crate::file;
-use crate::onnx;
 use crate::progress::Progress;
 use crate::source::{List, Source};
 
@@ -66,6 +64,7 @@ pub struct Stages {
 pub struct Extraction<'a> {
     runtime: &'a Runtime,
     backbone: &'a Backbone,
+    home: &'a Home,
     options: Options,
     /// Bytes of the weights.
     weights: u64,
@@ -73,11 +72,12 @@ pub struct Extraction<'a> {
 }
 
 impl<'a> Extraction<'a> {
-    /// Looks at the backbone's files; sessions are opened when the first input is there.
+    /// Looks at the backbone's files; sessions are opened when the first input is there. Forms of the backbone for accelerators are kept in
+    /// `home`.
     ///
     /// # Errors
     /// When the files cannot be read.
-    pub fn new(runtime: &'a Runtime, backbone: &'a Backbone, options: Options) -> Result<Self> {
+    pub fn new(runtime: &'a Runtime, home: &'a Home, backbone: &'a Backbone, options: Options) -> Result<Self> {
         let weights = Weights::of(&backbone.model)?;
         let provenance = Provenance {
             backbone: backbone.name.clone(),
@@ -88,10 +88,11 @@ impl<'a> Extraction<'a> {
             dimension: 0,
             provider: String::new(),
             precision: "f32".to_owned(),
+            run_precision: options.run_precision,
             engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
             onnxruntime_version: runtime.version.clone(),
         };
-        Ok(Self { runtime, backbone, options, weights: weights.bytes, provenance })
+        Ok(Self { runtime, home, backbone, options, weights: weights.bytes, provenance })
     }
 
     /// What the features will be made by. The dimension is 0 and the provider empty until it runs.
@@ -106,13 +107,14 @@ impl<'a> Extraction<'a> {
     /// The source's, the sink's, those of opening the backbone (see [`Session::open`](crate::backbone::Session::open)), or [`Error::Interrupted`]; bad inputs are
     /// rejects, not errors.
     pub fn run(self, source: Source, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
-        let Self { runtime, backbone, options, weights, mut provenance } = self;
+        let Self { runtime, home, backbone, options, weights, mut provenance } = self;
         let started = Instant::now();
         let meter = Arc::new(Meter::new(options.trace.as_deref().map(Trace::create).transpose()?));
         let Some(list) = begun(source.list, progress)? else {
             return Ok(Summary::new(&meter, started, &Counts::default(), &provenance));
         };
-        let (backend, note) = Backend::open(runtime, backbone, &options, weights, meter.clone())?;
+        let (backend, note) =
+            Backend::open(runtime, Some(home), backbone, (&options, weights), meter.clone(), progress)?;
         if let Some(note) = note {
             progress.note(&note);
         }
@@ -173,30 +175,5 @@ fn begun(mut list: List, progress: &dyn Progress) -> Result<Option<List>> {
                 return Err(Error::Data("the source of the inputs failed by a panic".to_owned()));
             }
         }
-    }
-}
-
-/// What the weights of a model are, wherever they lie.
-struct Weights {
-    /// Of the ONNX file; where it keeps weights in other files, of the list of all their digests.
-    sha256: String,
-    bytes: u64,
-}
-
-impl Weights {
-    fn of(model: &Path) -> Result<Self> {
-        let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
-        let mut digests = vec![file::sha256_file(model)?];
-        let mut bytes = size(model)?;
-        for name in onnx::external_files(&onnx::read_model(model)?) {
-            let path = model.with_file_name(name);
-            digests.push(file::sha256_file(&path)?);
-            bytes = bytes.saturating_add(size(&path)?);
-        }
-        let sha256 = match &digests[..] {
-            [alone] => alone.clone(),
-            all => file::sha256_hex(all.join(" ").as_bytes()),
-        };
-        Ok(Self { sha256, bytes })
     }
 }

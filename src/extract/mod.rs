@@ -3,11 +3,14 @@
 mod backend;
 mod buckets;
 mod extraction;
+mod form;
+mod inputs;
 mod meter;
 mod options;
 mod pipeline;
 mod share;
 mod sizes;
+mod synthetic;
 mod trace;
 mod verify;
 mod work;

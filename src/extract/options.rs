@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::backend::Batching;
 use super::pipeline::{Number, Threads};
 use super::sizes::Sizes;
-use crate::backbone::{Device, Provider};
+use crate::backbone::{Device, Provider, RunPrecision};
 use crate::preprocess::Preprocessing;
 
 /// What the sessions of one run may hold in weights together: each has its own.
@@ -34,14 +33,37 @@ pub struct Options {
     /// Tokens in a batch of texts, padding included, where `batch_size` is not given. By default 512, 1,024 and 2,048 are tried on the CPU, 8,192 to
     /// 32,768 on an accelerator.
     pub batch_tokens: Option<usize>,
+    /// Of the backbone's arithmetic.
+    pub run_precision: RunPrecision,
     /// A file for what each thread did when, in the Trace Event Format.
     pub trace: Option<PathBuf>,
+}
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub(super) struct Batching {
+    /// Samples that one thread prepares at a time.
+    pub(super) unit: Arc<Sizes>,
+    /// Images in a batch, or tokens.
+    pub(super) sizes: Arc<Sizes>,
+    /// Texts in a batch at most.
+    pub(super) most_texts: usize,
+    /// Pieces that are ready are joined up to this many rows.
+    pub(super) join_up_to: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { device: Device::Auto, threads, workers: None, batch_size: None, batch_tokens: None, trace: None }
+        Self {
+            device: Device::Auto,
+            threads,
+            workers: None,
+            batch_size: None,
+            batch_tokens: None,
+            run_precision: RunPrecision::F32,
+            trace: None,
+        }
     }
 }
 
@@ -67,6 +89,14 @@ impl Options {
                 preparers: self.threads.max(1),
                 runners_are: Number::Fixed,
             },
+        }
+    }
+
+    /// Rows in the largest batch on an accelerator, and tokens in each.
+    pub(super) fn greatest_batch(&self, preprocessing: &Preprocessing) -> (usize, usize) {
+        match preprocessing {
+            Preprocessing::Image(_) => (self.batch_size.unwrap_or(JOINED).max(1), 1),
+            Preprocessing::Text(spec) => (self.batch_size.unwrap_or(TEXT_UNIT), spec.max_length),
         }
     }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::backend::{Backend, Data};
+use super::inputs::Pixels;
 use super::meter::{Lane, Meter};
 use super::options::Options;
+use super::synthetic::synthetic;
 use super::work::{Piece, Prepared, Work};
 use crate::backbone::{Backbone, Device, Reference, Runtime};
 use crate::error::{Error, Result};
-use crate::preprocess::{ImagePreprocessor, Preprocessing, Scratch, Step};
+use crate::preprocess::Preprocessing;
 use crate::source::{Content, Sample};
 
 /// How near a backbone's embeddings are to the reference.
@@ -36,18 +38,12 @@ pub struct Verified {
 pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, device: Device) -> Result<Verified> {
     let options = Options { device, threads: 1, ..Options::default() };
     let meter = Arc::new(Meter::new(None));
-    let (backend, _) = Backend::open(runtime, backbone, &options, 0, meter)?;
+    let (backend, _) = Backend::open(runtime, None, backbone, (&options, 0), meter, &())?;
     let pieces = match &backbone.preprocessing {
         Preprocessing::Image(spec) => {
-            // The reference images have the backbone's own size: no filter enters.
-            let [height, width] = ImagePreprocessor::new(spec.clone())?.output_size();
-            let mut exact = spec.clone();
-            exact.steps = vec![Step::Resize([height as u32, width as u32])];
-            let processor = ImagePreprocessor::new(exact)?;
-            let images =
-                reference.image_seeds.iter().map(|&seed| synthetic(&processor, seed)).collect::<Result<Vec<_>>>()?;
-            let data = Data::Pixels { rows: images.len(), values: images.concat() };
-            vec![Piece { slots: (0..images.len()).collect(), goal: images.len(), data }]
+            let rows = reference.image_seeds.len();
+            let data = Data::Images(rows, Pixels::Floats(synthetic(spec, &reference.image_seeds)?));
+            vec![Piece { slots: (0..rows).collect(), goal: rows, data }]
         }
         Preprocessing::Text(_) => {
             let text = |(i, text): (usize, &String)| Sample {
@@ -83,20 +79,6 @@ pub fn verify(runtime: &Runtime, backbone: &Backbone, reference: &Reference, dev
         min_cosine: reference.min_cosine,
         passed: least_cosine >= reference.min_cosine,
     })
-}
-
-/// One of the images that [`Reference::pixel`] defines, normalised.
-fn synthetic(processor: &ImagePreprocessor, seed: u32) -> Result<Vec<f32>> {
-    let [height, width] = processor.output_size();
-    let mut rgb = Vec::with_capacity(3 * height * width);
-    for y in 0..height as u32 {
-        for x in 0..width as u32 {
-            rgb.extend((0..3).map(|channel| Reference::pixel(seed, y, x, channel)));
-        }
-    }
-    let mut pixels = vec![0.0; 3 * height * width];
-    processor.process_rgb([height, width], &rgb, &mut Scratch::default(), &mut pixels).map_err(Error::Data)?;
-    Ok(pixels)
 }
 
 /// −1 when the lengths differ or a vector is zero, so that it never passes.

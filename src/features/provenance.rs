@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::Output;
+use crate::backbone::{Output, RunPrecision};
 use crate::error::{Error, Result};
 use crate::file::sha256_hex;
 use crate::preprocess::Preprocessing;
@@ -34,6 +34,9 @@ pub struct Provenance {
     pub provider: String,
     /// Of the stored vectors: "f32" or "f16".
     pub precision: String,
+    /// Of the backbone's arithmetic.
+    #[serde(default, skip_serializing_if = "RunPrecision::is_default")]
+    pub run_precision: RunPrecision,
     /// Version of engraft.
     pub engraft_version: String,
     /// Version of ONNX Runtime.
@@ -50,6 +53,10 @@ impl Provenance {
     /// features that may be mixed; where and with which version they were computed does not enter.
     pub fn fingerprint(&self) -> String {
         let parts = (&self.backbone_sha256, &self.tokenizer_sha256, &self.preprocessing, &self.output);
-        sha256_hex(serde_json::to_string(&parts).unwrap_or_default().as_bytes())
+        let mut text = serde_json::to_string(&parts).unwrap_or_default();
+        if self.run_precision != RunPrecision::F32 {
+            text += self.run_precision.name();
+        }
+        sha256_hex(text.as_bytes())
     }
 }

@@ -5,7 +5,7 @@ use ndarray::{Array2, array};
 use proptest::prelude::*;
 
 use super::*;
-use crate::backbone::{Output, Pooling};
+use crate::backbone::{Output, Pooling, RunPrecision};
 use crate::error::{Error, Result};
 use crate::preprocess::{Preprocessing, TextSpec};
 
@@ -19,6 +19,7 @@ fn provenance(dimension: usize) -> Provenance {
         dimension,
         provider: "cpu".to_owned(),
         precision: "f32".to_owned(),
+        run_precision: RunPrecision::F32,
         engraft_version: "0".to_owned(),
         onnxruntime_version: "1".to_owned(),
     }

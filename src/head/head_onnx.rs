@@ -180,7 +180,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::backbone::{Output, Pooling};
+    use crate::backbone::{Output, Pooling, RunPrecision};
     use crate::onnx::build::tensor_f32;
     use crate::preprocess::{Preprocessing, TextSpec};
 
@@ -198,6 +198,7 @@ mod tests {
                 dimension: 3,
                 provider: "cpu".into(),
                 precision: "f32".into(),
+                run_precision: RunPrecision::F32,
                 engraft_version: "0.1.0".into(),
                 onnxruntime_version: "1.32.0".into(),
             }),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ndarray::Array2;
 
 use super::*;
-use crate::backbone::{Output, Pooling};
+use crate::backbone::{Output, Pooling, RunPrecision};
 use crate::extract::Sink;
 use crate::extract::work::Checked;
 use crate::extract::writer::Counts;
@@ -154,6 +154,7 @@ fn provenance() -> Provenance {
         dimension: 0,
         provider: "cpu".into(),
         precision: "f32".into(),
+        run_precision: RunPrecision::F32,
         engraft_version: String::new(),
         onnxruntime_version: String::new(),
     }
