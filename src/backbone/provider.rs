@@ -154,6 +154,9 @@ impl Provider {
             Provider::Cuda(_) | Provider::TensorRt(_) if missing(&["libcu", "libnvrtc"]) => {
                 "install CUDA 13 and cuDNN 9, or let `engraft setup --gpu --cuda-libs` fetch them"
             }
+            Provider::Cuda(_) | Provider::TensorRt(_) if cause.contains("driver version is insufficient") => {
+                "CUDA 13 needs NVIDIA's driver 580 or newer"
+            }
             Provider::TensorRt(_) if missing(&["libnvinfer", "libnvonnxparser"]) => "install TensorRT 10",
             _ => return cause.to_owned(),
         };
@@ -204,9 +207,12 @@ fn index(device: u32) -> i32 {
     i32::try_from(device).unwrap_or(i32::MAX)
 }
 
-/// The end of ONNX Runtime's message, which begins with places in its own source: what the loader could not find.
+/// What of ONNX Runtime's message is for the user: it begins with places in its own source, and CUDA's part ends with more.
 fn cause(message: &str) -> String {
     let line = message.lines().next().unwrap_or("ONNX Runtime gave no reason");
+    if let Some((_, failure)) = line.split_once("CUDA failure ") {
+        return format!("CUDA failure {}", failure.split(" ;").next().unwrap_or(failure));
+    }
     let end =
         ["with error: ", " : FAIL : "].iter().find_map(|mark| line.rsplit_once(mark)).map_or(line, |(_, end)| end);
     end.trim().to_owned()
@@ -272,6 +278,12 @@ mod tests {
                        load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared \
                        object file: No such file or directory\n";
         assert_eq!(cause(message), "libcublasLt.so.13: cannot open shared object file: No such file or directory");
+        let message = "provider_options_utils.h:187 Parse Failed to parse provider option \"device_id\": CUDA failure 35: CUDA \
+                       driver version is insufficient for CUDA runtime version ; GPU=-1 ; hostname=vm ; \
+                       file=cuda_execution_provider_info.cc ; line=70 ; expr=cudaGetDeviceCount(&num_devices);";
+        let short = "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version";
+        assert_eq!(cause(message), short);
+        assert_eq!(Provider::Cuda(0).explained(short), format!("{short}; CUDA 13 needs NVIDIA's driver 580 or newer"));
         assert_eq!(cause("no such device"), "no such device");
     }
 

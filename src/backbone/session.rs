@@ -93,7 +93,7 @@ impl Session {
     /// # Errors
     /// [`Error::Device`] when an explicit device cannot run; [`Error::OutOfMemory`] when the model does not fit into its
     /// memory; [`Error::Model`] when the model cannot be loaded, has no f32 or f16 output of that name, or an input that is
-    /// neither f32 nor integers.
+    /// none of f32, integers and bytes.
     pub fn open(
         runtime: &Runtime,
         path: &Path,

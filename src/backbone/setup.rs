@@ -241,12 +241,14 @@ fn unpack(
     unpacked.commit()
 }
 
-/// NVIDIA's libraries, each in its `lib` folder, and the licence; not the headers.
+/// NVIDIA's libraries, each in its `lib` folder, and the licence; not the headers, nor the compiler's second build, nor
+/// what stands in for another BLAS.
 fn wanted_of_nvidia(member: &str) -> Option<&str> {
     let (folder, name) = member.rsplit_once('/')?;
     let library = folder.ends_with("/lib") && name.starts_with("lib") && name.contains(".so");
-    let licence = name.eq_ignore_ascii_case("license.txt") || name == "License.txt";
-    (library || licence).then_some(name)
+    let spare = name.contains(".alt.") || name.starts_with("libnvblas");
+    let licence = name.eq_ignore_ascii_case("license.txt");
+    (library && !spare || licence).then_some(name)
 }
 
 /// The libraries themselves and the licence texts that must go with them; not Python's binding.
@@ -257,4 +259,36 @@ fn wanted(member: &str) -> Option<&str> {
         && !name.contains("pybind");
     let notice = matches!(member, "onnxruntime/LICENSE" | "onnxruntime/ThirdPartyNotices.txt");
     (library || notice).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_nvidias_wheels_the_libraries_and_the_licence_are_kept() {
+        let kept = |member| wanted_of_nvidia(member);
+        assert_eq!(kept("nvidia/cu13/lib/libcublasLt.so.13"), Some("libcublasLt.so.13"));
+        assert_eq!(kept("nvidia/cudnn/lib/libcudnn_ops.so.9"), Some("libcudnn_ops.so.9"));
+        assert_eq!(kept("nvidia_cublas-13.1.0.3.dist-info/licenses/License.txt"), Some("License.txt"));
+        for member in [
+            "nvidia/cu13/include/cublas.h",
+            "nvidia/cu13/lib/libnvrtc.alt.so.13",
+            "nvidia/cu13/lib/libnvblas.so.13",
+            "nvidia/__init__.py",
+            "RECORD",
+        ] {
+            assert_eq!(kept(member), None, "{member}");
+        }
+    }
+
+    #[test]
+    fn every_library_that_cuda_needs_comes_with_a_wheel() {
+        // cuDNN's and cuBLAS's parts come with their main library.
+        let families: Vec<&str> = CUDA.iter().map(|w| w.library.split('.').next().unwrap_or_default()).collect();
+        for needed in cuda::needed() {
+            let name = needed.split('.').next().unwrap();
+            assert!(families.iter().any(|f| name.starts_with(f.trim_end_matches("Lt"))), "{needed} of {families:?}");
+        }
+    }
 }

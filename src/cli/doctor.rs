@@ -210,7 +210,7 @@ impl Report {
         }
         for Gpu { index, name, driver, compute_capability, memory_mib } in &self.gpus {
             text += &format!(
-                "\nGPU {index}: {name}, {memory_mib} MiB, compute capability {compute_capability}, driver {driver}"
+                "\nGPU {index}: {name}, {memory_mib} MiB, compute capability {compute_capability}, driver {driver}\n"
             );
         }
         // On most machines there is none, and nothing to mend.
@@ -223,10 +223,10 @@ impl Report {
                 |nodes: &BTreeMap<String, usize>, copies| Assignment { nodes: nodes.clone(), copies }.to_string();
             match &p.model {
                 Some(ModelRun::Nodes { nodes: n, copies }) => {
-                    text += &format!("\non {} the model ran as {}", p.name, nodes(n, *copies))
+                    text += &format!("\non {} the model ran as {}\n", p.name, nodes(n, *copies))
                 }
                 Some(ModelRun::Problem(problem)) => {
-                    text += &format!("\non {} the model does not run: {problem}", p.name)
+                    text += &format!("\non {} the model does not run: {problem}\n", p.name)
                 }
                 None => {}
             }
