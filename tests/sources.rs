@@ -319,6 +319,7 @@ fn pipes_and_sockets_are_rejects() {
     let root = tree(&[("a.png", "")]);
     let _socket = std::os::unix::net::UnixListener::bind(root.path().join("b.png")).unwrap();
     assert_eq!(list(root.path(), &options(Modality::Image)), ["a.png|a.png|-", "b.png! not a regular file"]);
+    assert!(failure(root.path().join("b.png"), &options(Modality::Image)).contains("not a regular file"));
 }
 
 #[test]

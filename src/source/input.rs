@@ -47,6 +47,9 @@ impl Input {
         };
         let input = if found.is_dir() {
             Self::Folder
+        } else if !found.is_file() {
+            // Some are opened twice, and a pipe could be waited for without end.
+            return Err(Error::Usage(format!("{} is not a regular file; to read a stream, give -", path.display())));
         } else {
             Self::of_file(path).ok_or_else(|| {
                 let (path, images) = (path.display(), folder::extensions());

@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 /// How many lines are read to learn the columns: objects may leave out keys.
 const HEAD: usize = 1000;
 
+/// How many columns are enough to stop at.
+const MAX_NAMES: usize = 1 << 14;
+
 /// The rows of a JSON-lines file. Empty lines are skipped.
 ///
 /// # Errors
@@ -57,7 +60,7 @@ fn head(file: File) -> std::io::Result<BTreeSet<String>> {
     let mut lines = Lines::new(BufReader::new(file), Separator::Newline);
     let mut names = BTreeSet::new();
     for _ in 0..HEAD {
-        let Some((_, line)) = lines.advance()? else { break };
+        let Some((_, line)) = lines.advance()?.filter(|_| names.len() < MAX_NAMES) else { break };
         let object = line.ok().and_then(|line| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(line).ok());
         names.extend(object.into_iter().flat_map(BTreeMap::into_keys));
     }

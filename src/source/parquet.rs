@@ -35,8 +35,9 @@ pub fn holds_embeddings(path: &Path) -> Result<bool> {
     Ok(column.is_ok_and(|column| list(column.data_type())))
 }
 
-/// The rows of a Parquet file. Only the used columns are read, a few rows at a time; what is in memory at once is one page of
-/// each, which writers keep to a few megabytes or about a thousand values, and the format to 2 GiB.
+/// The rows of a Parquet file. Only the used columns are read, a few rows at a time. In memory at once is a page of each,
+/// packed and unpacked: megabytes as most writers have it, but pyarrow puts up to 1,024 images in one unless its row groups
+/// are smaller. Text columns that are not called text in the file are images to an image backbone.
 ///
 /// # Errors
 /// As `Table::open`; also when a column's type cannot be used.
