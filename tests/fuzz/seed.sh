@@ -16,6 +16,12 @@ for file in $golden/features/*.safetensors $golden/features/bad/*.safetensors; d
 done
 cp $golden/features/*.parquet $golden/features/bad/*.parquet corpus/parquet/
 cp $golden/pickle/*.pth corpus/pickle/
+{
+    printf '{"model_type":"bert","hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,"vocab_size":3,"max_position_embeddings":4,"type_vocab_size":2,"layer_norm_eps":1e-12,"hidden_act":"gelu"}\\0'
+    cat $golden/features/single.safetensors
+} > corpus/pickle/bert
+cp $golden/hostile/*.onnx corpus/onnx/
+cp $golden/hostile/head.onnx corpus/head/
 for file in $golden/preprocess/*.png $golden/preprocess/*.jpg $golden/preprocess/*.webp $golden/preprocess/*.gif \
     $golden/preprocess/*.bmp $golden/preprocess/*.tiff; do
     { printf '\0'; cat "$file"; } > "corpus/image/$(basename "$file")"
