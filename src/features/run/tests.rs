@@ -97,7 +97,7 @@ fn shards_close_by_entries_by_time_and_before_a_gap() {
     folder.shard_time = Duration::ZERO;
     add(&mut folder, [44..46, 46..48]);
     assert_eq!(shards_in(&out), ["00000", "00020", "00040", "00046"]);
-    add(&mut folder, [49..50]);
+    add(&mut folder, std::iter::once(49..50));
     drop(folder);
 
     let mut folder = begin(&out, Existing::Refuse).unwrap();
@@ -149,13 +149,13 @@ fn a_run_that_is_replaced_stays_until_a_shard_of_the_new_one_is_complete() {
 
     let mut folder = begin(out, Existing::Replace).unwrap().with_shard_entries(10);
     assert_eq!(positions(folder.unfinished(list(0..3))).unwrap(), [0, 1, 2]);
-    add(&mut folder, [0..6]);
+    add(&mut folder, std::iter::once(0..6));
     drop(folder);
     assert_eq!(FeatureSet::read(out).unwrap(), before);
     assert!(run_state(out).unwrap().unwrap().finished);
 
     let mut folder = begin(out, Existing::Replace).unwrap().with_shard_entries(10);
-    add(&mut folder, [0..6]);
+    add(&mut folder, std::iter::once(0..6));
     folder.close().unwrap();
     assert_eq!(FeatureSet::read(out).unwrap().len(), 6);
     assert_eq!(run_state(out).unwrap().unwrap().rejects, 0);
@@ -170,7 +170,7 @@ fn a_run_without_a_row_leaves_no_journal() {
     assert!(!out.exists(), "nothing was begun");
     for _ in 0..2 {
         let mut folder = begin(&out, Existing::Refuse).unwrap();
-        add(&mut folder, [9..10]);
+        add(&mut folder, std::iter::once(9..10));
         let finished = folder.finish().unwrap();
         assert_eq!((finished.rows, finished.first_reject.unwrap().id.as_str()), (0, "9"));
         assert_eq!(std::fs::read_to_string(finished.rejects_path.unwrap()).unwrap().lines().count(), 1);
