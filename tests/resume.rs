@@ -6,6 +6,7 @@
 mod support;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
@@ -193,7 +194,7 @@ fn killed_fifty_times_the_set_is_that_of_an_undisturbed_run() {
 
 #[test]
 fn what_was_computed_before_ctrl_c_is_kept() {
-    let data = Data::new(20_000);
+    let data = Data::new(6000);
     let out = data.out("interrupted");
     let child = data.process(&out).spawn().unwrap();
     wait_for(&out, 4);
@@ -286,6 +287,29 @@ fn another_run_is_refused_and_nothing_is_lost_by_a_failing_start() {
     bad.extend(["--overwrite".into(), "--model".into(), data.out("bad.onnx").into()]);
     says(Command::from_std(process(home().path())).args(&bad), 1, &["bad.onnx"]);
     assert_eq!(contents(&out), before);
+    // And one that is killed before its first shard is complete.
+    let mut killed = data.arguments(&out);
+    killed.retain(|argument| !argument.to_str().unwrap().starts_with("--shard-entries="));
+    killed[1] = "-".into();
+    let mut child = process(home().path());
+    child.args(&killed).arg("--overwrite").stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut child = child.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for n in 0..40 {
+        writeln!(input, "{}", data.out(&format!("{n:03}.png")).display()).unwrap();
+    }
+    let partial = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().ends_with(".partial");
+    let begun = Instant::now();
+    while !sorted(&out).iter().any(partial) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+    assert_eq!(contents(&out), before);
+    assert!(data.finish(&out).contains("all of it was there before"));
+    assert!(!sorted(&out).iter().any(partial));
     // A table that ends before its first shard is complete.
     std::fs::write(data.out("empty.csv"), "id,path\n").unwrap();
     let mut empty = data.arguments(&out);
@@ -345,7 +369,7 @@ fn another_input_list_is_refused_by_the_first_id_that_differs() {
 
 #[test]
 fn two_at_once_are_refused() {
-    let data = Data::new(20_000);
+    let data = Data::new(6000);
     let out = data.out("twice");
     let mut child = data.process(&out).spawn().unwrap();
     wait_for(&out, 2);

@@ -29,7 +29,7 @@ pub struct ShardFolder {
     precision: Precision,
     kept: Vec<String>,
     shard_entries: u64,
-    shard_time: Duration,
+    pub(super) shard_time: Duration,
     resumed: Totals,
     current: Option<Open>,
 }

@@ -11,6 +11,8 @@ mod folder;
 mod journal;
 mod key;
 mod rejects;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 mod verify;
 
