@@ -157,6 +157,10 @@ except (OSError, ValueError):
 print(f"{value:.0f}" if isinstance(value, (int, float)) else "-")' "$1" "$2"
 }
 
+card() {
+    nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1 | grep . || echo "no card is known"
+}
+
 run() {
     join
     do_it mkdir -p "$out"
@@ -171,7 +175,7 @@ run() {
     do_it mkdir -p "$raw"
     if [[ ! $dry ]]; then
         {
-            echo "Images a second on $device, $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1), $(nproc) cores"
+            echo "Images a second on $device ($(card)), $(nproc) cores"
             echo
             echo "| model | precision | batch | session | two sessions | embed, BMP 224×224 | of the better | embed, JPEG 640×480 | PyTorch |"
             echo "|---|---|---:|---:|---:|---:|---:|---:|---:|"

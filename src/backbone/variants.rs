@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::home::Home;
 use super::options::SessionOptions;
+use super::provider::{Device, Provider};
 use super::runtime::Runtime;
 use super::session::Session;
 use super::weights::Weights;
@@ -72,22 +73,31 @@ pub fn half_precision(
     progress: &dyn Progress,
 ) -> Result<HalfPrecision> {
     let half = make(home, model, "float16", progress, onnx::to_half)?;
-    let (mut single, _) = Session::open(runtime, model, output, options)?;
-    let provider = single.provider().name();
-    let passed = half.with_extension(format!("{provider}-{}.json", runtime.version));
-    if let Ok(text) = file::read_text(&passed)
-        && let Ok(Gate { min_cosine }) = serde_json::from_str(&text)
-        && min_cosine >= MIN_COSINE
+    let gate = |provider: Provider| half.with_extension(format!("{}-{}.json", provider.name(), runtime.version));
+    let found = |min_cosine| HalfPrecision { model: half.clone(), min_cosine };
+    if let Device::Only(provider) = options.device
+        && let Some(min_cosine) = passed(&gate(provider))
     {
-        return Ok(HalfPrecision { model: half, min_cosine });
+        return Ok(found(min_cosine));
+    }
+    let (mut single, _) = Session::open(runtime, model, output, options)?;
+    let gate = gate(single.provider());
+    if let Some(min_cosine) = passed(&gate) {
+        return Ok(found(min_cosine));
     }
     let expected = probe(&mut single)?;
     drop(single);
     let (mut session, _) = Session::open(runtime, &half, output, options)?;
     let min_cosine = agree(&model.display().to_string(), expected.view(), probe(&mut session)?.view())?;
     let text = serde_json::to_string(&Gate { min_cosine }).unwrap_or_default();
-    file::write_atomic(&passed, text.as_bytes())?;
-    Ok(HalfPrecision { model: half, min_cosine })
+    file::write_atomic(&gate, text.as_bytes())?;
+    Ok(found(min_cosine))
+}
+
+/// The least cosine of an earlier comparison, if it was good enough.
+fn passed(gate: &Path) -> Option<f64> {
+    let Gate { min_cosine } = serde_json::from_str(&file::read_text(gate).ok()?).ok()?;
+    (min_cosine >= MIN_COSINE).then_some(min_cosine)
 }
 
 /// The least cosine between the rows of two matrices: embeddings of the same inputs in single and in half precision.
