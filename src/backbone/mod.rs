@@ -10,12 +10,13 @@ mod pooling;
 mod provider;
 pub mod registry;
 mod runtime;
+mod select;
 mod session;
 mod setup;
 
 pub use folder::{Overrides, Resize};
 pub use home::Home;
-pub use manifest::{Import, Manifest, Output, Package, PackageFile, PackageManager, Reference};
+pub use manifest::{Import, Layers, Manifest, Output, Package, PackageFile, PackageManager, Reference};
 pub use pooling::{Pooling, normalize_rows};
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};

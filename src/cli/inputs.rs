@@ -205,6 +205,7 @@ impl ModelArgs {
             modality: o.modality,
             onnx_file: o.onnx_file,
             output_name: o.output_name,
+            layers: None,
             pooling: o.pooling,
             normalize: o.normalize,
             image_size: o.image_size,

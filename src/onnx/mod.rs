@@ -2,6 +2,7 @@
 
 pub mod build;
 mod cut;
+mod expose;
 mod external;
 mod graph;
 mod model;
@@ -14,6 +15,7 @@ mod signature;
 mod tensor;
 
 pub use cut::{CutPoint, cut};
+pub use expose::{Join, expose, has_tensor, joined_name, layer_candidates};
 pub use external::external_files;
 pub use graph::GraphBuilder;
 pub use model::{metadata, opset, read_model, set_metadata, write_model};
