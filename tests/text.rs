@@ -5,7 +5,11 @@ mod support;
 
 use std::path::Path;
 
-use engraft::preprocess::{TextPreprocessor, TextSpec};
+use engraft::backbone::{
+    Backbone, Device, Overrides, Pooling, Provider, Runtime, Session, SessionOptions, Tensor, normalize_rows, registry,
+};
+use engraft::preprocess::{Preprocessing, TextPreprocessor, TextSpec};
+use ndarray::Array2;
 use support::{cosine, embed, engraft, golden, home, least_cosine, package_files};
 
 const MODEL: &str = "all-minilm-l6-v2";
@@ -102,4 +106,85 @@ fn lines_of_standard_input_are_embedded_and_long_ones_counted() {
     assert!(cosine(&row(0), &reference.embeddings[0]) > 0.99999);
     let (related, unrelated) = (cosine(&row(1), &row(2)), cosine(&row(1), &row(3)));
     assert!(related > 0.7 && unrelated < 0.3, "{related} {unrelated}");
+}
+
+/// Texts of several lengths in one batch through the output that the overrides choose.
+fn vectors(model: &str, overrides: &Overrides, texts: &[String]) -> (Backbone, Array2<f32>) {
+    let backbone = registry::resolve(model, overrides, &home(), &()).unwrap();
+    let runtime = Runtime::load(None, &home()).unwrap();
+    let (tensor, cpu) = (&backbone.output.tensor, Device::Only(Provider::Cpu));
+    let (mut session, _) = Session::open(runtime, &backbone.model, tensor, &SessionOptions::new(cpu, 1)).unwrap();
+    let Preprocessing::Text(spec) = &backbone.preprocessing else { panic!("a text backbone") };
+    let tokenizer = TextPreprocessor::from_file(backbone.tokenizer.as_deref().unwrap(), spec).unwrap();
+    let encoded: Vec<_> = texts.iter().map(|text| tokenizer.encode(text).unwrap()).collect();
+    let batch = tokenizer.batch(&encoded);
+    let shape = [batch.rows, batch.columns];
+    let inputs = [
+        ("input_ids", Tensor::I64(&shape, &batch.input_ids)),
+        ("attention_mask", Tensor::I64(&shape, &batch.attention_mask)),
+        ("token_type_ids", Tensor::I64(&shape, &batch.token_type_ids)),
+    ];
+    let (shape, values) = session.run(&inputs).unwrap();
+    let mut matrix = backbone.output.pooling.pool(&values, &shape, Some(&batch.attention_mask)).unwrap();
+    if backbone.output.normalize {
+        normalize_rows(&mut matrix);
+    }
+    (backbone, matrix)
+}
+
+fn layers(numbers: &[i64]) -> Overrides {
+    Overrides { layers: Some(numbers.to_vec()), ..Default::default() }
+}
+
+#[test]
+fn a_layer_inside_equals_pytorchs() {
+    let texts = registry::reference(MODEL).unwrap().texts;
+    let text = std::fs::read_to_string(golden("text/layer3.json")).unwrap();
+    let want: Vec<Vec<f32>> = serde_json::from_str(&text).unwrap();
+    let named = Overrides { output_name: Some("layer3".into()), ..Default::default() };
+    let (backbone, matrix) = vectors(MODEL, &named, &texts);
+    let least = matrix.outer_iter().zip(&want).map(|(got, want)| cosine(&got.to_vec(), want)).fold(1.0, f64::min);
+    assert!(want.len() == texts.len() && least > 0.999_999, "{least}");
+    // The later layers are not in the copy, which is made once.
+    let whole = home().model(MODEL).join("model.onnx");
+    assert!(backbone.model.metadata().unwrap().len() < whole.metadata().unwrap().len());
+    assert_eq!(vectors(MODEL, &layers(&[-4]), &texts), (backbone, matrix));
+}
+
+#[test]
+fn the_last_layer_is_the_default() {
+    let texts = registry::reference(MODEL).unwrap().texts;
+    let default = vectors(MODEL, &Overrides::default(), &texts);
+    let said = Overrides { pooling: Some(Pooling::Mean), normalize: Some(true), ..layers(&[-1]) };
+    assert_eq!(vectors(MODEL, &said, &texts), default);
+    let file = Overrides { output_name: Some("last_hidden_state".into()), layers: None, max_length: Some(256), ..said };
+    let path = home().model(MODEL).join("model.onnx");
+    assert_eq!(vectors(path.to_str().unwrap(), &file, &texts).1, default.1);
+}
+
+#[test]
+fn layers_are_joined_in_the_order_asked_for() {
+    // The last one is long, and slow.
+    let texts = &registry::reference(MODEL).unwrap().texts[..3];
+    let poolings = [Pooling::Mean, Pooling::Cls, Pooling::LastToken];
+    for (model, poolings) in [(MODEL, &poolings[..]), ("all-minilm-l6-v2-int8", &poolings[..1])] {
+        for &pooling in poolings {
+            let of = |numbers: &[i64]| {
+                let plain = Overrides { pooling: Some(pooling), normalize: Some(false), ..layers(numbers) };
+                vectors(model, &plain, texts).1
+            };
+            let parts = [of(&[-1]), of(&[-2])];
+            let want = ndarray::concatenate(ndarray::Axis(1), &[parts[0].view(), parts[1].view()]).unwrap();
+            let joined = of(&[-1, -2]);
+            assert_eq!(joined.dim(), (texts.len(), 768));
+            for (got, want) in joined.iter().zip(&want) {
+                assert!((got - want).abs() < 1e-5, "{model} {pooling:?}: {got} {want}");
+            }
+        }
+    }
+    // What a feature set remembers of the output leads to the same vectors again.
+    let (backbone, matrix) = vectors(MODEL, &layers(&[2, 4]), texts);
+    assert_eq!(backbone.output.tensor, "layer2,layer4");
+    let recalled = Overrides { output_name: Some(backbone.output.tensor.clone()), ..Default::default() };
+    assert_eq!(vectors(MODEL, &recalled, texts), (backbone, matrix));
 }

@@ -60,6 +60,11 @@ impl Home {
         self.0.join("models").join(name)
     }
 
+    /// Copies of models that are cut to inner tensors.
+    pub fn cuts(&self) -> PathBuf {
+        self.0.join("cuts")
+    }
+
     /// Waits until no other process holds `name`, and holds it until the file is dropped: two processes that need the
     /// same download make it once.
     ///

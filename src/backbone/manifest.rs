@@ -23,6 +23,8 @@ pub struct Manifest {
     pub inputs: Vec<String>,
     /// Which tensor is the embedding.
     pub output: Output,
+    /// The tensors that can be taken instead.
+    pub layers: Layers,
     /// How inputs are prepared.
     pub preprocessing: Preprocessing,
     /// Who wrote the preprocessing that ours is measured against ("Pillow 13", ...).
@@ -124,6 +126,30 @@ pub struct Output {
     pub normalize: bool,
 }
 
+/// What each layer of a backbone gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layers {
+    /// How their tensors become vectors, unless the user says otherwise.
+    pub pooling: Pooling,
+    /// The output of each transformer layer or convolutional block, the first layer's first.
+    pub tensors: Vec<String>,
+}
+
+impl Layers {
+    /// The tensor of layer `number`: 1 is the first, −1 the last.
+    ///
+    /// # Errors
+    /// The reason, when there is no such layer.
+    pub fn tensor(&self, number: i64) -> Result<&str, String> {
+        let count = self.tensors.len();
+        let from_start = if number < 0 { number.checked_add_unsigned(count as u64) } else { number.checked_sub(1) };
+        let tensor = from_start.and_then(|i| self.tensors.get(usize::try_from(i).ok()?));
+        let reason = || format!("there is no layer {number}: it has 1 to {count}, or -1 to -{count} from the end");
+        tensor.map(String::as_str).ok_or_else(reason)
+    }
+}
+
 /// Reference inputs and outputs, written by a peer: `models/reference/<name>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -219,6 +245,15 @@ mod tests {
             };
             assert!(inputs > 0 && inputs == reference.embeddings.len(), "{name}");
             assert!(reference.embeddings.iter().all(|row| row.len() == manifest.dimension), "{name}");
+        }
+    }
+
+    #[test]
+    fn layers_are_counted_from_both_ends() {
+        let layers = Layers { pooling: Pooling::Mean, tensors: ["a", "b", "c"].map(str::to_owned).to_vec() };
+        assert_eq!([1, 3, -1, -3].map(|n| layers.tensor(n).unwrap()), ["a", "c", "c", "a"]);
+        for number in [0, 4, -4, i64::MIN, i64::MAX] {
+            assert!(layers.tensor(number).unwrap_err().contains("1 to 3, or -1 to -3"));
         }
     }
 

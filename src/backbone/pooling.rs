@@ -1,11 +1,11 @@
-//! From token vectors to one vector a text.
+//! From token vectors, or maps of features, to one vector an input.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How a `[batch, tokens, d]` output becomes `[batch, d]`.
+/// How a `[batch, tokens, d]` or `[batch, d, height, width]` output becomes `[batch, d]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pooling {
@@ -17,6 +17,9 @@ pub enum Pooling {
     Cls,
     /// The last token that the mask keeps.
     LastToken,
+    /// Global average pooling of images: the mean over all places of a map, or over the patches of a vision
+    /// transformer, which are all its tokens but the first. A vector stays as it is.
+    Gap,
 }
 
 impl Pooling {
@@ -25,6 +28,7 @@ impl Pooling {
     /// `mask` has `batch` × `tokens` values, 0 where a token is padding; without one all tokens count. Where the padding
     /// stands, left or right, does not matter, nor how much there is of it. Means are summed in f64. [`Pooling::None`]
     /// takes `[batch, d]`, also with further dimensions of 1 behind it, as a global average pooling leaves them.
+    /// [`Pooling::Gap`] takes no mask with tokens: it is for images.
     ///
     /// # Errors
     /// [`Error::Mismatch`] when the shape has another number of dimensions, or values or mask are not of its size;
@@ -39,12 +43,21 @@ impl Pooling {
         }
         let (batch, tokens, dimension) = match (self, shape) {
             (Self::None, [batch, dimension, rest @ ..]) if rest.iter().all(|n| *n == 1) => {
-                let shape = (*batch, *dimension);
-                return Array2::from_shape_vec(shape, values.to_vec()).map_err(|e| Error::Data(e.to_string()));
+                return as_it_is(*batch, *dimension, values);
             }
             (Self::None, _) => return expect("output shape", "[batch, d]".to_owned(), format!("{shape:?}")),
+            (Self::Gap, [batch, dimension]) => return as_it_is(*batch, *dimension, values),
+            (Self::Gap, [batch, channels, height, width]) => {
+                return mean_of_places(*batch, *channels, height * width, values);
+            }
+            (Self::Gap, [_, _, _]) if mask.is_some() => {
+                return expect("output shape", "that of an image's".to_owned(), "a text's tokens".to_owned());
+            }
             (_, [batch, tokens, dimension]) => (*batch, *tokens, *dimension),
-            _ => return expect("output shape", "[batch, tokens, d]".to_owned(), format!("{shape:?}")),
+            _ => {
+                let expected = if self == Self::Gap { "2 to 4 dimensions" } else { "[batch, tokens, d]" };
+                return expect("output shape", expected.to_owned(), format!("{shape:?}"));
+            }
         };
         if let Some(mask) = mask.filter(|mask| batch.checked_mul(tokens) != Some(mask.len())) {
             return expect("attention mask", format!("{batch}x{tokens} values"), mask.len().to_string());
@@ -54,7 +67,8 @@ impl Pooling {
             let values = &values[text * tokens * dimension..][..tokens * dimension];
             let vectors =
                 ArrayView2::from_shape((tokens, dimension), values).map_err(|e| Error::Data(e.to_string()))?;
-            let kept = (0..tokens).filter(|i| mask.is_none_or(|mask| mask[text * tokens + i] != 0));
+            let first = usize::from(self == Self::Gap);
+            let kept = (first..tokens).filter(|i| mask.is_none_or(|mask| mask[text * tokens + i] != 0));
             self.pool_one(vectors, kept, out)
                 .ok_or_else(|| Error::Data(format!("text {text} of the batch has no token that the mask keeps")))?;
         }
@@ -71,7 +85,7 @@ impl Pooling {
         match self {
             Self::Cls => out.assign(&vectors.row(kept.next()?)),
             Self::LastToken => out.assign(&vectors.row(kept.next_back()?)),
-            Self::None | Self::Mean => {
+            Self::None | Self::Mean | Self::Gap => {
                 let mut sums = vec![0.0_f64; out.len()];
                 let mut count = 0_u32;
                 for token in kept {
@@ -90,6 +104,19 @@ impl Pooling {
         }
         Some(())
     }
+}
+
+fn as_it_is(batch: usize, dimension: usize, values: &[f32]) -> Result<Array2<f32>> {
+    Array2::from_shape_vec((batch, dimension), values.to_vec()).map_err(|e| Error::Data(e.to_string()))
+}
+
+/// The mean of each run of `places` values.
+fn mean_of_places(batch: usize, channels: usize, places: usize, values: &[f32]) -> Result<Array2<f32>> {
+    if places == 0 {
+        return Err(Error::Data("a map of features without places".to_owned()));
+    }
+    let mean = |map: &[f32]| (map.iter().map(|v| f64::from(*v)).sum::<f64>() / places as f64) as f32;
+    as_it_is(batch, channels, &values.chunks_exact(places).map(mean).collect::<Vec<f32>>())
 }
 
 /// Divides each row by its Euclidean length, computed in f64. A row of zeros stays.
@@ -148,6 +175,23 @@ mod tests {
         let want = array![[1., 2., 3.], [4., 5., 6.]];
         assert_eq!(Pooling::None.pool(&values, &[2, 3], None).unwrap(), want);
         assert_eq!(Pooling::None.pool(&values, &[2, 3, 1, 1], None).unwrap(), want);
+    }
+
+    #[test]
+    fn maps_and_patches_are_averaged() {
+        let values: Vec<f32> = (0..12).map(|n| n as f32).collect();
+        let pool = |shape: &[usize]| Pooling::Gap.pool(&values, shape, None).unwrap();
+        assert_eq!(pool(&[1, 2, 2, 3]), array![[2.5, 8.5]]);
+        assert_eq!(pool(&[2, 3, 2, 1]), array![[0.5, 2.5, 4.5], [6.5, 8.5, 10.5]]);
+        // The first token stands for the whole image and is no patch.
+        assert_eq!(pool(&[2, 3, 2]), array![[3., 4.], [9., 10.]]);
+        assert_eq!(pool(&[3, 4]).shape(), [3, 4]);
+        let refused =
+            |values: &[f32], shape: &[usize], mask| Pooling::Gap.pool(values, shape, mask).unwrap_err().to_string();
+        assert!(refused(&values, &[2, 3, 2], Some(&[1; 6])).contains("text"));
+        assert!(refused(&values, &[12], None).contains("2 to 4"));
+        assert!(refused(&[], &[1, 2, 0, 3], None).contains("without places"));
+        assert!(refused(&values[..2], &[1, 1, 2], None).contains("no token"));
     }
 
     #[test]

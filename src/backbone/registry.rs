@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fetch::fetch_package;
 use super::folder::{self, Overrides};
 use super::hub::{self, Hub, HubConfig, HubRef};
-use super::{Backbone, Home, Manifest, Reference, import};
+use super::{Backbone, Home, Manifest, Reference, import, select};
 use crate::error::{Error, Result};
 use crate::file::{self, AtomicFolder};
 use crate::preprocess::Preprocessing;
@@ -129,7 +129,9 @@ fn ready(manifest: &Manifest, home: &Home) -> Backbone {
 }
 
 /// Makes `name` ready: a path to an `.onnx` file or a Hugging Face style folder, a known backbone (pulled if it is not
-/// here yet), or `hf:owner/name[@revision][:file]`. `overrides` say what such a folder does not.
+/// here yet), or `hf:owner/name[@revision][:file]`. `overrides` say what such a folder does not; of a known backbone they
+/// may choose the output: a tensor or layers, pooling, normalisation. An output that the model only computes inside is
+/// exposed in a copy under `home`.
 ///
 /// # Errors
 /// When there is no such model, it cannot be fetched, or something about it cannot be inferred: the error names the
@@ -142,18 +144,21 @@ pub fn resolve(name: &str, overrides: &Overrides, home: &Home, progress: &dyn Pr
         }
         let fetched = hub::fetch_model(&reference, &Hub::new(HubConfig::from_env()?)?, progress)?;
         let overrides = Overrides { onnx_file: Some(fetched.onnx), ..overrides.clone() };
-        return folder::open(&fetched.folder, &overrides, name);
+        return select::exposed(folder::open(&fetched.folder, &overrides, name)?, None, home);
     }
     let path = Path::new(name);
     if path.is_dir() || path.is_file() || name.ends_with(".onnx") || name.contains(std::path::MAIN_SEPARATOR) {
-        return folder::open(path, overrides, name);
+        return select::exposed(folder::open(path, overrides, name)?, None, home);
     }
     let manifest = find(name)?;
-    if *overrides != Overrides::default() {
+    let Overrides { output_name, layers, pooling, normalize, .. } = overrides.clone();
+    if *overrides != (Overrides { output_name, layers, pooling, normalize, ..Overrides::default() }) {
         return Err(Error::Usage(format!(
-            "{name} is a known backbone whose preprocessing and output are fixed by its manifest; to change them, give its file: {}",
+            "{name} is a known backbone whose preprocessing is fixed by its manifest; to change it, give its file: {}",
             home.model(name).join("model.onnx").display()
         )));
     }
-    pull(&manifest, home, progress)
+    // Before a backbone is fetched in vain.
+    let tensor = select::named(&manifest, overrides)?;
+    select::known(pull(&manifest, home, progress)?, tensor, &manifest.layers, overrides, home)
 }

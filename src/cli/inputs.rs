@@ -22,9 +22,9 @@ pub(super) struct ModelArgs {
     overrides: OverrideArgs,
 }
 
-/// For .onnx files and folders that do not say it themselves.
+/// What to take of a model, and what .onnx files and folders do not say themselves.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Models without a manifest")]
+#[command(next_help_heading = "The model's output, and models without a manifest")]
 struct OverrideArgs {
     /// image or text
     #[arg(long, value_name = "KIND", value_parser = json_word::<Modality>)]
@@ -32,11 +32,14 @@ struct OverrideArgs {
     /// The ONNX file to take from the folder
     #[arg(long, value_name = "FILE")]
     onnx_file: Option<String>,
-    /// Which of the graph's outputs is the embedding
+    /// The tensor to take, an inner one too; several with commas between are joined
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
-    /// none, mean, cls or last-token
-    #[arg(long, value_name = "POOLING", value_parser = json_word::<Pooling>)]
+    /// The layers to take and join, such as -1,-2: 1 is the first, -1 the last
+    #[arg(long, value_name = "L,L", value_delimiter = ',', allow_hyphen_values = true)]
+    layers: Option<Vec<i64>>,
+    /// none, mean, cls, last-token or gap
+    #[arg(long, alias = "pool", value_name = "POOLING", value_parser = json_word::<Pooling>)]
     pooling: Option<Pooling>,
     /// Divide each embedding by its length: true or false
     #[arg(long, value_name = "BOOL")]
@@ -203,7 +206,14 @@ impl ModelArgs {
         let name = self.model.as_ref().unwrap_or(&provenance.backbone);
         context.runtime()?;
         if registry::find(name).is_ok() {
-            return registry::resolve(name, &Overrides::default(), &context.home, &context.console);
+            let Output { tensor, pooling, normalize } = provenance.output.clone();
+            let overrides = Overrides {
+                output_name: Some(tensor),
+                pooling: Some(pooling),
+                normalize: Some(normalize),
+                ..Overrides::default()
+            };
+            return registry::resolve(name, &overrides, &context.home, &context.console);
         }
         let found = registry::resolve(name, &self.remembered(provenance)?, &context.home, &context.console)?;
         let (preprocessing, output) = (provenance.preprocessing.clone(), provenance.output.clone());
@@ -247,6 +257,7 @@ impl ModelArgs {
             modality: o.modality,
             onnx_file: o.onnx_file,
             output_name: o.output_name,
+            layers: o.layers,
             pooling: o.pooling,
             normalize: o.normalize,
             image_size: o.image_size,

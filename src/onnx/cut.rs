@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::build::{self, Dim};
-use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::proto::tensor_proto::DataType;
+use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::signature::Port;
 use crate::error::{Error, Result};
 
@@ -53,14 +54,23 @@ pub fn cut(model: ModelProto, points: &[CutPoint], name: &str) -> Result<ModelPr
         } else if output != point.tensor {
             graph.node.push(build::node("Identity", &[&point.tensor], &[output], Vec::new()));
         }
-        let dims: Vec<Dim> = point.output.shape.iter().flatten().map(Dim::from).collect();
-        graph.output.push(build::value(output, point.output.element, &dims));
+        graph.output.push(declared(&point.output));
     }
     Ok(ModelProto { graph: Some(graph), ..model })
 }
 
+/// What is not known of an output is left to whoever loads the model, who can infer it.
+fn declared(port: &Port) -> ValueInfoProto {
+    match &port.shape {
+        Some(shape) if port.element != DataType::Undefined => {
+            build::value(&port.name, port.element, &shape.iter().map(Dim::from).collect::<Vec<Dim>>())
+        }
+        _ => ValueInfoProto { name: Some(port.name.clone()), ..Default::default() },
+    }
+}
+
 /// Every tensor name that a graph defines at its top level: inputs, initializers and what nodes give.
-fn defined(graph: &GraphProto) -> impl Iterator<Item = &str> {
+pub(super) fn defined(graph: &GraphProto) -> impl Iterator<Item = &str> {
     let inputs = graph.input.iter().map(|v| v.name());
     let dense = graph.initializer.iter().map(|t| t.name());
     let sparse = graph.sparse_initializer.iter().filter_map(|t| t.values.as_ref()).map(|t| t.name());
@@ -155,7 +165,6 @@ fn edits(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::proto::AttributeProto;
-    use super::super::proto::tensor_proto::DataType;
     use super::*;
 
     /// x → a → b → y; x2 → dead; `choose` is an `If` whose branch reads `a` and the constant `k`.

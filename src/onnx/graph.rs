@@ -27,11 +27,6 @@ impl GraphBuilder {
         self.graph.output.push(build::value(name, element, dims));
     }
 
-    /// Declares the shape of an inner tensor where it cannot be inferred, for the optimisers that ask for it.
-    pub fn declare(&mut self, name: &str, element: DataType, dims: &[Dim]) {
-        self.graph.value_info.push(build::value(name, element, dims));
-    }
-
     /// Adds a constant f32 tensor.
     pub fn tensor_f32(&mut self, name: &str, dims: &[i64], values: &[f32]) -> String {
         self.graph.initializer.push(build::tensor_f32(name, dims, values));

@@ -3,6 +3,7 @@
 pub mod build;
 mod cut;
 mod every_tensor;
+mod expose;
 mod external;
 mod float16;
 mod graph;
@@ -17,6 +18,7 @@ mod signature;
 mod tensor;
 
 pub use cut::{CutPoint, cut};
+pub use expose::{Join, expose, has_tensor, joined_name, layer_candidates};
 pub use external::{external_files, external_paths};
 pub use float16::to_half;
 pub use graph::GraphBuilder;

@@ -13,6 +13,7 @@ mod text;
 mod timm;
 
 pub use choose::choose_onnx;
+pub(in crate::backbone) use output::pooling_of;
 pub use overrides::{Overrides, Resize};
 pub(in crate::backbone) use text::SENTENCE_CONFIGS;
 
@@ -22,12 +23,17 @@ use self::companions::Companions;
 use super::Backbone;
 use crate::error::{Error, Result};
 use crate::file::is_inside;
-use crate::onnx::{DataType, Dimension, Port, Signature, external_paths, read_model, signature};
+use crate::onnx::{
+    DataType, Dimension, Model, Port, Signature, external_paths, layer_candidates, read_model, signature,
+};
 use crate::preprocess::Preprocessing;
 use crate::source::Modality;
 
 /// The inputs of a text encoder that can be filled from a tokenizer's output.
 const TEXT_INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+
+/// How many tensors that may be layers an error lists.
+const CANDIDATES: usize = 12;
 
 /// Opens an `.onnx` file, or a folder that has one (see [`choose_onnx`]), as a backbone called `name`.
 ///
@@ -35,7 +41,8 @@ const TEXT_INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"]
 /// `config.json`. Texts: `tokenizer.json`; the length from `sentence_bert_config.json`, else the least that
 /// `tokenizer_config.json`, `config.json` and `tokenizer.json` allow; pooling and normalisation from `modules.json`.
 /// These files are looked for beside the ONNX file and, when that is in a folder `onnx`, in the folder around it.
-/// `overrides` go before all of them.
+/// `overrides` go before all of them. The output may be one that the model only computes inside, or several with commas
+/// between.
 ///
 /// # Errors
 /// When a file cannot be read, the files contradict the graph, or something is said nowhere: the message then names the
@@ -60,10 +67,13 @@ pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> 
     let companions = Companions::of(&onnx, root);
     let model = read_model(&onnx)?;
     external_paths(&model, &onnx)?;
+    let fail = |reason: String| Error::model(onnx.display(), reason);
+    if overrides.layers.is_some() {
+        return Err(fail(unknown_layers(&model)));
+    }
     let graph = signature(&model);
     drop(model);
 
-    let fail = |reason: String| Error::model(onnx.display(), reason);
     match modality(&graph, overrides.modality).map_err(fail)? {
         Modality::Image => {
             let size = image_size(&graph).map_err(fail)?;
@@ -109,6 +119,14 @@ fn onnx_files(root: &Path) -> Result<Vec<String>> {
     }
     files.sort_unstable();
     Ok(files)
+}
+
+/// Only a manifest says for certain which tensors are a model's layers.
+fn unknown_layers(model: &Model) -> String {
+    let candidates = layer_candidates(model);
+    let last: Vec<&str> = candidates.iter().rev().take(CANDIDATES).copied().collect();
+    let some = if last.is_empty() { String::new() } else { format!(", from the last one back: {}", last.join(", ")) };
+    format!("no manifest says which tensors its layers give; name them with --output-name{some}")
 }
 
 /// What the inputs take; the caller's word goes first, but must fit them.

@@ -4,7 +4,7 @@ use super::overrides::Overrides;
 use super::sentence::Modules;
 use super::told;
 use crate::backbone::{Output, Pooling};
-use crate::onnx::{Port, Signature};
+use crate::onnx::{DataType, Port, Signature};
 
 /// One vector a text already.
 const TEXT_VECTORS: [&str; 2] = ["sentence_embedding", "text_embeds"];
@@ -16,42 +16,54 @@ const IMAGE_VECTORS: [&str; 5] = ["image_embeds", "pooler_output", "features", "
 /// The output of a text encoder: a ready sentence vector before token vectors, unless a pooling is asked for.
 pub(super) fn text(graph: &Signature, modules: Option<&Modules>, overrides: &Overrides) -> Result<Output, String> {
     let port = choose(graph, &TEXT_VECTORS, overrides)?;
-    let ready = TEXT_VECTORS.contains(&port.name.as_str());
-    let pooling = pooling(port, ready, modules.map(|m| m.pooling), overrides)?;
+    let usual = if is_ready(&port, &TEXT_VECTORS) { Some(Pooling::None) } else { modules.map(|m| m.pooling) };
+    let pooling = pooling_of(&port, usual, overrides)?;
     let normalize = overrides.normalize.or(modules.map(|m| m.normalize)).unwrap_or(false);
-    Ok(Output { tensor: port.name.clone(), pooling, normalize })
+    Ok(Output { tensor: port.name, pooling, normalize })
 }
 
 /// The output of an image encoder.
 pub(super) fn image(graph: &Signature, overrides: &Overrides) -> Result<Output, String> {
     let port = choose(graph, &IMAGE_VECTORS, overrides)?;
-    let ready = IMAGE_VECTORS.contains(&port.name.as_str());
-    let pooling = pooling(port, ready, None, overrides)?;
-    Ok(Output { tensor: port.name.clone(), pooling, normalize: overrides.normalize.unwrap_or(false) })
+    let usual = is_ready(&port, &IMAGE_VECTORS).then_some(Pooling::None);
+    let pooling = pooling_of(&port, usual, overrides)?;
+    Ok(Output { tensor: port.name, pooling, normalize: overrides.normalize.unwrap_or(false) })
 }
 
-fn choose<'a>(graph: &'a Signature, vectors: &[&str], overrides: &Overrides) -> Result<&'a Port, String> {
+/// Whether an output whose rank the file does not say is a vector by its name.
+fn is_ready(port: &Port, vectors: &[&str]) -> bool {
+    port.rank().is_none() && vectors.contains(&port.name.as_str())
+}
+
+/// What is asked for by name may be inside the graph; nothing but its name is known then.
+fn choose(graph: &Signature, vectors: &[&str], overrides: &Overrides) -> Result<Port, String> {
     let named = |name: &str| graph.outputs.iter().find(|port| port.name == name);
     let listed = || graph.outputs.iter().map(told).collect::<Vec<_>>().join(", ");
     if let Some(name) = &overrides.output_name {
-        return named(name).ok_or_else(|| format!("it has no output {name}; it has {}", listed()));
+        let inner = || Port { name: name.clone(), element: DataType::Undefined, shape: None };
+        return Ok(named(name).cloned().unwrap_or_else(inner));
     }
     let known: Vec<&str> = match overrides.pooling {
-        Some(Pooling::Mean | Pooling::Cls | Pooling::LastToken) => TOKENS.into(),
+        Some(Pooling::Mean | Pooling::Cls | Pooling::LastToken | Pooling::Gap) => TOKENS.into(),
         Some(Pooling::None) => vectors.into(),
         None => vectors.iter().copied().chain(TOKENS).collect(),
     };
     match (known.into_iter().find_map(named), &graph.outputs[..]) {
-        (Some(port), _) | (None, [port]) => Ok(port),
+        (Some(port), _) | (None, [port]) => Ok(port.clone()),
         (None, []) => Err("it has no output".into()),
         (None, _) => Err(format!("which output is the embedding? Name it with --output-name; it has {}", listed())),
     }
 }
 
-/// By the number of dimensions; where the file does not say it, by the name.
-fn pooling(port: &Port, ready: bool, modules: Option<Pooling>, overrides: &Overrides) -> Result<Pooling, String> {
+/// By the number of dimensions; `usual` where neither that nor the user says it.
+pub(in crate::backbone) fn pooling_of(
+    port: &Port,
+    usual: Option<Pooling>,
+    overrides: &Overrides,
+) -> Result<Pooling, String> {
     let ask = || {
-        format!("how do the token vectors of {} become one? Say it with --pooling (mean, cls, last-token)", told(port))
+        let ways = "mean, cls, last-token; gap for images";
+        format!("how do the values of {} become one vector? Say it with --pooling ({ways})", told(port))
     };
     match (port.rank(), overrides.pooling) {
         (Some(2), None | Some(Pooling::None)) => Ok(Pooling::None),
@@ -60,8 +72,9 @@ fn pooling(port: &Port, ready: bool, modules: Option<Pooling>, overrides: &Overr
         }
         (Some(3), Some(Pooling::None)) => Err(ask()),
         (Some(3) | None, Some(pooling)) => Ok(pooling),
-        (None, None) if ready => Ok(Pooling::None),
-        (Some(3) | None, None) => modules.ok_or_else(ask),
+        (Some(3) | None, None) => usual.ok_or_else(ask),
+        (Some(4), Some(Pooling::Gap)) => Ok(Pooling::Gap),
+        (Some(4), _) => Err(format!("{} is a map of features; --pooling gap goes with it", told(port))),
         (Some(_), _) => Err(format!(
             "its output {} is neither [batch, d] nor [batch, tokens, d]; name another with --output-name",
             told(port)
@@ -72,7 +85,7 @@ fn pooling(port: &Port, ready: bool, modules: Option<Pooling>, overrides: &Overr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{DataType, Dimension};
+    use crate::onnx::Dimension;
 
     fn graph(outputs: &[(&str, Option<usize>)]) -> Signature {
         let port = |(name, rank): &(&str, Option<usize>)| Port {
@@ -126,7 +139,11 @@ mod tests {
         assert!(image(&graph(&[("last_hidden_state", Some(3))]), &free).unwrap_err().contains("--pooling"));
         let error = image(&graph(&[("a", Some(2)), ("b", Some(2))]), &free).unwrap_err();
         assert!(error.contains("--output-name") && error.contains("a [?, ?], b [?, ?]"), "{error}");
-        assert!(image(&graph(&[("out", Some(4))]), &free).unwrap_err().contains("--output-name"));
+        let maps = graph(&[("out", Some(4))]);
+        assert!(image(&maps, &free).unwrap_err().contains("--pooling gap"));
+        let gap = Overrides { pooling: Some(Pooling::Gap), ..Default::default() };
+        assert_eq!(image(&maps, &gap), out("out", Pooling::Gap, false));
+        assert!(image(&graph(&[("out", Some(5))]), &gap).unwrap_err().contains("--output-name"));
         assert!(image(&graph(&[("out", None)]), &free).unwrap_err().contains("--pooling"));
     }
 
@@ -137,7 +154,15 @@ mod tests {
         assert!(image(&ready, &mean).unwrap_err().contains("--pooling none"));
         let none = Overrides { pooling: Some(Pooling::None), ..Default::default() };
         assert!(text(&graph(&[("out", Some(3))]), None, &none).unwrap_err().contains("--pooling"));
-        let other = Overrides { output_name: Some("nope".into()), ..Default::default() };
-        assert!(text(&ready, None, &other).unwrap_err().contains("no output nope"));
+    }
+
+    #[test]
+    fn an_inner_tensor_needs_a_pooling_that_is_said() {
+        let graph = graph(&[("out", Some(2))]);
+        let inner = Overrides { output_name: Some("layer3".into()), ..Default::default() };
+        assert_eq!(text(&graph, Some(&MEAN), &inner), out("layer3", Pooling::Mean, true));
+        assert!(image(&graph, &inner).unwrap_err().contains("--pooling"));
+        let gap = Overrides { pooling: Some(Pooling::Gap), ..inner };
+        assert_eq!(image(&graph, &gap), out("layer3", Pooling::Gap, false));
     }
 }

@@ -27,9 +27,11 @@ pub struct Overrides {
     pub tokenizer: Option<PathBuf>,
     /// `--max-length`: greatest number of tokens, special tokens included.
     pub max_length: Option<usize>,
-    /// `--output-name`: the output to take.
+    /// `--output-name`: the tensor to take, an inner one too; several with commas between are joined in that order.
     pub output_name: Option<String>,
-    /// `--pooling`: how token vectors become one vector.
+    /// `--layers`: the layers whose outputs to take and join, 1 the first, −1 the last; for known backbones.
+    pub layers: Option<Vec<i64>>,
+    /// `--pooling`: how token vectors or maps of features become one vector.
     pub pooling: Option<Pooling>,
     /// `--normalize`: whether embeddings are divided by their length.
     pub normalize: Option<bool>,

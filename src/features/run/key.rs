@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::features::{Precision, Provenance};
-use crate::source::{SourceOptions, TableOptions};
+use crate::source::{SourceOptions, identity};
 
 /// What names a run: a run of another key does not continue it. Neither the device nor the size of batches and shards
 /// is part of it.
@@ -18,30 +18,19 @@ impl RunKey {
     /// The key of a run that embeds these inputs.
     ///
     /// # Errors
-    /// [`Error::Data`] when it cannot be told in JSON.
+    /// As [`identity`]; [`Error::Data`] when it cannot be told in JSON.
     pub fn new(
         inputs: &[PathBuf],
         options: &SourceOptions,
         provenance: &Provenance,
         precision: Precision,
     ) -> Result<Self> {
-        let TableOptions { text_column, path_column, label_column, id_column } = &options.table;
         let unwritten = |e| Error::Data(format!("the run's key: {e}"));
         let preprocessing = as_read(&provenance.preprocessing).map_err(unwritten)?;
         let output = as_read(&provenance.output).map_err(unwritten)?;
-        let modality = as_read(&options.modality).map_err(unwritten)?;
-        // By components: `photos` and `photos/` are one input.
-        let inputs: Vec<String> =
-            inputs.iter().map(|path| path.components().collect::<PathBuf>().display().to_string()).collect();
+        let source = as_read(&identity(inputs, options)?).map_err(unwritten)?;
         let key = [
-            ("inputs", json!(inputs)),
-            (
-                "source",
-                json!({
-                    "modality": modality, "text_column": text_column, "path_column": path_column,
-                    "label_column": label_column, "id_column": id_column, "keep": options.keep,
-                }),
-            ),
+            ("source", source),
             ("backbone", json!(provenance.backbone)),
             ("backbone_sha256", json!(provenance.backbone_sha256)),
             ("tokenizer_sha256", json!(provenance.tokenizer_sha256)),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use ndarray::Array2;
 
 use super::*;
-use crate::backbone::{Output, Pooling};
+use crate::backbone::{Output, Pooling, RunPrecision};
 use crate::error::{Error, Result};
 use crate::features::{Existing, FeatureSet, Part, Precision, Provenance, Rows};
 use crate::preprocess::{Preprocessing, TextSpec};
-use crate::source::{Content, Entry, List, Listed, Modality, Reject, Sample, SourceOptions, Stage, TableOptions};
+use crate::source::{Content, Entry, List, Listed, Modality, Reject, Sample, SourceOptions, Stage};
 
 fn provenance() -> Provenance {
     Provenance {
@@ -23,6 +23,7 @@ fn provenance() -> Provenance {
         dimension: 1,
         provider: "cpu".into(),
         precision: "f32".into(),
+        run_precision: RunPrecision::F32,
         engraft_version: String::new(),
         onnxruntime_version: String::new(),
     }
@@ -68,7 +69,7 @@ fn positions(list: List) -> Result<Vec<u64>> {
 }
 
 fn begin(folder: &Path, existing: Existing) -> Result<ShardFolder> {
-    let options = SourceOptions { modality: Modality::Text, table: TableOptions::default(), keep: Vec::new() };
+    let options = SourceOptions::new(Modality::Text);
     let key = RunKey::new(&[PathBuf::from("numbers.csv")], &options, &provenance(), Precision::F32)?;
     Claim::new(folder, existing)?.begin(key, Precision::F32, &[], &())
 }
