@@ -62,12 +62,17 @@ fn unknown(name: &str) -> Error {
     ))
 }
 
-/// The local ONNX file of a known backbone, if it has been pulled, with the tokenizer if it needs one.
+/// Beside an imported model: its SHA-256, so that it need not be computed to tell which import it is of.
+const DIGEST: &str = "model.onnx.sha256";
+
+/// The local ONNX file of a known backbone, if it has been pulled, with the tokenizer if it needs one. What another version of
+/// engraft imported otherwise does not count.
 pub fn local(manifest: &Manifest, home: &Home) -> Option<PathBuf> {
     let folder = home.model(&manifest.name);
     let tokenizer = folder.join("tokenizer.json");
     let complete = matches!(manifest.preprocessing, Preprocessing::Image(_)) || tokenizer.is_file();
-    Some(folder.join("model.onnx")).filter(|model| complete && model.is_file())
+    let same = file::read_text(&folder.join(DIGEST)).is_ok_and(|digest| digest.trim() == manifest.sha256);
+    Some(folder.join("model.onnx")).filter(|model| complete && same && model.is_file())
 }
 
 /// Fetches and imports a known backbone; does nothing when it is there.
@@ -108,7 +113,8 @@ fn fetch_and_import(manifest: &Manifest, folder: &Path, progress: &dyn Progress)
             std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
-    // Someone took the model out of an earlier folder: the rest of it would be in the way.
+    file::write_atomic(&inside.join(DIGEST), manifest.sha256.as_bytes())?;
+    // An older import, or what is left of one, would be in the way.
     if folder.is_dir() {
         std::fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
     }

@@ -104,8 +104,8 @@ impl<'a> Extraction<'a> {
     /// is opened.
     ///
     /// # Errors
-    /// The source's, the sink's, those of opening the backbone (see [`Session::open`](crate::backbone::Session::open)), or [`Error::Interrupted`]; bad inputs are
-    /// rejects, not errors.
+    /// The source's, the sink's, those of [opening the backbone](crate::backbone::Session::open), or
+    /// [`Error::Interrupted`]; bad inputs are rejects, not errors.
     pub fn run(self, source: Source, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
         let Self { runtime, home, backbone, options, weights, mut provenance } = self;
         let started = Instant::now();

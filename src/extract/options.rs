@@ -11,7 +11,7 @@ use crate::preprocess::Preprocessing;
 /// What the sessions of one run may hold in weights together: each has its own.
 const WEIGHTS_LIMIT: u64 = 4 << 30;
 /// Texts that are tokenised by one thread, and put into batches by their length.
-const TEXT_UNIT: usize = 1024;
+const TEXT_UNIT: usize = 2048;
 /// Images that are decoded by one thread for an accelerator; those that are ready are joined.
 const IMAGE_UNIT: usize = 16;
 /// Images in a batch on an accelerator, where nothing else is asked for.
@@ -24,14 +24,15 @@ pub struct Options {
     pub device: Device,
     /// Cores to use; by default those that the process may use (affinity and cgroup limits are heeded).
     pub threads: usize,
-    /// Sessions that run side by side. On the CPU by default one a core, or three quarters or half as many if that turns out faster, fewer with more threads each where the weights of so many would fill the memory (4 GiB);
-    /// two on an accelerator, so that one copies while the other computes.
+    /// Sessions that run side by side. By default one a core on the CPU, or three quarters or half as many if that turns
+    /// out faster; fewer with more threads each where the weights of so many would fill the memory (4 GiB). Two on an
+    /// accelerator, so that one copies while the other computes.
     pub workers: Option<usize>,
-    /// Samples in a batch. By default images are tried in batches of 4, 8 and 16 on the CPU and come as they are ready, up to 128, on an
-    /// accelerator; texts are counted by their tokens.
+    /// Samples in a batch. By default images come in batches of 4, 8 or 16 on the CPU, whichever turns out fastest, and on an
+    /// accelerator as they are ready, up to 128; texts are counted by their tokens.
     pub batch_size: Option<usize>,
-    /// Tokens in a batch of texts, padding included, where `batch_size` is not given. By default 512, 1,024 and 2,048 are tried on the CPU, 8,192 to
-    /// 32,768 on an accelerator.
+    /// Tokens in a batch of texts, padding included, where `batch_size` is not given. By default 256, 512 or 1,024 on the
+    /// CPU and 8,192 to 32,768 on an accelerator, whichever turns out fastest.
     pub batch_tokens: Option<usize>,
     /// Of the backbone's arithmetic.
     pub run_precision: RunPrecision,
@@ -123,7 +124,7 @@ impl Options {
                 let tokens: &[usize] = match (self.batch_tokens, size) {
                     (None, Some(_)) => &[usize::MAX],
                     (Some(tokens), _) => &[tokens],
-                    (None, None) if on_cpu => &[512, 1024, 2048],
+                    (None, None) if on_cpu => &[256, 512, 1024],
                     (None, None) => &[8192, 16_384, 32_768],
                 };
                 Batching {

@@ -91,7 +91,7 @@ impl Sizes {
         let chosen = medians.iter().find(|m| m.1 <= best * (1.0 + MARGIN)).map_or(1, |m| m.0);
         search.chosen = Some(chosen);
         let shown: Vec<String> = medians.iter().map(|(size, cost)| format!("{size}: {:.3}", cost * 1e3)).collect();
-        Some(format!("batches of {chosen} {unit}s ({} ms a {unit})", shown.join(", "), unit = self.unit))
+        Some(format!("batches of {chosen} {}s ({} ms each)", self.unit, shown.join(", ")))
     }
 
     /// The device's memory does not hold batches of this size: from now on they are at most half as large. Returns what to
