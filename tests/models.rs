@@ -27,7 +27,7 @@ fn every_backbone_is_pulled_shown_and_verified() {
         // Weights that were only read once are not kept beside the model.
         let kept = support::sorted(path.parent().unwrap());
         let kept: Vec<_> = kept.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert!(kept.iter().all(|f| ["model.onnx", "tokenizer.json"].contains(f)), "{kept:?}");
+        assert!(kept.iter().all(|f| ["model.onnx", "model.onnx.sha256", "tokenizer.json"].contains(f)), "{kept:?}");
 
         let verified = json(engraft().args(["models", "verify", name]));
         let [verified] = verified.as_array().unwrap().as_slice() else { panic!("{verified}") };

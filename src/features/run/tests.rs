@@ -70,7 +70,7 @@ fn positions(list: List) -> Result<Vec<u64>> {
 
 fn begin(folder: &Path, existing: Existing) -> Result<ShardFolder> {
     let options = SourceOptions::new(Modality::Text);
-    let key = RunKey::new(&[PathBuf::from("numbers.csv")], &options, &provenance(), Precision::F32)?;
+    let key = RunKey::new(&[PathBuf::from("-")], &options, &provenance(), Precision::F32)?;
     Claim::new(folder, existing)?.begin(key, Precision::F32, &[], &())
 }
 
