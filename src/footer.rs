@@ -1,13 +1,21 @@
-//! How deep the schema of a Parquet file nests, before the Parquet crate reads it.
+//! Parquet files as the Parquet crate may read them.
 //!
 //! The crate builds the schema by recursion without a limit: a footer of some kilobytes overflows the stack, which ends
-//! the process and cannot be caught. The footer is a Thrift structure in the compact protocol
+//! the process and cannot be caught. So the footer is looked through first. It is a Thrift structure in the compact protocol
 //! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>); of it only the numbers of
 //! children in the schema are read (<https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>).
+//!
+//! And where the crate passes over values that it does not need, it does not notice the end of the file: a list of two
+//! billion of them is passed over one by one. So the end is an error here.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
 
 use crate::error::{Error, Result};
 
@@ -23,22 +31,76 @@ const I32: u8 = 5;
 const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
-/// Passes a Parquet file whose schema nests at most 64 deep. What else may be wrong with it is left to the Parquet
-/// crate, and so is a file that is none. The file's position is moved.
-///
-/// # Errors
-/// [`Error::Malformed`] when the schema nests deeper, [`Error::Io`] when the disk refuses.
-pub fn check(file: &File, path: &Path) -> Result<()> {
-    match depth(file) {
-        Ok(depth) if depth > MAX_DEPTH => {
-            Err(Error::malformed(path, format!("its schema nests deeper than {MAX_DEPTH} levels")))
+/// A Parquet file whose schema nests at most 64 deep, for any of the crate's readers. Clones share it.
+#[derive(Debug, Clone)]
+pub struct ParquetFile {
+    file: Arc<File>,
+    length: u64,
+}
+
+impl ParquetFile {
+    /// Opens a file and looks at its schema's depth. What else may be wrong with it is left to the Parquet crate, and so is
+    /// a file that is none.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the schema nests deeper, [`Error::Io`] when the disk refuses.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let length = file.metadata().map_err(Error::io("read", path))?.len();
+        match depth(&file) {
+            Ok(depth) if depth > MAX_DEPTH => {
+                return Err(Error::malformed(path, format!("its schema nests deeper than {MAX_DEPTH} levels")));
+            }
+            Ok(_) => {}
+            // The end of the footer, or garbage: no schema that anyone could build.
+            Err(e)
+                if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput) => {}
+            Err(e) => return Err(Error::io("read", path)(e)),
         }
-        Ok(_) => Ok(()),
-        // The end of the footer, or garbage: no schema that anyone could build.
-        Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput) => {
-            Ok(())
+        Ok(Self { file: Arc::new(file), length })
+    }
+
+    fn from(&self, start: u64) -> std::io::Result<Endless> {
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(Endless(file))
+    }
+}
+
+impl Length for ParquetFile {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for ParquetFile {
+    type T = BufReader<Endless>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(BufReader::new(self.from(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        // Before as much is allocated.
+        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} of {}", self.length)));
         }
-        Err(e) => Err(Error::io("read", path)(e)),
+        let mut bytes = vec![0; length];
+        self.from(start)?.read_exact(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    }
+}
+
+/// A file of which no one may ask for more than there is.
+#[derive(Debug)]
+pub struct Endless(File);
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
     }
 }
 
@@ -202,11 +264,13 @@ impl<R: Read> Compact<R> {
 mod tests {
     use std::io::Write;
 
+    use tempfile::NamedTempFile;
+
     use super::*;
 
     /// A file that is only a footer, of a schema of `depth` groups in one another; `children` of the innermost, then as
     /// many leaves.
-    fn file(depth: usize, children: u8) -> File {
+    fn file(depth: usize, children: u8) -> NamedTempFile {
         let name = b"\x48\x01a";
         let mut footer = b"\x15\x02\x19\xfc".to_vec();
         let mut count = depth + usize::from(children);
@@ -225,7 +289,7 @@ mod tests {
         }
         // Rows; no row groups; metadata of one pair.
         footer.extend(b"\x16\x02\x19\x0c\x19\x1c\x18\x01k\x18\x01v\0\0");
-        let mut file = tempfile::tempfile().unwrap();
+        let mut file = NamedTempFile::new().unwrap();
         file.write_all(&footer).unwrap();
         file.write_all(&(footer.len() as u32).to_le_bytes()).unwrap();
         file.write_all(b"PAR1").unwrap();
@@ -235,21 +299,39 @@ mod tests {
     #[test]
     fn depth_is_counted_and_limited() {
         for (levels, children) in [(1, 1), (3, 2), (MAX_DEPTH, 1)] {
-            assert_eq!(depth(&file(levels, children)).unwrap(), levels);
-            check(&file(levels, children), Path::new("t.parquet")).unwrap();
+            assert_eq!(depth(file(levels, children).as_file()).unwrap(), levels);
+            ParquetFile::open(file(levels, children).path()).unwrap();
         }
         for levels in [MAX_DEPTH + 1, 5_000, 200_000] {
-            let error = check(&file(levels, 1), Path::new("t.parquet")).unwrap_err().to_string();
-            assert!(error.contains("t.parquet") && error.contains("64 levels"), "{error}");
+            let file = file(levels, 1);
+            let error = ParquetFile::open(file.path()).unwrap_err().to_string();
+            assert!(error.contains(file.path().to_str().unwrap()) && error.contains("64 levels"), "{error}");
         }
     }
 
     #[test]
     fn what_is_no_footer_is_left_to_others() {
         for bytes in [&b""[..], b"PAR1", b"\xff\xff\xff\xffPAR1", b"\x19\xfc\xff\xff\xff\xff\x7f\x03\0\0\0PAR1"] {
-            let mut file = tempfile::tempfile().unwrap();
+            let mut file = NamedTempFile::new().unwrap();
             file.write_all(bytes).unwrap();
-            check(&file, Path::new("t.parquet")).unwrap();
+            ParquetFile::open(file.path()).unwrap();
         }
+    }
+
+    #[test]
+    fn the_end_is_an_error() {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let file = ParquetFile::open(file.path()).unwrap();
+        assert_eq!(file.get_bytes(8, 2).unwrap(), b"89"[..]);
+        for (start, length) in [(8, 3), (11, 0), (u64::MAX, 1), (0, usize::MAX)] {
+            assert!(matches!(file.get_bytes(start, length), Err(ParquetError::EOF(_))), "{start}, {length}");
+        }
+        let mut reader = file.get_read(7).unwrap();
+        let mut bytes = [0; 3];
+        reader.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"789");
+        let passed = std::io::copy(&mut reader.take(1), &mut std::io::sink());
+        assert_eq!(passed.unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
 }

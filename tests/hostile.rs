@@ -314,3 +314,10 @@ fn a_table_that_expands_is_refused() {
         assert!(error.contains("repeated.parquet") && error.contains("values"), "{error}");
     });
 }
+
+/// Found by fuzzing: the header of a page holds a list of millions of values and ends with the file.
+#[test]
+fn a_list_that_goes_on_after_the_end_is_not_passed_over_one_by_one() {
+    let error = told(FeatureSet::read(&golden("endless.parquet")));
+    assert!(error.contains("endless.parquet") && error.contains("unexpected end of file"), "{error}");
+}

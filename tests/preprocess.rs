@@ -204,7 +204,7 @@ fn specifications_are_checked() {
         (steps(vec![Step::ShortestEdge(8)]), "one size"),
         (steps(vec![Step::CentralSquare { size: 24, margin: 8 }]), "one size"),
         (steps(vec![Step::Resize([0, 3])]), "zero"),
-        (steps(vec![Step::Resize([u32::MAX, u32::MAX])]), "one size"),
+        (steps(vec![Step::Resize([u32::MAX, u32::MAX])]), "at most 16777216"),
         (ImageSpec { std: [1.0, 0.0, 1.0], ..good.clone() }, "std"),
         (ImageSpec { scale: f32::NAN, ..good.clone() }, "finite"),
     ];

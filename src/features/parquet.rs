@@ -1,7 +1,6 @@
 //! Feature sets in Parquet, ours and others'.
 
 use std::error::Error as StdError;
-use std::fs::File;
 use std::io;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use parquet::column::page::PageReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::Length;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnPath;
 
@@ -30,7 +30,7 @@ use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
 use super::{FeatureSet, FeatureWriter, Header, Precision, Provenance, Rows};
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
-use crate::footer;
+use crate::footer::ParquetFile;
 use crate::guard;
 
 const ID: &str = "id";
@@ -193,13 +193,11 @@ impl Gathered {
     }
 
     fn append_unguarded(&mut self, path: &Path) -> Result<()> {
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        let length = file.metadata().map_err(Error::io("read", path))?.len();
+        let file = ParquetFile::open(path)?;
+        let length = file.len();
         // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        footer::check(&file, path)?;
-        let pages = Arc::new(file.try_clone().map_err(Error::io("read", path))?);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options)
             .map_err(|e| cause("read", path, &e))?;
         let metadata = builder.metadata().file_metadata();
         let pairs = metadata.key_value_metadata().into_iter().flatten();
@@ -222,7 +220,7 @@ impl Gathered {
         let columns: Vec<usize> =
             columns.filter(|(_, field)| used.contains(&field.name().as_str())).map(|(i, _)| i).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
-        self.check_pages(&pages, builder.metadata(), &mask, path)?;
+        self.check_pages(file, builder.metadata(), &mask, path)?;
         let reader =
             builder.with_projection(mask).with_batch_size(READ_ROWS).build().map_err(|e| cause("read", path, &e))?;
         for batch in reader {
@@ -246,12 +244,13 @@ impl Gathered {
     /// One batch could be as large as a page says, so that the headers of the pages are read first, and nothing else.
     fn check_pages(
         &self,
-        file: &Arc<File>,
+        file: ParquetFile,
         metadata: &ParquetMetaData,
         mask: &ProjectionMask,
         path: &Path,
     ) -> Result<()> {
         let bad = |e: ParquetError| cause("read", path, &e);
+        let file = Arc::new(file);
         let mut levels = 0_u64;
         for group in metadata.row_groups() {
             let rows = usize::try_from(group.num_rows()).map_err(|e| Error::malformed(path, e))?;

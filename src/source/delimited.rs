@@ -62,13 +62,37 @@ pub(super) fn delimited(
     })))
 }
 
+/// Counts lines as records are told apart: at `\n`, `\r` or `\r\n`.
+#[derive(Debug)]
+struct Lines {
+    /// The line of the next byte, from 1.
+    at: u64,
+    /// Whether the last byte was `\r`.
+    returned: bool,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { at: 1, returned: false }
+    }
+}
+
+impl Lines {
+    fn pass(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let second = *byte == b'\n' && self.returned;
+            self.at += u64::from(matches!(byte, b'\r' | b'\n') && !second);
+            self.returned = *byte == b'\r';
+        }
+    }
+}
+
 /// The records of a file, of bounded size and with their lines. (The csv crate, on the same parser, holds a record of any
 /// size, and its lines are off after `\r\n` and after empty lines.)
 struct Records<R> {
     reader: R,
     parser: csv_core::Reader,
-    /// Of the next byte, from 1.
-    line: u64,
+    lines: Lines,
     /// The fields of the current record, one after the other.
     text: Vec<u8>,
     /// Where they end.
@@ -78,7 +102,14 @@ struct Records<R> {
 
 impl<R: BufRead> Records<R> {
     fn new(reader: R, syntax: &ReaderBuilder) -> Self {
-        Self { reader, parser: syntax.build(), line: 1, text: vec![0; 1 << 12], ends: vec![0; 64], len: 0 }
+        Self {
+            reader,
+            parser: syntax.build(),
+            lines: Lines::default(),
+            text: vec![0; 1 << 12],
+            ends: vec![0; 64],
+            len: 0,
+        }
     }
 
     /// The number of fields of the current record.
@@ -99,7 +130,7 @@ impl<R: BufRead> Records<R> {
         if !self.skip_line_ends()? {
             return Ok(None);
         }
-        let start = self.line;
+        let start = self.lines.at;
         let (mut written, mut fields) = (0, 0);
         let (mut too_long, mut unclosed) = (None, false);
         loop {
@@ -113,7 +144,7 @@ impl<R: BufRead> Records<R> {
             let (text, ends) = (&mut self.text[written..], &mut self.ends[fields..]);
             let (result, read, wrote, more) = self.parser.read_record(input, text, ends);
             if !ended {
-                self.line += input[..read].iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.lines.pass(&input[..read]);
                 self.reader.consume(read);
             }
             (written, fields) = (written + wrote, fields + more);
@@ -135,7 +166,9 @@ impl<R: BufRead> Records<R> {
         }
         self.len = fields;
         let usable = match too_long {
-            Some(what) => Err(format!("the record is {what} and ends in line {}: is a quote not closed?", self.line)),
+            Some(what) => {
+                Err(format!("the record is {what} and ends in line {}: is a quote not closed?", self.lines.at))
+            }
             None if unclosed => Err("a quote is opened here and not closed until the end of the file".to_owned()),
             None => Ok(()),
         };
@@ -147,9 +180,8 @@ impl<R: BufRead> Records<R> {
         loop {
             let buffer = self.reader.fill_buf()?;
             let length = buffer.len();
-            let ends = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-            let (ends, lines) = ends.fold((0, 0), |(ends, lines), byte| (ends + 1, lines + u64::from(*byte == b'\n')));
-            self.line += lines;
+            let ends = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            self.lines.pass(&buffer[..ends]);
             self.reader.consume(ends);
             if ends < length || length == 0 {
                 return Ok(length > 0);
@@ -182,6 +214,16 @@ mod tests {
             let row = |line, fields: &[&str]| (line, Ok(fields.iter().map(|s| (*s).to_owned()).collect()));
             let want = [row(1, &["a", "1\r\n2"]), row(4, &["b", ""]), row(6, &["", "c"]), row(7, &["d"])];
             assert_eq!(found, want, "buffer of {capacity}");
+        }
+    }
+
+    /// Ids are made of lines: no two records may have the same.
+    #[test]
+    fn every_record_ends_a_line() {
+        for capacity in 1..12 {
+            let found = lines(BufReader::with_capacity(capacity, &b"a\rb\r\rc\r\nd\n\re\r"[..]));
+            let numbers: Vec<u64> = found.into_iter().map(|(line, _)| line).collect();
+            assert_eq!(numbers, [1, 2, 4, 5, 7], "buffer of {capacity}");
         }
     }
 

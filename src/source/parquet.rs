@@ -1,8 +1,6 @@
 //! Parquet tables: texts, paths of images, or the images themselves.
 
 use std::error::Error as StdError;
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +15,8 @@ use super::columns::Columns;
 use super::rows::{Cell, Rows};
 use super::{Entries, Entry, Extent, Modality, SourceOptions};
 use crate::error::{Error, Result};
+use crate::footer::ParquetFile;
+use crate::guard;
 
 /// How many rows are read at a time, of texts and of images: a row group may hold gigabytes of them.
 const TEXT_ROWS: usize = 1024;
@@ -76,8 +76,8 @@ pub(super) fn parquet(path: &Path, options: &SourceOptions, extent: &Arc<Extent>
     Ok(Box::new(std::iter::from_fn(move || table.entry().transpose())))
 }
 
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<ParquetFile>> {
+    let file = ParquetFile::open(path)?;
     // The types as Parquet has them: what Arrow knows as dictionaries, views or large strings is then plain.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| failed(path, &e.to_string(), &e))
@@ -85,7 +85,8 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
 
 /// The Parquet crate panics on some damaged files.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(Error::malformed(path, "the Parquet data is damaged")))
+    guard::catch(read)
+        .unwrap_or_else(|panic| Err(Error::malformed(path, format!("the Parquet data is damaged ({panic})"))))
 }
 
 /// An error of the Parquet or Arrow crate; where the operating system is the cause, that is told.
@@ -180,13 +181,15 @@ impl ParquetRows {
 
     fn read(&mut self) -> Result<Option<RecordBatch>> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
-        let next = catch_unwind(AssertUnwindSafe(|| reader.next()));
+        let next = guard::catch(|| reader.next());
         let outcome = match next {
             Ok(next) => next.transpose().map_err(|e| {
                 let what = format!("it cannot be read after row {}: {e}", self.row);
                 failed(&self.path, &what, &e)
             }),
-            Err(_) => Err(Error::malformed(&self.path, format!("the data after row {} is damaged", self.row))),
+            Err(panic) => {
+                Err(Error::malformed(&self.path, format!("the data after row {} is damaged ({panic})", self.row)))
+            }
         };
         match &outcome {
             Ok(Some(batch)) => {

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 golden=../golden
-for target in arrays parquet onnx head pickle image manifest configs tokenizer archive; do mkdir -p corpus/$target; done
+for target in arrays parquet onnx head pickle image manifest configs tokenizer archive tar tables; do mkdir -p corpus/$target; done
 
 sidecar='{"id":"a","label":"x","content":"d"}\n{"id":2,"label":null}\n{"id":true,"more":[1]}\n'
 for file in $golden/features/*.npy $golden/features/bad/*.npy; do
@@ -33,6 +33,16 @@ printf '{"model_type":"vit","pretrained_cfg":{"input_size":[3,224,224],"interpol
 cat $golden/text/tiny_tokenizer.json >> corpus/configs/all
 printf '{"hidden_size":8,"max_position_embeddings":514,"model_type":"roberta"}\0\0[{"path":"1_Pooling","type":"Pooling"}]\0{"pooling_mode":"cls"}\0\0\0{"truncation":{"max_length":9}}' > corpus/configs/text
 printf '\0{"feature_extractor_type":"ConvNextFeatureExtractor","size":224,"crop_pct":0.875,"image_mean":[0.5,0.5,0.5],"image_std":[0.5,0.5,0.5]}' > corpus/configs/convnext
+
+for modality in i t; do
+    for file in $golden/sources/*.tar; do { printf "t$modality"; cat "$file"; } > "corpus/tar/$modality-$(basename "$file")"; done
+    for file in $golden/sources/*.tar.gz; do { printf "z$modality"; cat "$file"; } > "corpus/tar/$modality-$(basename "$file")"; done
+    for file in $golden/sources/*.parquet; do
+        { printf "p$modality"; cat "$file"; } > "corpus/tables/$modality-$(basename "$file")"
+    done
+    printf "c$modality"'id,path,label,text\na,b.png,x,"a ""text"", of two\nlines"\n' > "corpus/tables/$modality.csv"
+    printf "j$modality"'{"id":1,"image":{"path":"a.png"},"path":"a.png","label":"x","text":"t"}\n[]\n{}\n' > "corpus/tables/$modality.jsonl"
+done
 
 # An archive of each kind, made here.
 scratch=$(mktemp -d)

@@ -1,7 +1,10 @@
 //! What the targets share: files in memory, and panics that engraft itself catches.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use engraft::source::{Entry, Reject, Sample, SourceOptions, open_all};
 
 /// A folder of this process, in memory where the system has such a place.
 pub fn folder() -> &'static Path {
@@ -31,4 +34,15 @@ pub fn allow_guarded_panics() {
             aborting(panic);
         }
     }));
+}
+
+/// Lists an input to its end. No id occurs twice.
+pub fn list(path: &Path, options: &SourceOptions) {
+    let Ok(source) = open_all(&[path.to_path_buf()], options) else { return };
+    let mut seen = HashSet::new();
+    for listed in source.list {
+        let Ok(listed) = listed else { return };
+        let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = listed.entry;
+        assert!(seen.insert(id.clone()), "{id} occurs twice");
+    }
 }
