@@ -279,7 +279,11 @@ fn another_run_is_refused_and_nothing_is_lost_by_a_failing_start() {
     let before = contents(&out);
     let words = ["taken", "already exists", "precision was \"f32\", is now \"f16\"", "--overwrite"];
     says(data.embed(&out).args(["--precision", "f16"]), 2, &words);
-    says(data.embed(&out).args(["--label-column", "path"]), 2, &["source.columns.label_column was null, is now \"path\""]);
+    says(
+        data.embed(&out).args(["--label-column", "path"]),
+        2,
+        &["source.columns.label_column was null, is now \"path\""],
+    );
     // Without a backbone, and with one that cannot run.
     std::fs::write(data.out("bad.onnx"), "no model").unwrap();
     let mut bad = data.arguments(&out);

@@ -92,6 +92,7 @@ pub fn pull(manifest: &Manifest, home: &Home, progress: &dyn Progress) -> Result
 
 /// The folder appears whole or not at all: a model without its tokenizer would look as if it were ready.
 fn fetch_and_import(manifest: &Manifest, folder: &Path, progress: &dyn Progress) -> Result<()> {
+    progress.note(&format!("fetching {} ({})", manifest.name, manifest.licence));
     let staged = AtomicFolder::create(folder)?;
     let inside = staged.staging();
     for package in &manifest.packages {

@@ -8,7 +8,7 @@ use super::{Context, Status};
 use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, RunPrecision, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
-use crate::features::{FeatureSet, Format, Part, Provenance};
+use crate::features::{FeatureSet, Format, Part, Provenance, RunState, run_state};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
 use crate::source::{Modality, Reject, Separator, Source, SourceOptions, TableOptions, holds_embeddings, open_all};
 
@@ -305,6 +305,12 @@ pub(super) fn load(
         .collect::<Result<Vec<_>>>()?
         .len();
     if of_features == inputs.len() && !inputs.is_empty() {
+        for input in inputs {
+            if let Some(RunState { finished: false, entries, .. }) = run_state(input)? {
+                let input = input.display();
+                context.console.say(&format!("warning: the run in {input} is not finished: {entries} inputs are done"));
+            }
+        }
         let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
         return Ok(Loaded { features: FeatureSet::concat(sets)?.finite()?, rejects: Vec::new() });
     }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::results::table;
 use super::{Context, Status};
 use crate::error::{Error, Result};
-use crate::features::{RunState, Survey, run_state};
+use crate::features::{RunState, Survey, damaged_shards, run_state};
 
 /// Tell what a feature set holds, what made it, and whether its run is finished
 ///
-/// Example: engraft inspect photos/ --json
+/// Example: engraft inspect features/ --json
 #[derive(Debug, clap::Args)]
 pub(super) struct Inspect {
     /// A .parquet, .npy or .safetensors file, or a folder of Parquet files
@@ -28,6 +28,8 @@ struct Report {
     rejects: Option<u64>,
     /// Of a folder with a journal.
     run: Option<RunState>,
+    /// Shards that are missing or not what the journal says was written.
+    damaged: Vec<String>,
 }
 
 /// Labels in the table; the JSON has them all.
@@ -35,13 +37,15 @@ const LABELS: usize = 20;
 
 impl Inspect {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
+        std::fs::metadata(&self.features).map_err(Error::io("read", &self.features))?;
         let run = run_state(&self.features)?;
+        let damaged = damaged_shards(&self.features, &context.console)?;
         let survey = Survey::of(&self.features, &context.console)?;
         let rejects = match run {
             Some(run) => Some(run.rejects),
             None => self.rejects_beside()?,
         };
-        let report = Report { survey, rejects, run };
+        let report = Report { survey, rejects, run, damaged };
         context.result(&report, || report.text())?;
         Ok(Status::Done)
     }
@@ -74,7 +78,11 @@ impl Report {
         if let Some(rejects) = self.rejects {
             line("rejects", rejects.to_string());
         }
+        for shard in &self.damaged {
+            line("damaged", format!("{shard}; the command that made it makes it anew"));
+        }
         match self.run {
+            Some(RunState { finished: true, .. }) if !self.damaged.is_empty() => {}
             Some(RunState { finished: true, .. }) => line("run", "finished".to_owned()),
             Some(RunState { entries, .. }) => {
                 line("run", format!("not finished: {entries} inputs are done, the same command continues"));

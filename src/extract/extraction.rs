@@ -40,7 +40,7 @@ pub struct Summary {
     pub limited_by: Limit,
     /// Sessions that ran side by side.
     pub sessions: usize,
-    /// Images, or tokens, in a batch: as given or as measured; `None` where the run was too short to tell.
+    /// Images in a batch, or tokens where no number of texts was given: as given or as measured; `None` where the run was too short to tell.
     pub batch_size: Option<usize>,
     /// What each stage did.
     pub stages: Stages,
@@ -128,7 +128,12 @@ impl<'a> Extraction<'a> {
         meter.finish()?;
         let summary = Summary::new(&meter, started, &writer.counts, &writer.provenance);
         let limited_by = meter.limit(threads);
-        Ok(Summary { limited_by, sessions: threads.runners, batch_size: backend.batch_size(), ..summary })
+        Ok(Summary {
+            limited_by,
+            sessions: threads.runners,
+            batch_size: options.batch_size.or(backend.batch_size()),
+            ..summary
+        })
     }
 }
 

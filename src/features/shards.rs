@@ -25,11 +25,14 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads every shard, in the order of their names.
+/// Reads every shard, in the order of their names. Where there is a journal they must be what it says.
 pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
     let files = list(folder)?;
     if files.is_empty() {
         return Err(Error::Data(format!("no .parquet files in {}", folder.display())));
+    }
+    if let Some(damaged) = super::damaged_shards(folder, &())?.first() {
+        return Err(Error::malformed(folder, format!("{damaged}; the command that made it makes it anew")));
     }
     let mut gathered = Gathered::default();
     for file in &files {

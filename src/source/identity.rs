@@ -45,7 +45,8 @@ pub fn identity(inputs: &[PathBuf], options: &SourceOptions) -> Result<Identity>
         let input = Input::of(path, options.modality)?;
         let absolute = match input {
             Input::Stdin => path.clone(),
-            _ => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            // By components: `photos`, `photos/` and `./photos` are one input.
+            _ => std::path::absolute(path).unwrap_or_else(|_| path.clone()).components().collect(),
         };
         Ok(InputIdentity {
             path: printable(absolute.as_os_str().as_encoded_bytes()),

@@ -19,15 +19,20 @@ use crate::source::Reject;
 
 /// Embed images or texts with a pretrained backbone
 ///
-/// INPUT is a folder of images (its sub-folders are the classes), an image, a table (csv, tsv, jsonl) with a text
-/// or path column, or - for lines on stdin. Every input is in the output or in the rejects, exactly once.
+/// INPUT is a folder of images (its sub-folders are the classes, or a metadata.csv says more), an image, a table (csv,
+/// tsv, jsonl, parquet) with a column of texts, of paths or of images, a WebDataset tar (train-{000..099}.tar), a pattern
+/// ('photos/*.jpg'), or - for lines on stdin. Every input is in the output or in the rejects, exactly once.
 ///
-/// A run into a folder may be interrupted at any time: the same command continues it. journal.jsonl in the folder says
-/// what is done, rejects.jsonl what could not be embedded. At most a minute's work is lost when it is killed.
+/// Into a folder, what is done stays done: the same command goes on where it was stopped, and a kill costs at most the last
+/// minute. journal.jsonl in it says what is done, rejects.jsonl what could not be embedded. Inputs are told by their ids, and
+/// texts by their content: an image that is replaced under its name is not embedded again without --overwrite. Exit code 3
+/// means more rejects than --max-rejects.
 ///
 /// Examples:
 ///   engraft embed photos/ --model efficientnet-lite0 -o photos.parquet
+///   engraft embed photos/ --model efficientnet-lite0 -o features/ --layers -1,-2
 ///   engraft embed reviews.csv --model all-minilm-l6-v2 -o reviews/ --label-column stars --keep product
+///   find photos -print0 | engraft embed - -0 --model efficientnet-lite0 -o photos.npy
 ///   cat lines.txt | engraft embed - --model all-minilm-l6-v2 -o -
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -96,6 +101,7 @@ impl Embed {
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let output = Output::open(&self.output, existing)?;
         inputs::exist(&self.inputs)?;
+        self.spare_inputs()?;
         let backbone = self.model.resolve(context)?;
         let job = inputs::open(context, &self.inputs, &self.source, &self.keep, &backbone)?;
         let to_stdout = matches!(output, Output::Lines);
@@ -112,7 +118,20 @@ impl Embed {
             true => context.result(&outcome, String::new)?,
             false => context.console.say(&self.told(&outcome)),
         }
-        Ok(self.source.status(rejects, rows))
+        let status = self.source.status(rejects, rows);
+        if matches!(status, Status::TooManyRejects) {
+            context.console.say(&format!("{rejects} rejects are more than --max-rejects allows: exit code 3"));
+        }
+        Ok(status)
+    }
+
+    /// Fails when the output would replace an input.
+    fn spare_inputs(&self) -> Result<()> {
+        let Ok(output) = self.output.canonicalize() else { return Ok(()) };
+        match self.inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| input == output)) {
+            Some(input) => Err(Error::Usage(format!("{} is an input: give another -o", input.display()))),
+            None => Ok(()),
+        }
     }
 
     fn to_stdout(&self, context: &Context, job: Job) -> Result<Outcome> {

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::key::RunKey;
-use super::{journal_path, rejects_path};
+use super::{journal_path, rejects_path, verify};
 use crate::error::{Error, Result};
 use crate::features::shards;
+use crate::progress::Progress;
 
 /// Of the file's lines; a journal of another version is refused.
 const VERSION: u32 = 1;
@@ -237,22 +238,35 @@ pub struct RunState {
     pub truncated: u64,
 }
 
-/// What the journal in `folder` says; `None` where there is none. The shards themselves are not checked.
+/// What the journal in `folder` says; `None` where there is none. The shards themselves are not checked: see
+/// [`damaged_shards`].
 ///
 /// # Errors
 /// When it cannot be read, or is not what its name says.
 pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
-    let path = journal_path(folder);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(e) => return Err(Error::io("read", &path)(e)),
-    };
-    let record = Record::parse(&bytes, &path)?;
+    let Some(record) = record(folder)? else { return Ok(None) };
     let Totals { entries, rejects, truncated, .. } = record.totals();
     Ok(record.key.map(|_| RunState { finished: record.finished, entries, rejects, truncated }))
+}
+
+/// The shards of `folder` that are missing or not what its journal says was written, each with what is wrong; none where there
+/// is no journal. All of them are read.
+///
+/// # Errors
+/// As [`run_state`]; when a shard cannot be read; [`Error::Interrupted`].
+pub fn damaged_shards(folder: &Path, progress: &dyn Progress) -> Result<Vec<String>> {
+    let Some(record) = record(folder)? else { return Ok(Vec::new()) };
+    let damaged = verify::damaged(folder, &record.stretches, progress)?;
+    Ok(damaged.into_iter().map(|(start, reason)| format!("{}: {reason}", shards::name(start))).collect())
+}
+
+fn record(folder: &Path) -> Result<Option<Record>> {
+    let path = journal_path(folder);
+    match std::fs::read(&path) {
+        Ok(bytes) => Record::parse(&bytes, &path).map(Some),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(Error::io("read", &path)(e)),
+    }
 }
 
 fn foreign(path: &Path) -> Error {

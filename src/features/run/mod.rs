@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use claim::Claim;
 pub use folder::{Finished, ShardFolder};
-pub use journal::{RunState, run_state};
+pub use journal::{RunState, damaged_shards, run_state};
 pub use key::RunKey;
 
 /// A shard is closed once it covers this many entries of the input list, if it is not told otherwise.
