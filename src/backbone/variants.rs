@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::home::Home;
-use super::options::SessionOptions;
+use super::options::{RunPrecision, SessionOptions};
 use super::provider::{Device, Provider};
 use super::runtime::Runtime;
 use super::session::Session;
@@ -87,7 +87,8 @@ pub fn half_precision(
     }
     let expected = probe(&mut single)?;
     drop(single);
-    let (mut session, _) = Session::open(runtime, &half, output, options)?;
+    let halved = SessionOptions { precision: RunPrecision::F16, ..options.clone() };
+    let (mut session, _) = Session::open(runtime, &half, output, &halved)?;
     let min_cosine = agree(&model.display().to_string(), expected.view(), probe(&mut session)?.view())?;
     let text = serde_json::to_string(&Gate { min_cosine }).unwrap_or_default();
     file::write_atomic(&gate, text.as_bytes())?;

@@ -8,7 +8,7 @@ use super::{Context, Status};
 use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, RunPrecision, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
-use crate::features::{FeatureSet, Format, Part, Provenance, RunState, run_state};
+use crate::features::{FeatureSet, Format, Part, Precision, Provenance, RunState, run_state};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
 use crate::source::{Modality, Reject, Separator, Source, SourceOptions, TableOptions, holds_embeddings, open_all};
 
@@ -368,7 +368,7 @@ pub(super) fn open<'a>(
     context: &'a Context,
     inputs: &[PathBuf],
     source: &SourceArgs,
-    keep: &[String],
+    (keep, stored): (&[String], Precision),
     backbone: &'a Backbone,
 ) -> Result<Job<'a>> {
     let of_source = source.options(backbone, keep);
@@ -380,6 +380,7 @@ pub(super) fn open<'a>(
         batch_size: source.batch_size.given(),
         batch_tokens: source.batch_tokens.given(),
         run_precision: source.precision_run,
+        stored,
         trace: source.trace.clone(),
     };
     let extraction = Extraction::new(context.runtime()?, &context.home, backbone, options)?;
@@ -406,7 +407,7 @@ pub(super) fn embed(
     backbone: &Backbone,
     sink: &mut dyn Sink,
 ) -> Result<Summary> {
-    open(context, inputs, source, &[], backbone)?.run(context, sink)
+    open(context, inputs, source, (&[], Precision::F32), backbone)?.run(context, sink)
 }
 
 /// Keeps everything in memory.

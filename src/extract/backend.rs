@@ -277,7 +277,7 @@ impl Work for Backend<'_> {
     }
 
     fn join_up_to(&self) -> usize {
-        self.batching.join_up_to
+        self.batching.join_up_to.min(self.batching.sizes.most())
     }
 
     fn join(&self, pieces: Vec<Data>) -> Data {

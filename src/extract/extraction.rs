@@ -121,19 +121,17 @@ impl<'a> Extraction<'a> {
         provenance.provider = backend.provider().name().to_owned();
         let threads = options.shares(backend.provider(), weights);
         progress.begin(&format!("embedding with {} on {}", backbone.name, provenance.provider), None);
-        let mut writer = Writer::new(sink, provenance, threads, source.extent, progress);
+        let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent, progress);
         let outcome = pipeline::run(&backend, threads, backend.unit(), list, &mut writer, &meter);
         progress.end();
-        outcome?;
-        meter.finish()?;
+        let sessions = outcome?;
+        if let Err(e) = meter.finish() {
+            // The features are worth more than the trace.
+            progress.note(&format!("the trace is not complete: {e}"));
+        }
         let summary = Summary::new(&meter, started, &writer.counts, &writer.provenance);
         let limited_by = meter.limit(threads);
-        Ok(Summary {
-            limited_by,
-            sessions: threads.runners,
-            batch_size: options.batch_size.or(backend.batch_size()),
-            ..summary
-        })
+        Ok(Summary { limited_by, sessions, batch_size: options.batch_size.or(backend.batch_size()), ..summary })
     }
 }
 

@@ -57,9 +57,14 @@ impl Form {
         if provider == Provider::Cpu {
             return Ok(form);
         }
-        if let Preprocessing::Image(spec) = &backbone.preprocessing {
-            form.model = variants::taking_bytes(home, &form.model, spec, PixelLayout::Chw, progress)?;
-            form.images = Images::Bytes;
+        // Weights in other files would not be beside the copy.
+        let whole = onnx::external_files(&onnx::read_model(&form.model)?).is_empty();
+        if let (Preprocessing::Image(spec), true) = (&backbone.preprocessing, whole) {
+            match variants::taking_bytes(home, &form.model, spec, PixelLayout::Chw, progress) {
+                Ok(model) => (form.model, form.images) = (model, Images::Bytes),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(e) => progress.note(&format!("normalised values are uploaded, not bytes: {e}")),
+            }
         }
         if matches!(provider, Provider::TensorRt(_)) {
             form.how.engines = Some(home.engines());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::pipeline::{Number, Threads};
 use super::sizes::Sizes;
 use crate::backbone::{Device, Provider, RunPrecision};
+use crate::features::Precision;
 use crate::preprocess::Preprocessing;
 
 /// What the sessions of one run may hold in weights together: each has its own.
@@ -36,6 +37,8 @@ pub struct Options {
     pub batch_tokens: Option<usize>,
     /// Of the backbone's arithmetic.
     pub run_precision: RunPrecision,
+    /// Of the stored vectors: a row that it cannot hold is a reject.
+    pub stored: Precision,
     /// A file for what each thread did when, in the Trace Event Format.
     pub trace: Option<PathBuf>,
 }
@@ -63,6 +66,7 @@ impl Default for Options {
             batch_size: None,
             batch_tokens: None,
             run_precision: RunPrecision::F32,
+            stored: Precision::F32,
             trace: None,
         }
     }

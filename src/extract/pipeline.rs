@@ -22,6 +22,8 @@ use crate::source::{List, Listed};
 /// How many rejects of the source a unit gathers before it sets out without samples.
 const MOST_REJECTS: usize = 1024;
 
+/// How many bytes of texts and images a unit gathers before it sets out with fewer samples.
+const MOST_BYTES: usize = 32 << 20;
 /// How often a worker that has nothing to do looks whether it may run.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -76,7 +78,8 @@ impl<D> Clone for Queues<D> {
     }
 }
 
-/// Sends every entry of the list through the workers to the writer. A unit takes as many samples as `unit` says when it is begun.
+/// Sends every entry of the list through the workers to the writer. A unit takes as many samples as `unit` says when it is
+/// begun. Returns how many runners there were in the end.
 ///
 /// # Errors
 /// The source's, the sink's, those of opening a runner, [`Error::Interrupted`], or [`Error::Model`] when a worker panicked.
@@ -87,7 +90,7 @@ pub(super) fn run<W: Work>(
     list: List,
     writer: &mut Writer,
     meter: &Arc<Meter>,
-) -> Result<()> {
+) -> Result<usize> {
     let workers = threads.runners + threads.preparers;
     // A unit needs a ticket to set out and hands it back when it is written: however slow one is, no more than these wait for
     // it. So the other channels need no bound of their own.
@@ -101,7 +104,7 @@ pub(super) fn run<W: Work>(
     let (to_writer, finished) = unbounded::<Message>();
     // Nothing is ever sent: dropping one end tells the holders of the other that the run is over.
     let (running, over) = bounded::<()>(0);
-    let active = Active::new(workers);
+    let active = Active::new(threads.runners);
     let queues = Queues { units, jobs, to_runners, to_writer, over };
     let reader = {
         let (to_writer, over) = (queues.to_writer.clone(), queues.over.clone());
@@ -126,7 +129,8 @@ pub(super) fn run<W: Work>(
         outcome
     })?;
     // After an error nobody waits for the reader: it may itself wait, for standard input, without end.
-    reader.join().map_err(|_| Error::Data("the source of the inputs failed by a panic".to_owned()))
+    reader.join().map_err(|_| Error::Data("the source of the inputs failed by a panic".to_owned()))?;
+    Ok(active.get())
 }
 
 /// Cuts the list into units.
@@ -170,6 +174,7 @@ impl Reader {
     fn gather(&self, list: &mut List, pending: &mut Option<Listed>) -> Result<Option<Head>> {
         let size = self.size.next();
         let mut head: Option<Head> = None;
+        let mut bytes = 0;
         loop {
             let listed = match pending.take().map(Ok).or_else(|| list.next()) {
                 None => return Ok(head),
@@ -186,8 +191,9 @@ impl Reader {
                 *pending = Some(listed);
                 return Ok(Some(std::mem::replace(head, Head::new(position))));
             }
+            bytes += listed.entry.bytes();
             head.push(listed);
-            if head.samples.len() >= size || head.rejects.len() >= MOST_REJECTS {
+            if head.samples.len() >= size || head.rejects.len() >= MOST_REJECTS || bytes >= MOST_BYTES {
                 return Ok(Some(std::mem::replace(head, Head::new(position))));
             }
         }

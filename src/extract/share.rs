@@ -46,6 +46,12 @@ impl Search {
 
     /// `rows` have been run until `now`. Sets how many may run; returns what to say once that is settled.
     pub(super) fn observe(&mut self, active: &Active, rows: u64, now: Instant) -> Option<String> {
+        let least = 16 * self.candidates.first().copied().unwrap_or(1) as u64;
+        if self.rates.is_empty() && self.from.is_none() && rows < least {
+            // Sessions are still being opened, or there is nothing to run yet.
+            self.since = Some(now);
+            return None;
+        }
         let since = *self.since.get_or_insert(now);
         let (began, before) = match self.from {
             Some(from) => from,
@@ -64,7 +70,9 @@ impl Search {
         let best = self.rates.iter().copied().fold(0.0, f64::max);
         let tried = self.candidates.iter().zip(&self.rates);
         let chosen = tried.clone().filter(|(_, rate)| **rate >= best * (1.0 - MARGIN)).map(|(n, _)| *n).min();
-        let chosen = chosen.unwrap_or(self.candidates[0]);
+        let all = self.candidates.first().copied().unwrap_or(1);
+        // A window in which nothing came tells nothing.
+        let chosen = chosen.filter(|_| self.rates.iter().all(|rate| *rate > 0.0)).unwrap_or(all);
         active.0.store(chosen, Ordering::Relaxed);
         let shown: Vec<String> = tried.map(|(n, rate)| format!("{n}: {rate:.0}/s")).collect();
         Some(format!("{chosen} sessions side by side ({})", shown.join(", ")))

@@ -68,6 +68,11 @@ impl Sizes {
         search.chosen.map(|size| size.min(search.most))
     }
 
+    /// What the device's memory holds, as far as that is known.
+    pub(super) fn most(&self) -> usize {
+        self.search.lock().unwrap_or_else(PoisonError::into_inner).most
+    }
+
     /// A batch that was to be of `size` took this long for `units`. Returns what to say when this settles the matter.
     pub(super) fn record(&self, size: usize, units: usize, elapsed: Duration) -> Option<String> {
         let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);

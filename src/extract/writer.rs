@@ -13,7 +13,7 @@ use super::pipeline::{Number, Threads};
 use super::share::{Active, Search};
 use super::work::Checked;
 use crate::error::{Error, Result};
-use crate::features::{Part, Provenance, Rows};
+use crate::features::{Part, Precision, Provenance, Rows};
 use crate::progress::Progress;
 use crate::source::{Entry, Extent, Listed, Reject, Sample, Stage};
 
@@ -99,11 +99,14 @@ pub(super) struct Writer<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) extent: Arc<Extent>,
     pub(super) threads: Threads,
+    pub(super) stored: Precision,
     pub(super) provenance: Provenance,
     pub(super) counts: Counts,
     began: Instant,
     told: Instant,
     failures: usize,
+    /// Stretches that wait for the end of a series of failures.
+    held: Vec<Part>,
 }
 
 /// What was written.
@@ -118,12 +121,24 @@ impl<'a> Writer<'a> {
     pub(super) fn new(
         sink: &'a mut dyn Sink,
         provenance: Provenance,
-        threads: Threads,
+        (threads, stored): (Threads, Precision),
         extent: Arc<Extent>,
         progress: &'a dyn Progress,
     ) -> Self {
         let (began, counts) = (Instant::now(), Counts::default());
-        Self { sink, progress, extent, threads, provenance, counts, began, told: began, failures: 0 }
+        Self {
+            sink,
+            progress,
+            extent,
+            threads,
+            stored,
+            provenance,
+            counts,
+            began,
+            told: began,
+            failures: 0,
+            held: Vec::new(),
+        }
     }
 
     /// Receives until all units are written.
@@ -178,7 +193,7 @@ impl<'a> Writer<'a> {
             }
             self.tell(meter);
         }
-        Ok(())
+        self.release()
     }
 
     fn write(
@@ -188,7 +203,6 @@ impl<'a> Writer<'a> {
         rows: Vec<(usize, Result<Vec<f32>, String>)>,
     ) -> Result<()> {
         let Head { entries, digest, samples, mut rejects } = head;
-        let advance = entries.end - entries.start;
         let mut vectors: Vec<Option<Result<Vec<f32>, String>>> = Vec::new();
         vectors.resize_with(samples.len(), || None);
         for (slot, vector) in rows {
@@ -247,10 +261,28 @@ impl<'a> Writer<'a> {
         }
         rows.matrix = Array2::from_shape_vec((rows.ids.len(), self.provenance.dimension), values)
             .map_err(|e| Error::model(&self.provenance.backbone, e))?;
-        self.counts.rows += rows.ids.len();
-        self.counts.rejects += rejects.len();
-        self.counts.truncated += usize::try_from(truncated).unwrap_or(usize::MAX);
-        self.sink.part(Part { entries, digest, rows, rejects, truncated }, &self.provenance)?;
+        let part = Part { entries, digest, rows, rejects, truncated };
+        if part.rows.ids.is_empty() && self.failures > 0 && self.held.len() < MOST_FAILURES {
+            // It may be the backbone that fails, and then these are no rejects.
+            self.held.push(part);
+            return Ok(());
+        }
+        self.release()?;
+        self.pass(part)
+    }
+
+    /// Passes on what was held back.
+    fn release(&mut self) -> Result<()> {
+        std::mem::take(&mut self.held).into_iter().try_for_each(|part| self.pass(part))
+    }
+
+    fn pass(&mut self, part: Part) -> Result<()> {
+        let part = part.stored_as(self.stored);
+        self.counts.rows += part.rows.ids.len();
+        self.counts.rejects += part.rejects.len();
+        self.counts.truncated += usize::try_from(part.truncated).unwrap_or(usize::MAX);
+        let advance = part.entries.end - part.entries.start;
+        self.sink.part(part, &self.provenance)?;
         self.progress.advance(advance);
         Ok(())
     }

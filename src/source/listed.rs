@@ -40,7 +40,7 @@ impl Source {
     }
 }
 
-/// Everything but the bytes of images, of which only the number counts: those of files are read later, by others.
+/// Everything but the bytes of images: of those that come with the list their number counts, of files their name.
 fn digest(position: u64, entry: &Entry) -> u128 {
     let mut hasher = Sha256::new();
     hasher.update(position.to_le_bytes());
@@ -56,7 +56,8 @@ fn digest(position: u64, entry: &Entry) -> u128 {
             match content {
                 Content::Text(text) => update(Some(text)),
                 Content::Bytes(bytes) => update(Some(&bytes.len().to_string())),
-                Content::File(_) => update(None),
+                // The id of a table's row need not tell which image is meant; where the folder lies does not matter.
+                Content::File(path) => update(path.file_name().map(|name| name.to_string_lossy()).as_deref()),
             }
             kept.iter().for_each(|value| update(value.as_deref()));
         }

@@ -129,5 +129,16 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The bytes of a text, or of an image that came with the list.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Sample(Sample { content: Content::Text(text), .. }) => text.len(),
+            Self::Sample(Sample { content: Content::Bytes(bytes), .. }) => bytes.len(),
+            Self::Sample(_) | Self::Reject(_) => 0,
+        }
+    }
+}
+
 /// A stream of entries in a stable order. An `Err` ends the run; a bad row is an [`Entry::Reject`].
 pub type Entries = Box<dyn Iterator<Item = Result<Entry>> + Send>;

@@ -109,7 +109,6 @@ impl Files {
 
 impl Sink for Files {
     fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
-        let part = part.stored_as(self.precision);
         part.rejects.into_iter().try_for_each(|reject| self.write_reject(reject))?;
         if part.rows.ids.is_empty() { Ok(()) } else { self.write_rows(&part.rows, provenance) }
     }

@@ -34,7 +34,7 @@ impl<'a> Lines<'a> {
 
 impl Sink for Lines<'_> {
     fn part(&mut self, part: Part, _: &Provenance) -> Result<()> {
-        let Part { rows, rejects, .. } = part.stored_as(self.precision);
+        let Part { rows, rejects, .. } = part;
         let mut bytes = Vec::new();
         for (i, ((id, label), row)) in rows.ids.iter().zip(&rows.labels).zip(rows.matrix.outer_iter()).enumerate() {
             let value = |values: &'_ Vec<Option<String>>| values.get(i).cloned().flatten();

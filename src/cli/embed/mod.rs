@@ -103,7 +103,7 @@ impl Embed {
         inputs::exist(&self.inputs)?;
         self.spare_inputs()?;
         let backbone = self.model.resolve(context)?;
-        let job = inputs::open(context, &self.inputs, &self.source, &self.keep, &backbone)?;
+        let job = inputs::open(context, &self.inputs, &self.source, (&self.keep, self.precision), &backbone)?;
         let to_stdout = matches!(output, Output::Lines);
         let outcome = match output {
             Output::Lines => self.to_stdout(context, job)?,

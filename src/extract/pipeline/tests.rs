@@ -11,7 +11,7 @@ use crate::backbone::{Output, Pooling, RunPrecision};
 use crate::extract::Sink;
 use crate::extract::work::Checked;
 use crate::extract::writer::Counts;
-use crate::features::{Part, Provenance};
+use crate::features::{Part, Precision, Provenance};
 use crate::preprocess::{Preprocessing, TextSpec};
 use crate::progress::Progress;
 use crate::source::{Content, Entry, Extent, Reject, Sample, Stage};
@@ -173,7 +173,7 @@ fn run_on(
     sink: &mut Collected,
     progress: &dyn Progress,
 ) -> Result<Counts> {
-    let mut writer = Writer::new(sink, provenance(), threads, Arc::new(Extent::default()), progress);
+    let mut writer = Writer::new(sink, provenance(), (threads, Precision::F32), Arc::new(Extent::default()), progress);
     run(work, threads, &Arc::new(Sizes::new("number", &[4])), list, &mut writer, &Arc::new(Meter::new(None)))?;
     Ok(writer.counts)
 }
@@ -245,8 +245,11 @@ fn what_is_too_much_for_the_memory_is_halved_and_nothing_is_lost() {
 
 #[test]
 fn a_backbone_that_fails_on_everything_ends_the_run() {
-    let text = failure(&Numbers { broken: true, ..Numbers::default() }, Box::new((0..).map(entry)));
-    assert!(text.contains("the last 1000 inputs all failed"), "{text}");
+    let mut sink = Collected::default();
+    let work = Numbers { broken: true, ..Numbers::default() };
+    let error = run_through(&work, Box::new((0..).map(entry)), &mut sink).unwrap_err();
+    assert!(error.to_string().contains("the last 1000 inputs all failed"), "{error}");
+    assert!(sink.rejects.iter().all(|&n| rejected(n)), "what the backbone failed on is no reject: {:?}", sink.rejects);
 }
 
 #[test]

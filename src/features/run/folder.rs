@@ -32,6 +32,8 @@ pub struct ShardFolder {
     pub(super) shard_time: Duration,
     resumed: Totals,
     current: Option<Open>,
+    /// Stretches without a row, while there is something else in the folder that only rows may replace.
+    held: Vec<(Stretch, Vec<Reject>)>,
 }
 
 /// A shard that is being written.
@@ -74,7 +76,19 @@ impl ShardFolder {
         let resumed = claim.record.totals();
         let (shard_entries, shard_time, kept) = (SHARD_ENTRIES, SHARD_TIME, kept.to_vec());
         let (begun, current) = (continued, None);
-        Self { claim, key, begun, stale, precision, kept, shard_entries, shard_time, resumed, current }
+        Self {
+            claim,
+            key,
+            begun,
+            stale,
+            precision,
+            kept,
+            shard_entries,
+            shard_time,
+            resumed,
+            current,
+            held: Vec::new(),
+        }
     }
 
     /// Closes shards after this many entries; by default [`SHARD_ENTRIES`].
@@ -134,7 +148,17 @@ impl ShardFolder {
     pub fn close(&mut self) -> Result<()> {
         let Some(Open { writer, mut stretch, rejects, .. }) = self.current.take() else { return Ok(()) };
         let sealed = writer.map(|writer| writer.into_inner()?.seal()).transpose()?;
+        if sealed.is_none() && !self.begun && !self.stale.is_empty() {
+            // Nothing is worth what is there, until there is a row.
+            self.held.push((stretch, rejects));
+            return Ok(());
+        }
         self.begin()?;
+        for (stretch, rejects) in std::mem::take(&mut self.held) {
+            rejects::append(&self.claim.folder, &rejects::part(stretch.entries.start), &rejects)?;
+            self.claim.journal.stretch(&stretch)?;
+            self.claim.record.insert(stretch);
+        }
         rejects::append(&self.claim.folder, &rejects::part(stretch.entries.start), &rejects)?;
         if let Some((file, shard)) = sealed {
             file.commit()?;
@@ -153,6 +177,18 @@ impl ShardFolder {
     /// When the disk refuses.
     pub fn finish(mut self) -> Result<Finished> {
         self.close()?;
+        if let Some((_, rejects)) = self.held.first() {
+            // Nothing at all could be embedded, and what was there before stays.
+            return Ok(Finished {
+                rows: 0,
+                resumed_rows: 0,
+                rejects: self.held.iter().map(|(_, rejects)| rejects.len() as u64).sum(),
+                rejects_path: None,
+                first_reject: rejects.first().cloned(),
+                truncated: 0,
+                dimension: 0,
+            });
+        }
         let totals = self.claim.record.totals();
         if totals.rows == 0 {
             self.claim.journal.clear()?;

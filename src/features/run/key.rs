@@ -37,6 +37,7 @@ impl RunKey {
             ("preprocessing", preprocessing),
             ("output", output),
             ("precision", json!(precision.name())),
+            ("run_precision", json!(provenance.run_precision.name())),
         ];
         Ok(Self(key.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
     }
