@@ -91,7 +91,7 @@ mod tests {
             let now = began + Duration::from_millis(10 * tick);
             rows += rate(active.get()) / 100.0;
             if let Some(note) = search.observe(&active, rows as u64, now) {
-                assert!(tick < 450, "it takes seconds");
+                assert!(tick < 600, "it takes seconds");
                 return Some((active.get(), note));
             }
         }
