@@ -166,6 +166,17 @@ pub fn is_inside(path: &str) -> bool {
         && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
+/// Removes a file if it is there. `action` says in an error what that was for.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_if_there(action: &'static str, path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(action, path)(e)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes `bytes` to `path`, whole or not at all.
 ///
 /// # Errors

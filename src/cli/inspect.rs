@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::embed::rejects_beside;
 use super::results::table;
 use super::{Context, Status};
 use crate::error::{Error, Result};
@@ -52,9 +53,7 @@ impl Inspect {
 
     /// Those of a run into one file.
     fn rejects_beside(&self) -> Result<Option<u64>> {
-        let mut name = self.features.as_os_str().to_owned();
-        name.push(".rejects.jsonl");
-        let path = PathBuf::from(name);
+        let path = rejects_beside(&self.features);
         match std::fs::File::open(&path) {
             Ok(file) => {
                 let lines = BufReader::new(file).split(b'\n');

@@ -360,9 +360,7 @@ fn tokenize(processor: &TextPreprocessor, sample: &Sample) -> Result<(Encoded, C
     let Content::Text(text) = &sample.content else {
         return Err(reject(sample, Stage::Read, "this is an image, and the backbone takes texts"));
     };
-    let encoded = guard::catch(|| processor.encode(text))
-        .unwrap_or_else(|panic| Err(format!("the tokenizer failed on this text: {panic}")))
-        .map_err(|reason| reject(sample, Stage::Tokenize, reason))?;
+    let encoded = processor.encode(text).map_err(|reason| reject(sample, Stage::Tokenize, reason))?;
     let checked = Checked { content: digest(text.as_bytes()), truncated: encoded.truncated };
     Ok((encoded, checked))
 }

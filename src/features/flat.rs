@@ -7,7 +7,7 @@ use super::format::free;
 use super::sidecar::SidecarWriter;
 use super::{Existing, FeatureWriter, Header, Provenance, Rows, floats};
 use crate::error::{Error, Result};
-use crate::file::AtomicFile;
+use crate::file::{AtomicFile, remove_if_there};
 
 /// What differs between the formats.
 pub(super) struct Layout {
@@ -79,20 +79,13 @@ impl FeatureWriter for FlatWriter {
         // Several files cannot be renamed at once. The array is absent while the others change, and comes last: ids
         // never stand beside the values of another run. All are on the disk by now, so that what is left takes no time
         // in which a process could well be killed, and cannot fail for want of room.
-        absent(&path)?;
+        remove_if_there("replace", &path)?;
         match (&layout.provenance, provenance) {
             (_, Some(file)) => file.commit()?,
-            (Place::Beside(_), None) => absent(&provenance_path(&path))?,
+            (Place::Beside(_), None) => remove_if_there("replace", &provenance_path(&path))?,
             (Place::Header, None) => {}
         }
         sidecar.commit()?;
         file.commit()
-    }
-}
-
-fn absent(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("replace", path)(e)),
-        _ => Ok(()),
     }
 }

@@ -275,13 +275,7 @@ impl Gathered {
             self.provenance = Some(provenance);
             return Ok(());
         };
-        let fingerprint = |p: &Option<Provenance>| p.as_ref().map_or("none".to_owned(), Provenance::fingerprint);
-        let (expected, got) = (fingerprint(first), fingerprint(&provenance));
-        if expected != got {
-            let what = format!("the fingerprints of the shards up to {}", path.display());
-            return Err(Error::Mismatch { what, expected, got });
-        }
-        Ok(())
+        Provenance::same(first, &provenance, path)
     }
 
     fn push(&mut self, batch: &RecordBatch, path: &Path) -> Result<()> {

@@ -49,6 +49,19 @@ impl Provenance {
         serde_json::from_str(json).map_err(|e| Error::malformed(path, format!("{PROVENANCE_KEY}: {e}")))
     }
 
+    /// Fails unless two shards were made alike, or nothing is known of either. `path` is the shard of the second.
+    pub(super) fn same(first: &Option<Self>, second: &Option<Self>, path: &Path) -> Result<()> {
+        let fingerprint = |p: &Option<Self>| p.as_ref().map_or("none".to_owned(), Self::fingerprint);
+        let (expected, got) = (fingerprint(first), fingerprint(second));
+        match expected == got {
+            true => Ok(()),
+            false => {
+                let what = format!("the fingerprints of the shards up to {}", path.display());
+                Err(Error::Mismatch { what, expected, got })
+            }
+        }
+    }
+
     /// A digest of all that decides the values: backbone, tokenizer, preprocessing, output and pooling. Equal fingerprints mean
     /// features that may be mixed; where and with which version they were computed does not enter.
     pub fn fingerprint(&self) -> String {

@@ -144,13 +144,12 @@ impl Counting {
         self.providers.extend(set.provenance.iter().map(|provenance| provenance.provider.clone()));
         let first = self.provenance.get_or_insert_with(|| set.provenance.clone());
         let dimension = *self.dimension.get_or_insert(set.dimension());
-        let fingerprint = |p: &Option<Provenance>| p.as_ref().map_or("none".to_owned(), Provenance::fingerprint);
-        let mismatch = |what: &str, expected: String, got: String| {
-            let what = format!("the {what} of the shards up to {}", file.display());
-            if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
-        };
-        mismatch("fingerprints", fingerprint(first), fingerprint(&set.provenance))?;
-        mismatch("lengths of the embeddings", dimension.to_string(), set.dimension().to_string())
+        Provenance::same(first, &set.provenance, file)?;
+        if dimension == set.dimension() {
+            return Ok(());
+        }
+        let what = format!("the lengths of the embeddings of the shards up to {}", file.display());
+        Err(Error::Mismatch { what, expected: dimension.to_string(), got: set.dimension().to_string() })
     }
 
     fn finish(mut self, files: usize) -> Survey {

@@ -24,15 +24,19 @@ pub(in crate::cli) struct Files {
     rejected: usize,
 }
 
+/// Where the rejects of a run into one file are. After the whole name: `x.npy` and `x.parquet` have rejects of their own.
+pub(in crate::cli) fn rejects_beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".rejects.jsonl");
+    PathBuf::from(name)
+}
+
 impl Files {
     pub(in crate::cli) fn new(output: &Path, existing: Existing) -> Result<Self> {
         let format = Format::from_path(output)?;
         if existing == Existing::Refuse && output.is_file() {
             return Err(Error::Exists(output.to_path_buf()));
         }
-        // After the whole name: `x.npy` and `x.parquet` have rejects of their own.
-        let mut name = output.as_os_str().to_owned();
-        name.push(".rejects.jsonl");
         Ok(Self {
             output: output.to_path_buf(),
             format,
@@ -40,7 +44,7 @@ impl Files {
             precision: Precision::F32,
             kept: Vec::new(),
             writer: None,
-            rejects_path: PathBuf::from(name),
+            rejects_path: rejects_beside(output),
             rejects: None,
             first_reject: None,
             rejected: 0,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub(super) use files::Files;
+pub(super) use files::{Files, rejects_beside};
 use lines::Lines;
 
 use super::inputs::{self, Job, ModelArgs, SourceArgs};

@@ -11,7 +11,7 @@ use super::journal::{Shard, Stretch, Totals};
 use super::key::RunKey;
 use super::unfinished::Unfinished;
 use super::{SHARD_ENTRIES, SHARD_TIME, rejects, rejects_path};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::parquet::ParquetWriter;
 use crate::features::{Header, Part, Precision, Provenance, shards};
 use crate::file::{self, AtomicFile};
@@ -215,10 +215,10 @@ impl ShardFolder {
     fn begin(&mut self) -> Result<()> {
         if !self.begun {
             self.claim.journal.begin(&self.key)?;
-            remove(&rejects_path(&self.claim.folder))?;
+            file::remove_if_there("remove", &rejects_path(&self.claim.folder))?;
             self.begun = true;
         }
-        self.stale.drain(..).try_for_each(|path| remove(&path))
+        self.stale.drain(..).try_for_each(|path| file::remove_if_there("remove", &path))
     }
 }
 
@@ -264,12 +264,5 @@ impl Write for Sealed {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
-        _ => Ok(()),
     }
 }
