@@ -45,7 +45,7 @@ fn rows(session: &mut Session, input: Tensor) -> engraft::Result<Array2<f32>> {
 fn half(backbone: &Backbone, runtime: &Runtime, probe: &mut dyn FnMut(&mut Session) -> engraft::Result<Array2<f32>>) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
-    let model = (&*backbone.model, backbone.output.tensor.as_str());
+    let model = (&*backbone.model, &backbone.output);
     let found = variants::half_precision(runtime, &home, model, &options(), probe, &()).unwrap();
     println!("{}: least cosine {:.7}", backbone.name, found.min_cosine);
     assert!(found.min_cosine >= MIN_COSINE && found.min_cosine < 1.0, "{found:?}");
@@ -125,7 +125,7 @@ fn a_graph_that_half_precision_breaks_is_refused() {
     let pixels = vec![2.0; 3 * 224 * 224];
     let mut probe = |session: &mut Session| rows(session, Tensor::F32(&[1, 3, 224, 224], &pixels));
     let home = Home::at(folder.path());
-    let error = variants::half_precision(runtime, &home, (&path, "features"), &options(), &mut probe, &());
+    let error = variants::half_precision(runtime, &home, (&path, &backbone.output), &options(), &mut probe, &());
     let error = error.unwrap_err();
     assert!(matches!(&error, Error::Model { reason, .. } if reason.contains("--precision-run f32")), "{error}");
     let kept = support::sorted(&home.variants());

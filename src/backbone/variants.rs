@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use super::gpu::gpus;
 use super::home::Home;
+use super::manifest::Output;
 use super::options::{RunPrecision, SessionOptions};
 use super::provider::{Device, Provider};
 use super::runtime::Runtime;
@@ -59,7 +61,7 @@ pub fn taking_bytes(
 
 /// The backbone in half precision, after the gate: `probe` embeds the same few inputs with the session that it is given,
 /// once in single and once in half precision on the device of `options`, and the rows are compared. What passed once is not
-/// run again with the same ONNX Runtime on the same kind of provider.
+/// run again for the same output with the same ONNX Runtime on the same provider and card.
 ///
 /// # Errors
 /// [`Error::Model`] when a row's cosine is below [`MIN_COSINE`], or the model cannot be converted; whatever a session or
@@ -67,20 +69,31 @@ pub fn taking_bytes(
 pub fn half_precision(
     runtime: &Runtime,
     home: &Home,
-    (model, output): (&Path, &str),
+    (model, output): (&Path, &Output),
     options: &SessionOptions,
     probe: &mut dyn FnMut(&mut Session) -> Result<Array2<f32>>,
     progress: &dyn Progress,
 ) -> Result<HalfPrecision> {
     let half = make(home, model, "float16", progress, onnx::to_half)?;
-    let gate = |provider: Provider| half.with_extension(format!("{}-{}.json", provider.name(), runtime.version));
+    let gate = |provider: Provider| {
+        let card = match provider {
+            Provider::Cuda(n) | Provider::TensorRt(n) => {
+                gpus().ok().and_then(|all| all.into_iter().nth(usize::try_from(n).ok()?))
+            }
+            _ => None,
+        };
+        let of = format!("{output:?}\n{card:?}\n{}\n{}", provider.name(), runtime.version);
+        let mut digest = file::sha256_hex(of.as_bytes());
+        digest.truncate(16);
+        half.with_extension(format!("{digest}.json"))
+    };
     let found = |min_cosine| HalfPrecision { model: half.clone(), min_cosine };
     if let Device::Only(provider) = options.device
         && let Some(min_cosine) = passed(&gate(provider))
     {
         return Ok(found(min_cosine));
     }
-    let (mut single, _) = Session::open(runtime, model, output, options)?;
+    let (mut single, _) = Session::open(runtime, model, &output.tensor, options)?;
     let gate = gate(single.provider());
     if let Some(min_cosine) = passed(&gate) {
         return Ok(found(min_cosine));
@@ -88,7 +101,7 @@ pub fn half_precision(
     let expected = probe(&mut single)?;
     drop(single);
     let halved = SessionOptions { precision: RunPrecision::F16, ..options.clone() };
-    let (mut session, _) = Session::open(runtime, &half, output, &halved)?;
+    let (mut session, _) = Session::open(runtime, &half, &output.tensor, &halved)?;
     let min_cosine = agree(&model.display().to_string(), expected.view(), probe(&mut session)?.view())?;
     let text = serde_json::to_string(&Gate { min_cosine }).unwrap_or_default();
     file::write_atomic(&gate, text.as_bytes())?;

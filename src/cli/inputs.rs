@@ -203,6 +203,14 @@ impl ModelArgs {
     /// The backbone that features of this provenance came from, or `--model` where its name no longer leads to it. Inputs
     /// are prepared as they were then; what decides that is not asked for again.
     pub(super) fn recall(&self, context: &Context, provenance: &Provenance) -> Result<Backbone> {
+        let OverrideArgs { output_name, layers, pooling, normalize, .. } = &self.overrides;
+        if output_name.is_some() || layers.is_some() || pooling.is_some() || normalize.is_some() {
+            return Err(Error::Usage(
+                "the head takes the output, pooling and normalisation that it was trained on: leave out --output-name, \
+                 --layers, --pooling and --normalize"
+                    .into(),
+            ));
+        }
         let name = self.model.as_ref().unwrap_or(&provenance.backbone);
         context.runtime()?;
         if registry::find(name).is_ok() {

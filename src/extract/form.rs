@@ -50,7 +50,7 @@ impl Form {
         let mut form = Self { model: backbone.model.clone(), images: Images::Floats, how };
         if options.run_precision == RunPrecision::F16 {
             let mut probe = |session: &mut Session| probe(backbone, session);
-            let model = (backbone.model.as_path(), backbone.output.tensor.as_str());
+            let model = (backbone.model.as_path(), &backbone.output);
             form.model = variants::half_precision(runtime, home, model, &form.how, &mut probe, progress)?.model;
             form.how.precision = RunPrecision::F16;
         }

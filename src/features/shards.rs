@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::parquet::{Gathered, ParquetWriter};
-use super::run::bookkeeping;
+use super::run::{bookkeeping, journaled_shards};
 use super::{Existing, FeatureSet, FeatureWriter, Header, Rows};
 use crate::error::{Error, Result};
 use crate::file::{AtomicFile, NewFolder};
@@ -25,12 +25,24 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads every shard, in the order of their names. Where there is a journal they must be what it says.
-pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
-    let files = list(folder)?;
+/// The files that make up the feature set in `folder`: those that its journal counts, else all, by name.
+///
+/// # Errors
+/// When there are none.
+pub(super) fn of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = match journaled_shards(folder)? {
+        Some(shards) => shards,
+        None => list(folder)?,
+    };
     if files.is_empty() {
-        return Err(Error::Data(format!("no .parquet files in {}", folder.display())));
+        return Err(Error::Data(format!("there are no embeddings in {}", folder.display())));
     }
+    Ok(files)
+}
+
+/// Reads every shard, in order. Where there is a journal they must be what it says.
+pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
+    let files = of(folder)?;
     if let Some(damaged) = super::damaged_shards(folder, &())?.first() {
         return Err(Error::malformed(folder, format!("{damaged}; the command that made it makes it anew")));
     }

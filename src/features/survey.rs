@@ -60,12 +60,9 @@ impl Survey {
     /// As [`FeatureSet::read`]; [`Error::Interrupted`].
     pub fn of(path: &Path, progress: &dyn Progress) -> Result<Self> {
         let files: Vec<PathBuf> = match Format::from_path(path)? {
-            Format::Shards => shards::list(path)?,
+            Format::Shards => shards::of(path)?,
             _ => vec![path.to_path_buf()],
         };
-        if files.is_empty() {
-            return Err(Error::Data(format!("no .parquet files in {}", path.display())));
-        }
         let mut counting = Counting::default();
         progress.begin("reading", Some(files.len() as u64));
         for file in &files {

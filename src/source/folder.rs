@@ -94,6 +94,21 @@ pub(super) fn count(root: &Path, wanted: impl Fn() -> bool) -> Option<u64> {
     Some(count)
 }
 
+/// Whether a table of its own describes `root` or a folder directly in it.
+///
+/// # Errors
+/// When `root` cannot be read, or several tables describe a folder.
+pub(super) fn has_metadata(root: &Path) -> Result<bool> {
+    let within = std::fs::read_dir(root).map_err(Error::io("read", root))?;
+    let folders = within.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("read", root)));
+    for folder in std::iter::once(Ok(root.to_path_buf())).chain(folders) {
+        if metadata(&folder?)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The table of an image folder.
 ///
 /// # Errors

@@ -71,6 +71,18 @@ impl Input {
         )))
     }
 
+    /// Whether samples can come with columns beside what is embedded.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub(super) fn has_columns(&self, path: &Path) -> Result<bool> {
+        match self {
+            Self::Stdin | Self::Image => Ok(false),
+            Self::Folder => folder::has_metadata(path),
+            Self::Table(_) | Self::Archives(_) | Self::Glob(_) => Ok(true),
+        }
+    }
+
     /// By the file's name.
     pub(super) fn of_file(path: &Path) -> Option<Self> {
         if folder::is_image(path) {

@@ -86,6 +86,11 @@ pub(super) fn named(
 }
 
 fn open(path: &Path, input: &Input, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
+    if let Some(column) = options.keep.first()
+        && !input.has_columns(path)?
+    {
+        return Err(Error::Usage(format!("{} has no columns, so `{column}` cannot be kept", path.display())));
+    }
     let entries = match input {
         // Who waits for standard input here could not be interrupted: the pipeline finds out that it is empty.
         Input::Stdin => {

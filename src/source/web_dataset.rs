@@ -36,7 +36,8 @@ fn is_packed(name: &str) -> bool {
 /// archive's name, and the next archive goes on.
 ///
 /// # Errors
-/// When the first archive cannot be read at all.
+/// When the first archive is none; whenever the system cannot read one. That ends the run, which may go on later: the samples
+/// that were not seen are no rejects.
 pub(super) fn archives(
     files: Vec<(PathBuf, String)>,
     options: &SourceOptions,
@@ -45,28 +46,41 @@ pub(super) fn archives(
     let (options, extent) = (options.clone(), extent.clone());
     let mut ids = options.table.id_column.as_ref().map(|_| Seen::default());
     let mut files = files.into_iter();
-    let first = files.next().map(|(path, name)| {
-        Archive::open(&path, &name, &extent).map_err(|e| match e.raw_os_error() {
-            Some(_) => Error::io("read", &path)(e),
-            None => Error::malformed(&path, format!("it is no tar archive: {e}")),
-        })
+    let first = files.next().map(|(path, name)| match Archive::open(&path, &name, &extent)? {
+        Ok(archive) => Ok(archive),
+        Err(reason) => Err(Error::malformed(&path, format!("it is no tar archive: {reason}"))),
     });
     let mut current = first.transpose()?;
-    Ok(Box::new(std::iter::from_fn(move || {
+    let mut next = move || -> Result<Option<Entry>> {
         loop {
             if let Some(archive) = &mut current {
-                match archive.entry(&options, &mut ids) {
-                    Some(entry) => return Some(Ok(entry)),
+                match archive.entry(&options, &mut ids)? {
+                    Some(entry) => return Ok(Some(entry)),
                     None => current = None,
                 }
             }
-            let (path, name) = files.next()?;
-            match Archive::open(&path, &name, &extent) {
+            let Some((path, name)) = files.next() else { return Ok(None) };
+            match Archive::open(&path, &name, &extent)? {
                 Ok(archive) => current = Some(archive),
-                Err(e) => return Some(Ok(reject(name, format!("the archive cannot be read: {e}")))),
+                Err(reason) => return Ok(Some(reject(name, format!("the archive cannot be read: {reason}")))),
             }
         }
+    };
+    let mut failed = false;
+    Ok(Box::new(std::iter::from_fn(move || {
+        let entry = if failed { None } else { next().transpose() };
+        failed = matches!(entry, Some(Err(_)));
+        entry
     })))
+}
+
+/// What is wrong with an archive's content; an error where it is the system that cannot read it.
+fn damage(path: &Path, error: std::io::Error) -> Result<String> {
+    match (error.raw_os_error(), error.kind()) {
+        (Some(_), _) => Err(Error::io("read", path)(error)),
+        (None, std::io::ErrorKind::UnexpectedEof) => Ok("it is cut off".to_owned()),
+        (None, _) => Ok(error.to_string()),
+    }
 }
 
 fn reject(id: String, reason: String) -> Entry {
@@ -74,6 +88,7 @@ fn reject(id: String, reason: String) -> Entry {
 }
 
 struct Archive {
+    path: PathBuf,
     name: String,
     members: Members<Box<dyn Read + Send>>,
     /// A member that was met but belongs to the next sample; its content has not been read.
@@ -92,26 +107,29 @@ enum State {
 }
 
 impl Archive {
-    fn open(path: &Path, name: &str, extent: &Arc<Extent>) -> std::io::Result<Self> {
-        let file = BufReader::with_capacity(1 << 16, extent.metered(File::open(path)?));
+    /// The archive, or the reason why it is none.
+    fn open(path: &Path, name: &str, extent: &Arc<Extent>) -> Result<Result<Self, String>> {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let file = BufReader::with_capacity(1 << 16, extent.metered(file));
         let packed = is_packed(&path.to_string_lossy().to_ascii_lowercase());
         let reader: Box<dyn Read + Send> =
             if packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };
         let mut members = Members::new(reader);
-        let held = members.advance()?;
+        let held = match members.advance() {
+            Ok(held) => held,
+            Err(e) => return damage(path, e).map(Err),
+        };
         let state = if held.is_some() { State::Reading } else { State::Ended };
-        Ok(Self { name: name.to_owned(), members, held, state, count: 0, keys: Seen::default() })
+        let (path, name) = (path.to_path_buf(), name.to_owned());
+        Ok(Ok(Self { path, name, members, held, state, count: 0, keys: Seen::default() }))
     }
 
-    fn entry(&mut self, options: &SourceOptions, ids: &mut Option<Seen>) -> Option<Entry> {
+    fn entry(&mut self, options: &SourceOptions, ids: &mut Option<Seen>) -> Result<Option<Entry>> {
         let mut group = None;
         if matches!(self.state, State::Reading)
             && let Err(e) = self.gather(options.modality, &mut group)
         {
-            let what = match e.kind() {
-                std::io::ErrorKind::UnexpectedEof => "it is cut off".to_owned(),
-                _ => e.to_string(),
-            };
+            let what = damage(&self.path, e)?;
             if let Some(group) = &mut group {
                 group.problem = Some(format!("the archive cannot be read on within this sample: {what}"));
             }
@@ -120,15 +138,15 @@ impl Archive {
         if let Some(group) = group {
             let entry = self.finish(group, options, ids);
             self.count += 1;
-            return Some(entry);
+            return Ok(Some(entry));
         }
-        match std::mem::replace(&mut self.state, State::Ended) {
+        Ok(match std::mem::replace(&mut self.state, State::Ended) {
             State::Broken(what) => {
                 let reason = format!("the archive cannot be read on after {} samples: {what}", self.count);
                 Some(reject(self.name.clone(), reason))
             }
             State::Reading | State::Ended => None,
-        }
+        })
     }
 
     /// Reads the members of the next sample.

@@ -33,7 +33,7 @@ impl Claim {
     /// [`Error::Exists`]; when the folder cannot be written.
     pub fn new(folder: &Path, existing: Existing) -> Result<Self> {
         let made = NewFolder::create(folder)?;
-        let (journal, record) = Journal::lock(folder)?;
+        let (journal, record) = Journal::lock(folder, existing)?;
         let files = shards::list(folder)?;
         shards::all_ours(&files)?;
         if record.key.is_none() {

@@ -6,13 +6,14 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use same_file::Handle;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::key::RunKey;
 use super::{journal_path, rejects_path, verify};
 use crate::error::{Error, Result};
-use crate::features::shards;
+use crate::features::{Existing, shards};
 use crate::progress::Progress;
 
 /// Of the file's lines; a journal of another version is refused.
@@ -150,25 +151,16 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the folder's journal, or makes an empty one, and reads it.
-    pub(super) fn lock(folder: &Path) -> Result<(Self, Record)> {
+    pub(super) fn lock(folder: &Path, existing: Existing) -> Result<(Self, Record)> {
         let path = journal_path(folder);
-        let mut options = File::options();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(Error::io("write", &path))?;
-        file.try_lock().map_err(|e| match e {
-            TryLockError::WouldBlock => {
-                Error::Usage(format!("another engraft is writing to {}: wait for it to end", folder.display()))
-            }
-            TryLockError::Error(e) => Error::io("lock", &path)(e),
-        })?;
+        let mut file = locked(folder, &path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-        let record = Record::parse(&bytes, &path)?;
+        let record = match Record::parse(&bytes, &path) {
+            // What cannot be read is no loss to who begins afresh; what is not ours stays.
+            Err(Error::Malformed { .. }) if existing == Existing::Replace => Record::default(),
+            parsed => parsed?,
+        };
         Ok((Self { path, file, length: record.length }, record))
     }
 
@@ -225,6 +217,26 @@ impl Drop for Journal {
     }
 }
 
+/// The journal's file, with the lock on it.
+fn locked(folder: &Path, path: &Path) -> Result<File> {
+    loop {
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(Error::io("write", path))?;
+        file.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => {
+                Error::Usage(format!("another engraft is writing to {}: wait for it to end", folder.display()))
+            }
+            TryLockError::Error(e) => Error::io("lock", path)(e),
+        })?;
+        // An empty journal is removed by who made it, and may have gone between the opening and the lock.
+        let mine = file.try_clone().and_then(Handle::from_file).map_err(Error::io("read", path))?;
+        if Handle::from_path(path).is_ok_and(|there| there == mine) {
+            return Ok(file);
+        }
+    }
+}
+
 /// How far the run in a folder has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RunState {
@@ -258,6 +270,13 @@ pub fn damaged_shards(folder: &Path, progress: &dyn Progress) -> Result<Vec<Stri
     let Some(record) = record(folder)? else { return Ok(Vec::new()) };
     let damaged = verify::damaged(folder, &record.stretches, progress)?;
     Ok(damaged.into_iter().map(|(start, reason)| format!("{}: {reason}", shards::name(start))).collect())
+}
+
+/// The shards that the journal in `folder` counts, in the order of the input list; `None` where no run has begun.
+pub(in crate::features) fn journaled_shards(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let Some(Record { key: Some(_), stretches, .. }) = record(folder)? else { return Ok(None) };
+    let names = stretches.into_values().filter_map(|stretch| stretch.shard);
+    Ok(Some(names.map(|shard| folder.join(shard.file)).collect()))
 }
 
 fn record(folder: &Path) -> Result<Option<Record>> {
@@ -314,9 +333,9 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_a_torn_line_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut journal, record) = Journal::lock(folder.path()).unwrap();
+        let (mut journal, record) = Journal::lock(folder.path(), Existing::Refuse).unwrap();
         assert!(record.key.is_none() && journal.is_empty());
-        let Err(Error::Usage(said)) = Journal::lock(folder.path()) else { panic!() };
+        let Err(Error::Usage(said)) = Journal::lock(folder.path(), Existing::Refuse) else { panic!() };
         assert!(said.contains("another engraft is writing"), "{said}");
 
         journal.begin(&key()).unwrap();
@@ -329,12 +348,12 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for torn in ["{\"entries\":", "\0\0\0\n", ""] {
             std::fs::write(&path, [&whole, torn.as_bytes()].concat()).unwrap();
-            let (mut journal, record) = Journal::lock(folder.path()).unwrap();
+            let (mut journal, record) = Journal::lock(folder.path(), Existing::Refuse).unwrap();
             assert_eq!(record.key, Some(key()));
             assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&stretch(0..4), &without]);
             journal.finish(record.totals()).unwrap();
             drop(journal);
-            let (_, record) = Journal::lock(folder.path()).unwrap();
+            let (_, record) = Journal::lock(folder.path(), Existing::Refuse).unwrap();
             assert!(record.finished && record.totals() == Totals { entries: 7, rows: 4, rejects: 3, truncated: 0 });
         }
     }
@@ -356,13 +375,18 @@ mod tests {
         let path = journal_path(folder.path());
         for text in ["dear diary", "dear diary\n", "{\"entries\": 1}\n", "{\"journal\": 9, \"run\": {}}\n"] {
             std::fs::write(&path, text).unwrap();
-            assert!(Journal::lock(folder.path()).is_err(), "{text}");
+            assert!(Journal::lock(folder.path(), Existing::Refuse).is_err(), "{text}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
         std::fs::write(&path, "{\"journal\":1,\"run\":{}}\nhm\n{\"finished\":{}}\n").unwrap();
-        assert!(matches!(Journal::lock(folder.path()), Err(Error::Malformed { .. })));
+        assert!(matches!(Journal::lock(folder.path(), Existing::Refuse), Err(Error::Malformed { .. })));
+        let (journal, record) = Journal::lock(folder.path(), Existing::Replace).unwrap();
+        assert!(record.key.is_none() && journal.is_empty());
+        drop(journal);
+        std::fs::write(&path, "dear diary").unwrap();
+        assert!(Journal::lock(folder.path(), Existing::Replace).is_err(), "it is not ours");
         drop(std::fs::remove_file(&path));
-        drop(Journal::lock(folder.path()).unwrap());
+        drop(Journal::lock(folder.path(), Existing::Refuse).unwrap());
         assert!(!path.exists(), "an empty journal goes again");
     }
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub use claim::Claim;
 pub use folder::{Finished, ShardFolder};
+pub(super) use journal::journaled_shards;
 pub use journal::{RunState, damaged_shards, run_state};
 pub use key::RunKey;
 
