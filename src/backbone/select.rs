@@ -5,7 +5,7 @@ use super::manifest::{Layers, Manifest};
 use super::{Backbone, Home, Output, Pooling};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::onnx::{self, DataType, Join, Port, expose, external_files, has_tensor, joined_name, signature};
+use crate::onnx::{self, DataType, Join, Model, Port, expose, external_files, has_tensor, joined_name, signature};
 use crate::preprocess::Preprocessing;
 
 /// The tensors that `--output-name` or `--layers` name in a known backbone, joined with commas; none where they are not
@@ -29,7 +29,8 @@ pub(super) fn named(manifest: &Manifest, overrides: &Overrides) -> Result<Option
 /// normalised as asked for.
 ///
 /// # Errors
-/// When the pooling does not go with the tensor or must be said, and as [`exposed`].
+/// When there is no such tensor (near names are listed), the pooling does not go with it or must be said, and as
+/// [`exposed`].
 pub(super) fn known(
     backbone: Backbone,
     tensor: Option<String>,
@@ -43,7 +44,9 @@ pub(super) fn known(
     if tensor == fixed.tensor && overrides.pooling.is_none_or(|pooling| pooling == fixed.pooling) {
         return Ok(Backbone { output: Output { normalize, ..fixed }, ..backbone });
     }
-    let outputs = signature(&onnx::read_model(&backbone.model)?).outputs;
+    let model = onnx::read_model(&backbone.model)?;
+    onnx::check_tensors(&model, &parts(&model, &tensor), &backbone.name)?;
+    let outputs = signature(&model).outputs;
     let inner = || Port { name: tensor.clone(), element: DataType::Undefined, shape: None };
     let port = outputs.into_iter().find(|port| port.name == tensor).unwrap_or_else(inner);
     let usual = if tensor.split(',').all(|part| layers.tensors.iter().any(|known| known == part)) {
@@ -75,7 +78,7 @@ pub(super) fn exposed(backbone: Backbone, layers: Option<&Layers>, home: &Home) 
         let reason = format!("{tensor} is no output, and a cut copy would not find the weights in {file:?}");
         return Err(Error::model(&backbone.name, reason));
     }
-    let tensors = if has_tensor(&model, tensor) { vec![tensor.as_str()] } else { tensor.split(',').collect() };
+    let tensors = parts(&model, tensor);
     let join = match (pooling, layers.map(|layers| layers.pooling)) {
         (Pooling::None, _) => Join::Vectors,
         (Pooling::Gap, None | Some(Pooling::None | Pooling::Gap)) => Join::Maps,
@@ -88,4 +91,9 @@ pub(super) fn exposed(backbone: Backbone, layers: Option<&Layers>, home: &Home) 
         onnx::write_model(&expose(model, &tensors, join, &backbone.name)?, &path)?;
     }
     Ok(Backbone { model: path, ..backbone })
+}
+
+/// The tensors that `tensor` names: itself, or several with commas between.
+fn parts<'a>(model: &Model, tensor: &'a str) -> Vec<&'a str> {
+    if has_tensor(model, tensor) { vec![tensor] } else { tensor.split(',').collect() }
 }

@@ -11,7 +11,7 @@ use super::synthetic::synthetic;
 use crate::backbone::{Backbone, Home, Provider, RunPrecision, Runtime, Session, SessionOptions, ShapeRange, variants};
 use crate::error::{Error, Result};
 use crate::onnx::{self, Dimension, PixelLayout};
-use crate::preprocess::Preprocessing;
+use crate::preprocess::{ImagePreprocessor, Preprocessing};
 use crate::progress::Progress;
 
 /// Texts of several lengths, that half precision is tried with.
@@ -68,21 +68,29 @@ impl Form {
         }
         if matches!(provider, Provider::TensorRt(_)) {
             form.how.engines = Some(home.engines());
-            form.how.shapes = shapes(&form.model, options.greatest_batch(&backbone.preprocessing))?;
+            let most = options.greatest_batch(&backbone.preprocessing);
+            form.how.shapes = shapes(&form.model, &backbone.preprocessing, most)?;
         }
         Ok(form)
     }
 }
 
-/// The shapes that TensorRT plans for: up to so many rows, of texts with up to so many tokens.
-fn shapes(model: &Path, (most, tokens): (usize, usize)) -> Result<Vec<ShapeRange>> {
+/// The shapes that TensorRT plans for: up to so many rows, of images of their one size or texts with up to so many tokens.
+fn shapes(model: &Path, prepared: &Preprocessing, (most, tokens): (usize, usize)) -> Result<Vec<ShapeRange>> {
+    let edges = match prepared {
+        Preprocessing::Image(spec) => Some(ImagePreprocessor::new(spec.clone())?.output_size()),
+        Preprocessing::Text(_) => None,
+    };
     let range = |input: onnx::Port| {
         let shape = input.shape.unwrap_or_default();
         let sized = |rows: usize, tokens: usize| -> Vec<usize> {
-            let size = |(axis, known): (usize, &Dimension)| match (known, axis) {
-                (Dimension::Fixed(n), _) => usize::try_from(*n).unwrap_or(1),
-                (_, 0) => rows,
-                _ => tokens,
+            let size = |(axis, known): (usize, &Dimension)| match (known, axis, edges) {
+                (Dimension::Fixed(n), ..) => usize::try_from(*n).unwrap_or(1),
+                (_, 0, _) => rows,
+                (_, 1, Some(_)) => 3,
+                (_, 2, Some([height, _])) => height,
+                (_, _, Some([_, width])) => width,
+                (_, _, None) => tokens,
             };
             shape.iter().enumerate().map(size).collect()
         };

@@ -78,13 +78,31 @@ pub(super) fn defined(graph: &GraphProto) -> impl Iterator<Item = &str> {
     inputs.chain(dense).chain(sparse).chain(computed).filter(|name| !name.is_empty())
 }
 
+/// Checks that `model` (called `name` in errors) defines each of `tensors` at its top level.
+///
+/// # Errors
+/// When it does not; near names are listed.
+pub fn check_tensors(model: &ModelProto, tensors: &[&str], name: &str) -> Result<()> {
+    let none = GraphProto::default();
+    let graph = model.graph.as_ref().unwrap_or(&none);
+    let known: HashSet<&str> = defined(graph).collect();
+    match tensors.iter().find(|tensor| !known.contains(**tensor)) {
+        Some(tensor) => Err(unknown(graph, tensor, name)),
+        None => Ok(()),
+    }
+}
+
+fn unknown(graph: &GraphProto, tensor: &str, name: &str) -> Error {
+    let near = near(tensor, defined(graph)).join(", ");
+    Error::model(name, format!("no tensor {tensor}; the nearest names are {near}"))
+}
+
 fn check(graph: &GraphProto, points: &[CutPoint], name: &str) -> Result<()> {
     let known: HashSet<&str> = defined(graph).collect();
     let mut given = HashSet::new();
     for CutPoint { tensor, token, output } in points {
         if !known.contains(tensor.as_str()) {
-            let near = near(tensor, defined(graph)).join(", ");
-            return Err(Error::model(name, format!("no tensor {tensor}; the nearest names are {near}")));
+            return Err(unknown(graph, tensor, name));
         }
         let itself = token.is_none() && *tensor == output.name;
         if !given.insert(&output.name) || (known.contains(output.name.as_str()) && !itself) {

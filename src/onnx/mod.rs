@@ -17,7 +17,7 @@ pub mod proto {
 mod signature;
 mod tensor;
 
-pub use cut::{CutPoint, cut};
+pub use cut::{CutPoint, check_tensors, cut};
 pub use expose::{Join, expose, has_tensor, joined_name, layer_candidates};
 pub use external::{external_files, external_paths};
 pub use float16::to_half;
