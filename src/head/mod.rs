@@ -9,12 +9,14 @@ mod logistic;
 mod objective;
 mod precondition;
 mod real;
+mod samples;
 mod standardize;
 
 pub use certificate::Certificate;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use linear::{Input, LinearHead};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
+pub use samples::{ClassWeight, Samples};
 pub use standardize::Scaling;
 
 #[cfg(test)]
