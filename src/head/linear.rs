@@ -4,7 +4,7 @@ use linfa::traits::PredictInplace;
 use ndarray::{Array1, Array2, ArrayBase, ArrayView1, ArrayView2, Axis, Data, Ix2};
 use serde::{Deserialize, Serialize};
 
-use super::standardize::MIN_LENGTH;
+use super::standardize::{MIN_LENGTH, Scaler};
 use crate::error::{Error, Result};
 
 /// What a head does to an embedding before the product.
@@ -46,6 +46,14 @@ impl LinearHead {
         }
         // Row-major, as the ONNX file stores it.
         Ok(Self { weights: weights.as_standard_layout().into_owned(), intercepts, input })
+    }
+
+    /// A head of raw embeddings from `weights` d×K and `intercepts` K on scaled ones:
+    /// `((x − mean)·inverse)·W + b = x·(inverse·W) + (b − mean·(inverse·W))`.
+    pub(crate) fn unscaled(mut weights: Array2<f64>, mut intercepts: Array1<f64>, scaler: &Scaler) -> Result<Self> {
+        weights *= &scaler.inverse.view().insert_axis(Axis(1));
+        intercepts -= &scaler.mean.dot(&weights);
+        Self::new(weights.mapv(|v| v as f32), intercepts.mapv(|v| v as f32), scaler.input)
     }
 
     /// Length of the embeddings it takes.
@@ -119,14 +127,9 @@ impl LinearHead {
     }
 }
 
-fn first_maximum(row: ArrayView1<f32>) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, &value) in row.iter().enumerate() {
-        if value > best.1 {
-            best = (index, value);
-        }
-    }
-    best.0
+/// Index of the greatest value, the first among equals.
+pub(crate) fn first_maximum<F: Copy + PartialOrd>(row: ArrayView1<F>) -> usize {
+    row.iter().enumerate().fold(0, |best, (index, value)| if *value > row[best] { index } else { best })
 }
 
 impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for LinearHead {
