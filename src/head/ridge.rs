@@ -137,7 +137,7 @@ impl CheckedRidge {
         let started = Instant::now();
         let classes = count_classes(x, labels)?;
         let scaler = Scaler::fit(self.scaling, x);
-        let spectrum = Spectrum::new(x, labels, classes, &scaler, progress)?;
+        let spectrum = Spectrum::new(x.view(), labels, classes, &scaler, progress)?;
         let path = path(&spectrum, &self.alphas, progress, |_, _, _| ())?;
         let alpha = best(&path).ok_or_else(|| Error::Usage("ridge needs an alpha".into()))?.alpha;
         let (weights, intercepts) = spectrum.weights(alpha);

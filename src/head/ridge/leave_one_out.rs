@@ -49,7 +49,7 @@ pub fn leave_one_out(
     check_alphas(alphas)?;
     let classes = count_classes(x, labels)?;
     let scaler = Scaler::fit(scaling, x);
-    let spectrum = Spectrum::new(x, labels, classes, &scaler, progress)?;
+    let spectrum = Spectrum::new(x.view(), labels, classes, &scaler, progress)?;
     let mut logits = vec![Array2::zeros((x.nrows(), classes)); alphas.len()];
     let points = path(&spectrum, alphas, progress, |index, start, block| {
         logits[index].slice_mut(s![start..start + block.nrows(), ..]).assign(&block);

@@ -52,8 +52,8 @@ fn every_alpha_is_scikit_learns() {
         assert_close(fitted.path.iter().map(|p| p.squared_error), case.squared_error.iter().copied(), GOLDEN);
         assert_close(fitted.path.iter().map(|p| p.accuracy), case.accuracy.iter().copied(), Tolerance::Close);
         // The head is f32.
-        assert_close(fitted.head.weights(), case.weights.iter().copied(), Tolerance::Within(1e-6));
-        assert_close(fitted.head.intercepts(), case.intercepts.iter().copied(), Tolerance::Within(1e-6));
+        assert_close(fitted.head.weights().iter().copied(), case.weights.iter().copied(), Tolerance::Within(1e-6));
+        assert_close(fitted.head.intercepts().iter().copied(), case.intercepts.iter().copied(), Tolerance::Within(1e-6));
         let left_out = leave_one_out(x.view(), &labels, &golden.alphas, case.scaling, &()).unwrap();
         for (got, want) in left_out.iter().zip(&case.logits) {
             assert_close(got.logits.select(Axis(0), &case.shown), want.iter().copied(), GOLDEN);
@@ -66,10 +66,10 @@ fn every_alpha_is_scikit_learns() {
 fn leaving_out_is_refitting() {
     let (all, labels) = super::super::goldens::digits();
     for (n, d) in [(40, 64), (60, 20)] {
-        let x = all.slice(ndarray::s![..n, 2..2 + d]);
+        let x = all.slice(ndarray::s![..n, ..d]);
         for alpha in [0.1, 30.0] {
             let got = leave_one_out(x, &labels[..n], &[alpha], Scaling::None, &()).unwrap();
-            assert_close(got[0].logits.view(), by_refitting(x, &labels[..n], 10, alpha), Tolerance::Within(1e-8));
+            assert_close(got[0].logits.clone(), by_refitting(x, &labels[..n], 10, alpha), Tolerance::Within(1e-8));
         }
     }
 }
