@@ -115,11 +115,7 @@ mod tests {
         let (x, labels) = super::super::goldens::digits();
         let euclidean = Centroid::new().distance(Distance::Euclidean).fit(x.view(), &labels).unwrap();
         assert_eq!(euclidean.classify(x.view()).unwrap().to_vec(), golden.euclidean);
-        assert_close(
-            means(x.view(), &labels, 10, Input::Raw),
-            golden.centroids.iter().copied(),
-            Tolerance::Close,
-        );
+        assert_close(means(x.view(), &labels, 10, Input::Raw), golden.centroids.iter().copied(), Tolerance::Close);
         let some = x.select(Axis(0), &golden.rows);
         let lengths = some.map_axis(Axis(1), |row| row.dot(&row)).insert_axis(Axis(1));
         let distances = (lengths - euclidean.logits(some.view()).unwrap()).mapv(f32::sqrt);

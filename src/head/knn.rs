@@ -10,11 +10,12 @@ use std::num::NonZeroUsize;
 use linfa::ParamGuard;
 use ndarray::{ArrayView2, Axis};
 
-pub use head::KnnHead;
 pub(crate) use head::FLOOR;
+pub use head::KnnHead;
 
 use self::head::vote;
 use self::search::{Candidates, search};
+use super::fitted::Head;
 use super::linear::{Input, first_maximum};
 use super::training::{count_classes, positive};
 use crate::error::{Error, Result};
@@ -60,7 +61,9 @@ pub struct CheckedKnn {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedKnn {
     /// The head.
-    pub head: KnnHead,
+    pub head: Head,
+    /// How many neighbours vote.
+    pub neighbours: usize,
     /// For each number of neighbours that was tried, the share of rows that the others classify correctly.
     pub path: Vec<KnnPoint>,
 }
@@ -146,7 +149,8 @@ impl CheckedKnn {
             (Neighbours::Fixed(neighbours), _) => neighbours.get(),
             (Neighbours::LeaveOneOut, best) => best.map_or(1, |point| point.neighbours),
         };
-        Ok(FittedKnn { head: KnnHead::new(x, labels.to_vec(), classes, neighbours, self.temperature)?, path })
+        let head = KnnHead::new(x, labels.to_vec(), classes, neighbours, self.temperature)?;
+        Ok(FittedKnn { head: head.into(), neighbours, path })
     }
 
     fn path(&self, x: ArrayView2<f32>, labels: &[usize], classes: usize) -> Vec<KnnPoint> {

@@ -13,12 +13,13 @@ use std::num::NonZeroUsize;
 use linfa::ParamGuard;
 use ndarray::{Array2, ArrayView2, Axis};
 
-pub(crate) use activation::GELU;
 pub use activation::Activation;
+pub(crate) use activation::GELU;
 pub use head::MlpHead;
 
 use self::adamw::AdamW;
 use self::network::Network;
+use super::fitted::Head;
 use super::standardize::{Scaler, Scaling};
 use super::training::{count_classes, positive};
 use crate::error::{Error, Result};
@@ -66,7 +67,7 @@ pub struct CheckedMlp {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedMlp {
     /// The head, in the space of raw embeddings.
-    pub head: MlpHead,
+    pub head: Head,
     /// For each epoch, the mean loss over its steps, smoothing and dropout included.
     pub training_loss: Vec<f64>,
     /// After each epoch, the cross-entropy of the rows held out; empty where none are.
@@ -219,8 +220,7 @@ impl CheckedMlp {
                 }
                 let (features, targets) = batch(rows, self.label_smoothing);
                 let kept = self.kept(rows.len(), &mut rng);
-                let (loss, gradient) =
-                    network.loss(features.view(), targets.view(), self.activation, kept.as_ref());
+                let (loss, gradient) = network.loss(features.view(), targets.view(), self.activation, kept.as_ref());
                 adam.step(&mut network, &gradient, self.learning_rate * 0.5 * (1.0 + (PI * step / steps).cos()));
                 step += 1.0;
                 total += loss * rows.len() as f64;
@@ -248,7 +248,7 @@ impl CheckedMlp {
         }
         progress.end();
         let (_, best_epoch, network) = best;
-        let head = MlpHead::unscaled(network, &scaler, self.activation)?;
+        let head = MlpHead::unscaled(network, &scaler, self.activation)?.into();
         Ok(FittedMlp { head, training_loss, held_out_loss, best_epoch })
     }
 

@@ -3,6 +3,8 @@
 mod centroid;
 mod certificate;
 mod eigen;
+mod fitted;
+mod graph;
 mod head_onnx;
 mod knn;
 mod lbfgs;
@@ -19,6 +21,7 @@ mod training;
 
 pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
+pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
 pub use linear::{Input, LinearHead};

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2};
 
-use super::super::linear::{Input, check_dimension, first_maximum, softmax};
+use super::super::linear::{Input, check_dimension};
 use super::super::training::positive;
 use super::search::{Candidates, Neighbour, search};
 use crate::error::{Error, Result};
@@ -40,6 +40,17 @@ impl KnnHead {
         neighbours: usize,
         temperature: f32,
     ) -> Result<Self> {
+        Self::of_unit_rows(Input::UnitLength.of(rows).into_owned(), labels, classes, neighbours, temperature)
+    }
+
+    /// As [`KnnHead::new`], and refuses rows that are neither of length 1 nor 0.
+    pub(crate) fn of_unit_rows(
+        rows: Array2<f32>,
+        labels: Vec<usize>,
+        classes: usize,
+        neighbours: usize,
+        temperature: f32,
+    ) -> Result<Self> {
         let (n, d) = rows.dim();
         if n == 0 || d == 0 || classes < 2 || labels.len() != n || n > u32::MAX as usize {
             return Err(Error::Data(format!(
@@ -53,11 +64,14 @@ impl KnnHead {
         if let Some(row) = rows.rows().into_iter().position(|row| !row.iter().all(|v| v.is_finite())) {
             return Err(Error::Data(format!("row {row} of the head is not finite")));
         }
+        let is_unit = |square: f32| square < 1e-4 || (square - 1.0).abs() < 1e-4;
+        if let Some(row) = rows.rows().into_iter().position(|row| !is_unit(row.dot(&row))) {
+            return Err(Error::Data(format!("row {row} of the head has a length that is neither 1 nor 0")));
+        }
         if neighbours == 0 || neighbours > n {
             return Err(Error::Data(format!("{neighbours} neighbours cannot be had of {n} rows")));
         }
         positive("the temperature", f64::from(temperature))?;
-        let rows = Input::UnitLength.of(rows).into_owned();
         Ok(Self { rows: rows.as_standard_layout().into_owned(), labels, classes, neighbours, temperature })
     }
 
@@ -108,22 +122,6 @@ impl KnnHead {
             row.assign(&vote(found, &self.labels, self.classes, self.temperature).mapv(|v| (v + FLOOR).ln()));
         }
         Ok(logits)
-    }
-
-    /// The n×K class probabilities, the softmax of [`KnnHead::logits`]; each row sums to 1.
-    ///
-    /// # Errors
-    /// As [`KnnHead::logits`].
-    pub fn probabilities(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-        Ok(softmax(self.logits(x)?))
-    }
-
-    /// The index of the likeliest class of each row, the first among equals.
-    ///
-    /// # Errors
-    /// As [`KnnHead::logits`].
-    pub fn classify(&self, x: ArrayView2<f32>) -> Result<Array1<usize>> {
-        Ok(self.logits(x)?.map_axis(Axis(1), |row: ArrayView1<f32>| first_maximum(row)))
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) fn search(
     let mut found = vec![Vec::new(); queries.nrows()];
     let share = queries.nrows().div_ceil(QUERIES).div_ceil(threads.get()).max(1) * QUERIES;
     std::thread::scope(|scope| {
-        for ((index, found), queries) in found.chunks_mut(share).enumerate().zip(queries.axis_chunks_iter(Axis(0), share))
+        for ((index, found), queries) in
+            found.chunks_mut(share).enumerate().zip(queries.axis_chunks_iter(Axis(0), share))
         {
             scope.spawn(move || {
                 for (block, (found, queries)) in

@@ -46,7 +46,7 @@ fn the_vote_is_dinos() {
 #[test]
 fn equals_are_taken_by_the_lower_row() {
     let x = array![[1.0_f32, 0.0], [1.0, 0.0], [2.0, 0.0]];
-    let head = KnnHead::new(x.view(), vec![1, 0, 0], 2, 1, 0.07).unwrap();
+    let head = Head::Knn(KnnHead::new(x.view(), vec![1, 0, 0], 2, 1, 0.07).unwrap());
     assert_eq!(head.classify(array![[3.0, 0.0]].view()).unwrap().to_vec(), [1]);
 }
 

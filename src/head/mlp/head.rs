@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use super::super::linear::{Input, check_dimension, first_maximum, softmax};
+use super::super::linear::{Input, check_dimension};
 use super::super::standardize::Scaler;
 use super::activation::Activation;
 use super::network::Network;
@@ -90,21 +90,5 @@ impl MlpHead {
     pub fn logits(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
         check_dimension(x, self.dimension())?;
         Ok(self.network.logits(self.input.of(x).view(), self.activation))
-    }
-
-    /// The n×K class probabilities, the softmax of [`MlpHead::logits`]; each row sums to 1.
-    ///
-    /// # Errors
-    /// As [`MlpHead::logits`].
-    pub fn probabilities(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-        Ok(softmax(self.logits(x)?))
-    }
-
-    /// The index of the likeliest class of each row, the first among equals.
-    ///
-    /// # Errors
-    /// As [`MlpHead::logits`].
-    pub fn classify(&self, x: ArrayView2<f32>) -> Result<Array1<usize>> {
-        Ok(self.logits(x)?.map_axis(Axis(1), |row: ArrayView1<f32>| first_maximum(row)))
     }
 }

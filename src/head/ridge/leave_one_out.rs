@@ -1,6 +1,6 @@
 //! Exact leave-one-out predictions of ridge regression, from one fit on all rows.
 
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, s};
 
 use super::super::linear::first_maximum;
 use super::super::standardize::{Scaler, Scaling};
@@ -73,35 +73,30 @@ pub(super) fn path(
 ) -> Result<Vec<RidgePoint>> {
     let mut points: Vec<RidgePoint> =
         alphas.iter().map(|&alpha| RidgePoint { alpha, squared_error: 0.0, accuracy: 0.0 }).collect();
-    let fits: Vec<_> =
-        alphas.iter().map(|&alpha| (spectrum.shrinkage(alpha), spectrum.coefficients(alpha))).collect();
-    let rows = spectrum.x.nrows() as f64;
-    let classes = spectrum.target_mean.len();
-    spectrum.for_each_block(progress, |start, coordinates| {
-        let squares = coordinates.mapv(|v| v * v);
-        let labels = &spectrum.labels[start..start + coordinates.nrows()];
-        for (index, ((shrinkage, coefficients), point)) in fits.iter().zip(&mut points).enumerate() {
-            let hat = squares.dot(shrinkage) + 1.0 / rows;
-            let mut logits = coordinates.dot(coefficients) + &spectrum.target_mean;
-            for (((mut row, &hat), &label), i) in logits.rows_mut().into_iter().zip(&hat).zip(labels).zip(start..) {
-                for (class, logit) in row.iter_mut().enumerate() {
-                    let target = if class == label { 1.0 } else { -1.0 };
-                    let residual = (target - *logit) / (1.0 - hat);
-                    if !residual.is_finite() {
-                        return Err(Error::Data(format!(
-                            "alpha {} is too small for row {i} to be left out: the fit goes through it",
-                            point.alpha
-                        )));
-                    }
-                    *logit = target - residual;
-                    point.squared_error += residual * residual;
+    let fits: Vec<_> = alphas.iter().map(|&alpha| spectrum.fit(alpha)).collect();
+    spectrum.for_each_block(&fits, progress, |index, start, mut residuals, complement| {
+        let point = &mut points[index];
+        let labels = &spectrum.labels[start..start + residuals.nrows()];
+        for (((mut row, complement), &label), i) in
+            residuals.rows_mut().into_iter().zip(complement).zip(labels).zip(start..)
+        {
+            for (class, value) in row.iter_mut().enumerate() {
+                let left_out = *value / complement;
+                if complement <= 0.0 || !left_out.is_finite() {
+                    return Err(Error::Data(format!(
+                        "alpha {} is too small for row {i} to be left out: the fit goes through it",
+                        point.alpha
+                    )));
                 }
-                point.accuracy += f64::from(u8::from(first_maximum(row.view()) == label));
+                point.squared_error += left_out * left_out;
+                *value = if class == label { 1.0 } else { -1.0 } - left_out;
             }
-            see(index, start, logits.view());
+            point.accuracy += f64::from(u8::from(first_maximum(row.view()) == label));
         }
+        see(index, start, residuals.view());
         Ok(())
     })?;
+    let (rows, classes) = (spectrum.x.nrows() as f64, spectrum.target_mean.len());
     for point in &mut points {
         point.squared_error /= rows * classes as f64;
         point.accuracy /= rows;
@@ -109,24 +104,7 @@ pub(super) fn path(
     Ok(points)
 }
 
-/// Index of the least squared error, the greater alpha among equals.
+/// The point of the least squared error, the greater alpha among equals.
 pub(super) fn best(points: &[RidgePoint]) -> Option<&RidgePoint> {
     points.iter().min_by(|a, b| a.squared_error.total_cmp(&b.squared_error).then(b.alpha.total_cmp(&a.alpha)))
-}
-
-/// A check of [`path`] that shares nothing with it: each row left out in turn and predicted by a fit on the rest.
-#[cfg(test)]
-pub(super) fn by_refitting(x: ArrayView2<f32>, labels: &[usize], classes: usize, alpha: f64) -> Array2<f64> {
-    let mut out = Array2::zeros((x.nrows(), classes));
-    for left_out in 0..x.nrows() {
-        let rest: Vec<usize> = (0..x.nrows()).filter(|&i| i != left_out).collect();
-        let (rest_x, rest_y): (_, Vec<usize>) =
-            (x.select(Axis(0), &rest), rest.iter().map(|&i| labels[i]).collect());
-        let scaler = Scaler::fit(Scaling::None, rest_x.view());
-        let spectrum = Spectrum::new(rest_x.view(), &rest_y, classes, &scaler, &()).unwrap();
-        let (weights, intercepts) = spectrum.weights(alpha);
-        let row = scaler.scaled(x.slice(s![left_out..left_out + 1, ..]));
-        out.row_mut(left_out).assign(&(row.dot(&weights) + &intercepts).row(0));
-    }
-    out
 }

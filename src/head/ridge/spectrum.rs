@@ -13,8 +13,10 @@ const BLOCK: usize = 512;
 
 /// Centred scaled features X (n×d) and targets Y (n×K), in the eigenbasis of `XᵀX` or `XXᵀ`, whichever is smaller.
 ///
-/// With `X = P·Vᵀ`, V orthonormal and `PᵀP = diag(λ)`, ridge regression with a free intercept is
-/// `Ŷ = ȳ + P·(PᵀY/(λ + alpha))`, and its hat matrix has the diagonal `h_i = 1/n + Σ_j P_ij²/(λ_j + alpha)`.
+/// Ridge regression with a free intercept has the hat matrix `11ᵀ/n + X·(XᵀX + alpha)⁻¹·Xᵀ`, which is a product with
+/// `1/(λ + alpha)` in the basis V of `XᵀX = V·diag(λ)·Vᵀ`. With fewer rows than columns the complement of the hat matrix is known
+/// too, `U·diag(alpha/(λ + alpha))·Uᵀ` for `XXᵀ = U·diag(λ)·Uᵀ` without the vector of ones: rows that the fit nearly goes through
+/// lose no digits.
 pub(super) struct Spectrum<'a> {
     pub(super) x: ArrayView2<'a, f32>,
     pub(super) labels: &'a [usize],
@@ -25,16 +27,23 @@ pub(super) struct Spectrum<'a> {
     pub(super) target_mean: Array1<f64>,
     /// λ, none below 0.
     values: Array1<f64>,
-    /// `PᵀY`, r×K.
+    /// `VᵀXᵀY` or `UᵀY`, r×K.
     projected: Array2<f64>,
     basis: Basis,
 }
 
 enum Basis {
-    /// V, d×d, of data with at least as many rows as columns. P is computed again where it is needed.
+    /// V, d×d, of data with at least as many rows as columns.
     Columns(Array2<f64>),
-    /// P, n×r, and `U` with `P = U·diag(√λ)`, of data with fewer rows than columns.
-    Rows { coordinates: Array2<f64>, left: Array2<f64> },
+    /// U, n×(n−1), of data with fewer rows than columns.
+    Rows(Array2<f64>),
+}
+
+/// What one alpha makes of a block of rows Z in the basis: residuals `start + Z·coefficients`, and the diagonal of the hat
+/// matrix' complement `1 − h = start + Z²·factors`.
+pub(super) struct Fit {
+    factors: Array1<f64>,
+    coefficients: Array2<f64>,
 }
 
 impl<'a> Spectrum<'a> {
@@ -64,7 +73,11 @@ impl<'a> Spectrum<'a> {
             projected: Array2::zeros((0, 0)),
             basis: empty,
         };
-        if n < d { spectrum.decompose_rows()? } else { spectrum.decompose_columns(progress)? }
+        if n < d {
+            spectrum.decompose_rows()?
+        } else {
+            spectrum.decompose_columns(progress)?
+        }
         if !spectrum.values.iter().all(|v| v.is_finite()) {
             return Err(Error::Data("the fit overflowed: the features are too large to be used unscaled".into()));
         }
@@ -91,19 +104,28 @@ impl<'a> Spectrum<'a> {
     }
 
     fn decompose_rows(&mut self) -> Result<()> {
+        let n = self.x.nrows();
+        let features = self.all_features();
+        let mut products = features.dot(&features.t());
+        // Centring makes the vector of ones an eigenvector of 0, among others perhaps: this makes it the last one.
+        let trace: f64 = products.diag().sum();
+        products += 2.0 * if trace > 0.0 { trace } else { 1.0 } / n as f64;
+        let (values, vectors) = eigen(&products)?;
+        let left = vectors.slice_move(s![.., ..n - 1]);
+        self.values = values.slice(s![..n - 1]).mapv(|v| v.max(0.0));
+        self.projected = Array2::zeros((n - 1, self.target_mean.len()));
+        for start in (0..n).step_by(BLOCK) {
+            let rows = left.slice(s![start..self.end(start), ..]);
+            general_mat_mul(1.0, &rows.t(), &self.targets(start), 1.0, &mut self.projected);
+        }
+        self.basis = Basis::Rows(left);
+        Ok(())
+    }
+
+    fn all_features(&self) -> Array2<f64> {
         let mut features = self.scaler.scaled(self.x);
         features -= &self.mean;
-        let (values, left) = eigen(&features.dot(&features.t()))?;
-        self.values = values.mapv(|v| v.max(0.0));
-        let coordinates = &left * &self.values.mapv(f64::sqrt);
-        let mut targets = Array2::zeros((0, self.target_mean.len()));
-        for start in (0..self.x.nrows()).step_by(BLOCK) {
-            let block = self.targets(start);
-            targets.append(Axis(0), block.view()).map_err(|e| Error::Data(e.to_string()))?;
-        }
-        self.projected = coordinates.t().dot(&targets);
-        self.basis = Basis::Rows { coordinates, left };
-        Ok(())
+        features
     }
 
     /// Centred features of the block that begins at row `start`.
@@ -123,47 +145,52 @@ impl<'a> Spectrum<'a> {
         (start + BLOCK).min(self.x.nrows())
     }
 
-    /// Calls `see(row, P)` for blocks of rows of P.
+    /// Calls `see(index of the fit, first row, residuals, 1 − h)` for each block of rows and each fit.
     pub(super) fn for_each_block(
         &self,
+        fits: &[Fit],
         progress: &dyn Progress,
-        mut see: impl FnMut(usize, ArrayView2<f64>) -> Result<()>,
+        mut see: impl FnMut(usize, usize, Array2<f64>, Array1<f64>) -> Result<()>,
     ) -> Result<()> {
         for start in (0..self.x.nrows()).step_by(BLOCK) {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            match &self.basis {
-                Basis::Columns(vectors) => see(start, self.features(start).dot(vectors).view())?,
-                Basis::Rows { coordinates, .. } => see(start, coordinates.slice(s![start..self.end(start), ..]))?,
+            let (block, residuals, complement) = match &self.basis {
+                Basis::Columns(vectors) => {
+                    (self.features(start).dot(vectors), self.targets(start), 1.0 - 1.0 / self.x.nrows() as f64)
+                }
+                Basis::Rows(left) => {
+                    let block = left.slice(s![start..self.end(start), ..]).to_owned();
+                    let none = Array2::zeros((block.nrows(), self.target_mean.len()));
+                    (block, none, 0.0)
+                }
+            };
+            let squares = block.mapv(|v| v * v);
+            for (index, fit) in fits.iter().enumerate() {
+                let mut residuals = residuals.clone();
+                general_mat_mul(1.0, &block, &fit.coefficients, 1.0, &mut residuals);
+                see(index, start, residuals, squares.dot(&fit.factors) + complement)?;
             }
         }
         Ok(())
     }
 
-    /// `1/(λ + alpha)`.
-    pub(super) fn shrinkage(&self, alpha: f64) -> Array1<f64> {
-        self.values.mapv(|v| 1.0 / (v + alpha))
-    }
-
-    /// What P is multiplied by for the centred predictions at `alpha`, r×K.
-    pub(super) fn coefficients(&self, alpha: f64) -> Array2<f64> {
-        &self.projected * &self.shrinkage(alpha).insert_axis(Axis(1))
+    pub(super) fn fit(&self, alpha: f64) -> Fit {
+        let factors = match &self.basis {
+            Basis::Columns(_) => self.values.mapv(|v| -1.0 / (v + alpha)),
+            Basis::Rows(_) => self.values.mapv(|v| alpha / (v + alpha)),
+        };
+        let coefficients = &self.projected * &factors.view().insert_axis(Axis(1));
+        Fit { factors, coefficients }
     }
 
     /// Weights d×K and intercepts K on the scaled features.
     pub(super) fn weights(&self, alpha: f64) -> (Array2<f64>, Array1<f64>) {
-        let coefficients = self.coefficients(alpha);
+        let shrunk = &self.projected / &(&self.values + alpha).insert_axis(Axis(1));
         let weights = match &self.basis {
-            Basis::Columns(vectors) => vectors.dot(&coefficients),
-            // V = Xᵀ·U/√λ; where λ is 0 so is what belongs to it.
-            Basis::Rows { left, .. } => {
-                let root = self.values.mapv(|v| if v > 0.0 { 1.0 / v.sqrt() } else { 0.0 });
-                let dual = (left * &root).dot(&coefficients);
-                let mut features = self.scaler.scaled(self.x);
-                features -= &self.mean;
-                features.t().dot(&dual)
-            }
+            Basis::Columns(vectors) => vectors.dot(&shrunk),
+            Basis::Rows(left) => self.all_features().t().dot(&left.dot(&shrunk)),
         };
         let intercepts = &self.target_mean - &self.mean.dot(&weights);
         (weights, intercepts)
