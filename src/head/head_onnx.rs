@@ -166,7 +166,9 @@ mod tests {
     fn example(input: Input) -> HeadFile {
         HeadFile {
             kind: HeadKind::Logistic,
-            head: LinearHead::new(array![[1.0, -0.5], [0.25, 3.0], [0.0, 2.0]], array![0.5, -1.0], input).unwrap().into(),
+            head: LinearHead::new(array![[1.0, -0.5], [0.25, 3.0], [0.0, 2.0]], array![0.5, -1.0], input)
+                .unwrap()
+                .into(),
             labels: vec!["a \"quoted\" cat".into(), "犬".into()],
             provenance: Some(Provenance {
                 backbone: "some".into(),

@@ -31,6 +31,8 @@ pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave
 pub use standardize::Scaling;
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod goldens;
 #[cfg(test)]
 mod hard_cases;

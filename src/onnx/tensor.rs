@@ -140,7 +140,9 @@ mod tests {
         let ints = build::tensor_i64("v", &[2], &[-3, 4]);
         let read = |tensor: TensorProto| int_constant(&model(tensor), "v");
         assert_eq!(read(ints.clone()), Ok(IntTensor { dims: vec![2], values: vec![-3, 4] }));
-        assert!(read(TensorProto { raw_data: Some(vec![0; 12].into()), ..ints.clone() }).unwrap_err().contains("12 bytes"));
+        assert!(
+            read(TensorProto { raw_data: Some(vec![0; 12].into()), ..ints.clone() }).unwrap_err().contains("12 bytes")
+        );
         assert!(read(TensorProto { dims: vec![3], ..ints }).unwrap_err().contains("ask for 3"));
         assert!(read(build::tensor_f32("v", &[1], &[1.0])).unwrap_err().contains("not i64"));
         let external = TensorProto { data_location: Some(DataLocation::External as i32), ..good };

@@ -1,6 +1,6 @@
 //! Against scikit-learn's `RidgeCV` (`tests/golden/head/make_ridge.py`), and against refitting.
 
-use ndarray::{Array2, Axis, array};
+use ndarray::{Array2, Axis, array, s};
 use serde::Deserialize;
 
 use super::*;
@@ -34,7 +34,7 @@ struct Case {
 /// Some rows and the first columns of optdigits, labels modulo K.
 fn data(case: &Case) -> (Array2<f32>, Vec<usize>) {
     let (x, labels) = super::super::goldens::digits();
-    let x = x.select(Axis(0), &case.rows).slice(ndarray::s![.., ..case.columns]).to_owned();
+    let x = x.select(Axis(0), &case.rows).slice(s![.., ..case.columns]).to_owned();
     (x, case.rows.iter().map(|&row| labels[row] % case.classes).collect())
 }
 
@@ -84,7 +84,7 @@ fn every_alpha_is_scikit_learns() {
 fn leaving_out_is_refitting() {
     let (all, labels) = super::super::goldens::digits();
     for (n, d) in [(40, 64), (60, 20)] {
-        let x = all.slice(ndarray::s![..n, ..d]);
+        let x = all.slice(s![..n, ..d]);
         for alpha in [0.1, 30.0] {
             let got = leave_one_out(x, &labels[..n], &[alpha], Scaling::None, &()).unwrap();
             assert_close(got[0].logits.clone(), by_refitting(x, &labels[..n], 10, alpha), Tolerance::Within(1e-8));
