@@ -35,7 +35,8 @@ fn each_head_is_trained_and_runs_anywhere() {
     let set = digits();
     set.write(&features, Existing::Refuse).unwrap();
     let runtime = Runtime::load(None, &support::home()).unwrap();
-    for (kind, certified) in [("logistic", true), ("ridge", true), ("centroid", false), ("knn", false), ("mlp", false)] {
+    for (kind, certified) in [("logistic", true), ("ridge", true), ("centroid", false), ("knn", false), ("mlp", false)]
+    {
         let path = folder.path().join(format!("{kind}.onnx"));
         let trained = json(engraft().arg("train").arg(&features).args(["--head", kind, "-o"]).arg(&path));
         assert!(trained["accuracy"].as_f64().unwrap() > 0.8, "{kind}: {trained}");

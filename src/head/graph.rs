@@ -29,18 +29,19 @@ pub(super) fn write(head: &Head) -> Model {
     graph.finish()
 }
 
-/// The head of a kind whose graph this is, or why it is none.
+/// The head of a kind that is in the constants of a graph, or why there is none.
 pub(super) fn read(kind: HeadKind, model: &Model) -> Result<Head, String> {
-    let head = match kind {
+    Ok(match kind {
         HeadKind::Logistic | HeadKind::Ridge | HeadKind::Centroid => Head::Linear(linear::read(model)?),
         HeadKind::Knn => Head::Knn(knn::read(model)?),
         HeadKind::Mlp => Head::Mlp(mlp::read(model)?),
-    };
-    // The weights alone do not say what a changed graph would compute.
-    if !same_computation(model, &write(&head)) {
-        return Err("its graph is not the one that engraft writes for this kind of head".into());
-    }
-    Ok(head)
+    })
+}
+
+/// Refuses a graph other than [`write`]'s: the weights alone do not say what a changed one would compute.
+pub(super) fn check(head: &Head, model: &Model) -> Result<(), String> {
+    let same = same_computation(model, &write(head));
+    same.then_some(()).ok_or_else(|| "its graph is not the one that engraft writes for this kind of head".into())
 }
 
 /// What the embeddings are after `input`: the name of a tensor.

@@ -117,6 +117,7 @@ impl HeadFile {
             engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
         };
         file.check()?;
+        graph::check(&file.head, model)?;
         Ok(file)
     }
 

@@ -25,8 +25,9 @@ use super::training::{count_classes, positive};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-/// Rows a step.
-const BATCH: usize = 256;
+/// Fewest and most rows a step; between them an epoch has [`STEPS`].
+const BATCH: [usize; 2] = [16, 256];
+const STEPS: usize = 32;
 /// One row in so many is held out to tell when to stop.
 const HELD_OUT: usize = 10;
 /// Epochs without a better loss on the rows held out after which a fit ends.
@@ -206,7 +207,8 @@ impl CheckedMlp {
         };
         let mut network = Network::<f32>::random(x.ncols(), self.width.get(), classes, &mut rng);
         let mut adam = AdamW::new(network.values().count(), self.weight_decay);
-        let steps = (rows.len().div_ceil(BATCH) * self.epochs.get()) as f64;
+        let size = (rows.len() / STEPS).clamp(BATCH[0], BATCH[1]);
+        let steps = (rows.len().div_ceil(size) * self.epochs.get()) as f64;
         let mut step = 0.0;
         let (mut training_loss, mut held_out_loss) = (Vec::new(), Vec::new());
         let mut best = (f64::INFINITY, 0, network.clone());
@@ -214,7 +216,7 @@ impl CheckedMlp {
         for epoch in 0..self.epochs.get() {
             rng.shuffle(&mut rows);
             let mut total = 0.0;
-            for rows in rows.chunks(BATCH) {
+            for rows in rows.chunks(size) {
                 if progress.interrupted() {
                     return Err(Error::Interrupted);
                 }
@@ -227,7 +229,7 @@ impl CheckedMlp {
             }
             training_loss.push(total / rows.len() as f64);
             let mut loss = 0.0;
-            for rows in held_out.chunks(BATCH) {
+            for rows in held_out.chunks(BATCH[1]) {
                 let (features, targets) = batch(rows, 0.0);
                 loss += network.cross_entropy(features.view(), targets.view(), self.activation);
             }
