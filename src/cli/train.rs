@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use ndarray::Axis;
+use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
 use super::inputs::{self, ModelArgs, SourceArgs};
@@ -11,11 +11,11 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::eval::Report;
 use crate::features::FeatureSet;
-use crate::head::{Certificate, HeadFile, HeadKind, Logistic, Scaling, Solver};
+use crate::head::{Centroid, Certificate, Head, HeadFile, HeadKind, Knn, Logistic, Mlp, Ridge, Scaling, Solver};
 use crate::progress::Progress;
 use crate::source::{Split, shared_content, stratified_split};
 
-/// Train a linear probe and save it as an ONNX file
+/// Train a head, a linear probe unless told otherwise, and save it as an ONNX file
 ///
 /// INPUT is features (from `engraft embed`), or labelled images or texts with --model. A fifth of the rows is held out,
 /// the head is fitted on the rest, and the accuracy on the rows it has not seen is reported.
@@ -23,6 +23,7 @@ use crate::source::{Split, shared_content, stratified_split};
 /// Examples:
 ///   engraft train photos.parquet -o head.onnx
 ///   engraft train reviews.csv --model all-minilm-l6-v2 --label-column stars -o head.onnx
+///   engraft train photos.parquet --head knn -o knn.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Train {
@@ -43,33 +44,52 @@ pub(super) struct Train {
     source: SourceArgs,
 }
 
-/// How the probe is fitted.
+/// How the head is fitted.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Fit")]
 pub(super) struct FitArgs {
     /// Share of each class that is held out for the report; 0 trains on every row
     #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
     holdout: f64,
-    /// Strength of the L2 penalty on the weights: scikit-learn's 1/C
-    /// [default: 100 for standardize, 0.1 for l2, 1 for none]
+    /// What is fitted
+    #[arg(long, value_enum, default_value_t = HeadArg::Logistic)]
+    head: HeadArg,
+    /// Strength of the L2 penalty on the weights of a logistic or ridge head: scikit-learn's 1/C, and its alpha
+    /// [default: logistic 100 for standardize, 0.1 for l2, 1 for none; ridge the best when each row is left out in turn]
     #[arg(long, value_name = "ALPHA")]
     alpha: Option<f64>,
-    /// How features are scaled; the scaling becomes part of the head
-    #[arg(long, value_enum, default_value_t = ScalingArg::Standardize)]
-    scaling: ScalingArg,
-    /// Stop when the objective is certified to be within this share of the optimum
-    #[arg(long, value_name = "SHARE", default_value_t = 1e-6)]
-    tolerance: f64,
-    /// Stop, unconverged, after this many iterations
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    max_iterations: usize,
-    /// Which solver minimises; the certificate is always engraft's
-    #[arg(long, value_enum, default_value_t = SolverArg::Lbfgs)]
-    solver: SolverArg,
+    /// How features are scaled for a logistic, ridge or mlp head, which the scaling becomes part of
+    /// [default: standardize]
+    #[arg(long, value_enum)]
+    scaling: Option<ScalingArg>,
+    /// Stop a logistic head when the objective is certified to be within this share of the optimum [default: 1e-6]
+    #[arg(long, value_name = "SHARE")]
+    tolerance: Option<f64>,
+    /// Stop a logistic head, unconverged, after this many iterations [default: 2000]
+    #[arg(long, value_name = "N")]
+    max_iterations: Option<usize>,
+    /// Which solver minimises for a logistic head; the certificate is always engraft's [default: lbfgs]
+    #[arg(long, value_enum)]
+    solver: Option<SolverArg>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HeadArg {
+    /// Multinomial logistic regression: the linear probe
+    Logistic,
+    /// Least squares with a penalty, fitted at once; probabilities are not calibrated
+    Ridge,
+    /// The nearest class mean, by cosine; probabilities are not calibrated
+    Centroid,
+    /// The vote of the most similar rows, by cosine; as many as do best when each row is left out in turn
+    Knn,
+    /// One hidden layer of 256, AdamW, stopped early
+    Mlp,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum ScalingArg {
+    #[default]
     /// Each column to mean 0 and deviation 1: one alpha then means the same for every backbone
     Standardize,
     /// Each row to length 1
@@ -88,6 +108,14 @@ impl ScalingArg {
             ScalingArg::None => 1.0,
         }
     }
+
+    fn scaling(self) -> Scaling {
+        match self {
+            ScalingArg::Standardize => Scaling::Standardize,
+            ScalingArg::L2 => Scaling::L2,
+            ScalingArg::None => Scaling::None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -104,7 +132,9 @@ pub(super) struct Trained {
     pub(super) head: PathBuf,
     pub(super) classes: usize,
     pub(super) n_train: usize,
-    pub(super) certificate: Certificate,
+    /// Of a logistic or ridge head: the others minimise nothing that could be certified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<Certificate>,
     #[serde(flatten)]
     pub(super) report: Option<Report>,
     /// Ids that were held out: what `predict` may be tried on.
@@ -123,6 +153,7 @@ impl Train {
                 self.output.display()
             )));
         }
+        self.fit.check_flags()?;
         let loaded = inputs::load(context, &self.inputs, &self.source, || self.model.resolve(context))?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
@@ -180,19 +211,19 @@ impl FitArgs {
         }
         let x = features.matrix.select(Axis(0), &split.train);
         let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
-        let fitted = self.logistic(context).fit_watched(x.view(), &y, &context.console)?;
-        if !fitted.certificate.converged {
+        let (kind, fitted, certificate) = self.fit(context, x.view(), &y)?;
+        if let Some(certificate) = certificate.filter(|c| !c.converged) {
             context.console.note(&format!(
                 "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
-                fitted.certificate.iterations, fitted.certificate.gap
+                certificate.iterations, certificate.gap
             ));
         }
         let head = HeadFile {
-            kind: HeadKind::Logistic,
-            head: fitted.head,
+            kind,
+            head: fitted,
             labels,
             provenance: features.provenance.clone(),
-            certificate: Some(fitted.certificate),
+            certificate,
             engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let report = match split.test.is_empty() {
@@ -204,40 +235,99 @@ impl FitArgs {
             head: output.to_path_buf(),
             classes: head.labels.len(),
             n_train: y.len(),
-            certificate: fitted.certificate,
+            certificate,
             report,
             held_out: split.test,
         })
     }
 
+    /// Refuses flags that the head to fit has no use for.
+    pub(super) fn check_flags(&self) -> Result<()> {
+        use HeadArg::{Logistic, Mlp, Ridge};
+        let flags: [(&str, bool, &[HeadArg]); 5] = [
+            ("--alpha", self.alpha.is_some(), &[Logistic, Ridge]),
+            ("--scaling", self.scaling.is_some(), &[Logistic, Ridge, Mlp]),
+            ("--tolerance", self.tolerance.is_some(), &[Logistic]),
+            ("--max-iterations", self.max_iterations.is_some(), &[Logistic]),
+            ("--solver", self.solver.is_some(), &[Logistic]),
+        ];
+        let name = |head: HeadArg| head.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+        match flags.iter().find(|(_, given, heads)| *given && !heads.contains(&self.head)) {
+            None => Ok(()),
+            Some((flag, _, heads)) => Err(Error::Usage(format!(
+                "{flag} is for a head of the kind {}, not {}",
+                heads.iter().map(|&head| name(head)).collect::<Vec<_>>().join(" or "),
+                name(self.head)
+            ))),
+        }
+    }
+
+    fn fit(
+        &self,
+        context: &Context,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+    ) -> Result<(HeadKind, Head, Option<Certificate>)> {
+        let scaling = self.scaling.unwrap_or_default().scaling();
+        Ok(match self.head {
+            HeadArg::Logistic => {
+                let fitted = self.logistic(context).fit_watched(x, labels, &context.console)?;
+                (HeadKind::Logistic, fitted.head.into(), Some(fitted.certificate))
+            }
+            HeadArg::Ridge => {
+                let ridge = Ridge::new().scaling(scaling);
+                let ridge = match self.alpha {
+                    Some(alpha) => ridge.alphas([alpha]),
+                    None => ridge,
+                };
+                let fitted = ridge.fit_watched(x, labels, &context.console)?;
+                context.console.note(&format!("alpha {}", fitted.alpha));
+                (HeadKind::Ridge, fitted.head.into(), Some(fitted.certificate))
+            }
+            HeadArg::Centroid => (HeadKind::Centroid, Centroid::new().fit(x, labels)?.into(), None),
+            HeadArg::Knn => {
+                let fitted = Knn::new().threads(context.threads).fit(x, labels)?;
+                context.console.note(&format!("{} neighbours vote", fitted.neighbours));
+                (HeadKind::Knn, fitted.head, None)
+            }
+            HeadArg::Mlp => {
+                let mlp = Mlp::new().scaling(scaling).seed(context.seed);
+                let fitted = mlp.fit_watched(x, labels, &context.console)?;
+                let epochs = fitted.training_loss.len();
+                context.console.note(&format!("epoch {} of {epochs} was the best", fitted.best_epoch + 1));
+                (HeadKind::Mlp, fitted.head, None)
+            }
+        })
+    }
+
     fn logistic(&self, context: &Context) -> Logistic {
-        let scaling = match self.scaling {
-            ScalingArg::Standardize => Scaling::Standardize,
-            ScalingArg::L2 => Scaling::L2,
-            ScalingArg::None => Scaling::None,
-        };
-        let solver = match self.solver {
-            SolverArg::Lbfgs => Solver::Lbfgs,
-            SolverArg::Linfa => Solver::Linfa,
-        };
-        Logistic::new()
-            .alpha(self.alpha.unwrap_or_else(|| self.scaling.alpha()))
-            .scaling(scaling)
-            .tolerance(self.tolerance)
-            .max_iterations(self.max_iterations)
-            .threads(context.threads)
-            .solver(solver)
+        let scaling = self.scaling.unwrap_or_default();
+        let mut logistic = Logistic::new()
+            .alpha(self.alpha.unwrap_or_else(|| scaling.alpha()))
+            .scaling(scaling.scaling())
+            .threads(context.threads);
+        if let Some(tolerance) = self.tolerance {
+            logistic = logistic.tolerance(tolerance);
+        }
+        if let Some(iterations) = self.max_iterations {
+            logistic = logistic.max_iterations(iterations);
+        }
+        match self.solver {
+            Some(SolverArg::Linfa) => logistic.solver(Solver::Linfa),
+            Some(SolverArg::Lbfgs) | None => logistic.solver(Solver::Lbfgs),
+        }
     }
 }
 
 impl Trained {
     pub(super) fn text(&self) -> String {
-        let c = &self.certificate;
-        let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
-        let mut text = format!(
-            "{converged} in {} iterations, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
-            c.iterations, c.seconds, c.objective, c.gap, c.gradient_norm
-        );
+        let mut text = self.certificate.map_or_else(String::new, |c| {
+            let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
+            format!(
+                "{converged} in {} iterations, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
+                c.iterations, c.seconds, c.objective, c.gap, c.gradient_norm
+            )
+        });
         match &self.report {
             Some(report) => text += &super::eval::headline(report, "held-out rows"),
             None => text += "no rows were held out, so there is no accuracy to report",

@@ -16,6 +16,7 @@ use super::precondition::Preconditioner;
 use super::real::Real;
 use super::samples::{ClassWeight, Samples};
 use super::standardize::{Scaler, Scaling};
+use super::training::positive;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -156,13 +157,6 @@ impl Logistic {
     /// [`Error::Usage`] when a parameter is out of range; those of the fit.
     pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
         self.check_ref()?.fit_path(samples, alphas, progress)
-    }
-}
-
-fn positive(name: &str, value: f64) -> Result<()> {
-    match value.is_finite() && value > 0.0 {
-        true => Ok(()),
-        false => Err(Error::Usage(format!("{name} must be above 0, got {value}"))),
     }
 }
 

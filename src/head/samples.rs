@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 
+use super::training::count_classes;
 use crate::error::{Error, Result};
 
 /// Labelled rows, each with a weight perhaps.
@@ -39,38 +40,16 @@ impl<'a> Samples<'a> {
     /// The number of classes.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] when the numbers of rows, labels and weights differ; [`Error::Data`] when there are no rows or fewer than two
-    /// classes, a class below the greatest has no row, or a value or weight is not finite or a weight negative; the row is named.
+    /// As [`count_classes`]; when there is another number of weights than rows, or one is negative or not finite, which is named.
     pub(crate) fn check(&self) -> Result<usize> {
-        let (n, d) = self.x.dim();
-        if n == 0 || d == 0 {
-            return Err(Error::Data(format!("nothing to fit: the features are {n} rows of {d} values")));
-        }
-        same_length("feature rows and labels", n, self.labels.len())?;
-        for (i, row) in self.x.rows().into_iter().enumerate() {
-            if let Some(j) = row.iter().position(|v| !v.is_finite()) {
-                return Err(Error::Data(format!("feature {j} of row {i} is {}; rows count from 0", row[j])));
-            }
-        }
+        let classes = count_classes(self.x.view(), self.labels)?;
         if let Some(weights) = self.weights {
-            same_length("feature rows and weights", n, weights.len())?;
+            same_length("feature rows and weights", self.labels.len(), weights.len())?;
             if let Some(row) = weights.iter().position(|w| !w.is_finite() || *w < 0.0) {
                 return Err(Error::Data(format!("the weight of row {row} is {}; rows count from 0", weights[row])));
             }
         }
-        let top = self.labels.iter().copied().max().unwrap_or(0);
-        let mut seen = vec![false; n];
-        for &label in self.labels {
-            match seen.get_mut(label) {
-                Some(seen) => *seen = true,
-                None => return Err(Error::Data(format!("class {top} of {n} rows: some class below it has no row"))),
-            }
-        }
-        match seen.iter().take(top + 1).position(|seen| !seen) {
-            Some(class) => Err(Error::Data(format!("class {class} has no row to learn from"))),
-            None if top == 0 => Err(Error::Data("all rows have the same label: nothing to tell apart".into())),
-            None => Ok(top + 1),
-        }
+        Ok(classes)
     }
 
     /// The weight of each row with that of its class in it; none where all are 1. What [`Samples::check`] checks is taken

@@ -82,6 +82,7 @@ impl Steps<'_> {
 
 impl Demo {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
+        self.fit.check_flags()?;
         let mut steps = Steps { context, done: Vec::new() };
         let source = self.source.with_id_column(self.text.then_some("id"));
         let console = &context.console;
@@ -117,10 +118,8 @@ impl Demo {
         let (features, trained) = steps.run("train", || {
             let features = FeatureSet::read(&features_path)?;
             let trained = self.fit.train(context, &features, &head_path)?;
-            let what = format!(
-                "{} classes, {} rows, {} iterations",
-                trained.classes, trained.n_train, trained.certificate.iterations
-            );
+            let iterations = trained.certificate.map_or_else(String::new, |c| format!(", {} iterations", c.iterations));
+            let what = format!("{} classes, {} rows{iterations}", trained.classes, trained.n_train);
             Ok(((features, trained), what))
         })?;
         let predictions = steps.run("predict", || {
