@@ -340,6 +340,17 @@ pub(super) fn load(
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
 }
 
+/// Fails when two sets are known to be of different backbones, preprocessing or pooling.
+pub(super) fn check_same_features(first: &FeatureSet, second: &FeatureSet) -> Result<()> {
+    let fingerprints = first.provenance.as_ref().zip(second.provenance.as_ref());
+    match fingerprints.map(|(first, second)| (first.fingerprint(), second.fingerprint())) {
+        Some((expected, got)) if expected != got => {
+            Err(Error::Mismatch { what: "the fingerprints of the features".into(), expected, got })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether an input is features rather than what they are made from: both may be Parquet.
 fn are_features(input: &Path) -> Result<bool> {
     match Format::detect(input) {

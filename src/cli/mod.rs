@@ -1,6 +1,7 @@
 //! The command line: one file a verb. The only code that knows clap, prints, or chooses an exit code.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod audit;
 mod completions;
 mod console;
 mod context;
@@ -73,6 +74,7 @@ enum Verb {
     Models(models::Models),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
+    Audit(audit::Audit),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -131,6 +133,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Models(verb) => verb.run(context),
         Verb::Embed(verb) => verb.run(context),
         Verb::Inspect(verb) => verb.run(context),
+        Verb::Audit(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),

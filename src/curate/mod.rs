@@ -4,9 +4,11 @@
 mod check;
 mod duplicates;
 mod label_errors;
+mod out_of_fold;
 mod outliers;
 mod similarity;
 
 pub use duplicates::{DuplicateGroup, Leak, Likeness, duplicates, leaks};
 pub use label_errors::{LabelFilter, confident_joint, label_errors, normalized_margin, self_confidence};
+pub use out_of_fold::out_of_fold;
 pub use outliers::{Isolation, isolation, robust_z};
