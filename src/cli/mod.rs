@@ -15,6 +15,7 @@ mod models;
 mod predict;
 mod results;
 mod setup;
+mod suggest;
 mod train;
 
 use std::path::PathBuf;
@@ -75,6 +76,7 @@ enum Verb {
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
     Audit(audit::Audit),
+    Suggest(suggest::Suggest),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -134,6 +136,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Embed(verb) => verb.run(context),
         Verb::Inspect(verb) => verb.run(context),
         Verb::Audit(verb) => verb.run(context),
+        Verb::Suggest(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),
