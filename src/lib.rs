@@ -34,6 +34,8 @@ pub mod eval;
 
 pub mod curate;
 
+pub mod rank;
+
 pub mod cli;
 
 #[cfg(test)]
