@@ -13,6 +13,7 @@ mod inputs;
 mod inspect;
 mod models;
 mod predict;
+mod rank;
 mod results;
 mod setup;
 mod suggest;
@@ -77,6 +78,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     Audit(audit::Audit),
     Suggest(suggest::Suggest),
+    Rank(rank::Rank),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -137,6 +139,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Inspect(verb) => verb.run(context),
         Verb::Audit(verb) => verb.run(context),
         Verb::Suggest(verb) => verb.run(context),
+        Verb::Rank(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),

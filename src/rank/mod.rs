@@ -7,7 +7,7 @@ mod nce;
 mod paired;
 mod spectrum;
 
-pub use leep::leep;
+pub use leep::{leep, softmax};
 pub use logme::log_me;
 pub use loo::{LeaveOneOut, leave_one_out};
 pub use nce::nce;
