@@ -1,6 +1,6 @@
 //! `engraft audit`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::results::table;
 use super::train::probe;
 use super::{Context, Status};
 use crate::curate::{
-    LabelFilter, Likeness, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
+    LabelFilter, Likeness, Workers, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
 };
 use crate::error::{Error, Result};
 use crate::eval::argmax;
@@ -171,9 +171,11 @@ impl Audit {
     fn duplicates(&self, context: &Context, features: &FeatureSet) -> Result<Vec<Finding>> {
         let (x, contents) = (features.matrix.view(), &features.contents);
         let mut findings = Vec::new();
-        for group in duplicates(x, contents, self.duplicate_cosine, context.threads)? {
+        for group in duplicates(x, contents, self.duplicate_cosine, workers(context))? {
             let first = group.rows[0];
-            let conflict = group.rows.iter().any(|&row| features.labels[row] != features.labels[first]);
+            let labels: BTreeSet<&String> =
+                group.rows.iter().filter_map(|&row| features.labels[row].as_ref()).collect();
+            let conflict = labels.len() > 1;
             for &row in &group.rows[1..] {
                 let same = match group.likeness {
                     Likeness::Identical => "the same content as",
@@ -205,7 +207,7 @@ impl Audit {
             (features.matrix.view(), &features.contents),
             (against.matrix.view(), &against.contents),
             self.duplicate_cosine,
-            context.threads,
+            workers(context),
         )?;
         let finding = |leak: crate::curate::Leak| {
             let other = against.ids[leak.other].clone();
@@ -226,7 +228,7 @@ impl Audit {
         if features.len() < 2 {
             return Ok(Vec::new());
         }
-        let isolation = isolation(features.matrix.view(), self.neighbours, context.threads)?;
+        let isolation = isolation(features.matrix.view(), self.neighbours, workers(context))?;
         let outliers = isolation.iter().enumerate().filter(|(_, row)| row.z > self.outlier_z);
         let finding = |(row, found): (usize, &crate::curate::Isolation)| Finding {
             id: features.ids[row].clone(),
@@ -276,6 +278,11 @@ impl Audit {
         let right = likeliest.iter().zip(&labels).filter(|(found, label)| found == label).count();
         Ok(Some(right as f64 / labels.len() as f64))
     }
+}
+
+/// All threads, watched.
+pub(super) fn workers(context: &Context) -> Workers<'_> {
+    Workers { threads: context.threads, progress: &context.console }
 }
 
 /// The classes by name.

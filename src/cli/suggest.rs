@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
+use super::audit::workers;
 use super::inputs::{self, ModelArgs, SourceArgs};
 use super::predict::{backbone_of, check_same_backbone, one_field, warn_of_unknown};
 use super::train::probe;
@@ -99,7 +100,9 @@ impl Suggest {
         }
         let count = self.count.get().min(pool.len());
         let (strategy, chosen) = match self.strategy {
-            Strategy::KCentre => ("k-centre", k_centre(features.matrix.view(), &labelled, &pool, count)?),
+            Strategy::KCentre => {
+                ("k-centre", k_centre(features.matrix.view(), &labelled, &pool, count, &context.console)?)
+            }
             Strategy::Margin => {
                 let mut doubts = doubts(context, head.as_ref(), &features, &labelled, &pool)?;
                 doubts.truncate(count);
@@ -107,11 +110,11 @@ impl Suggest {
             }
             Strategy::Auto if head.is_some() || knows_enough(&features) => {
                 let doubts = doubts(context, head.as_ref(), &features, &labelled, &pool)?;
-                ("margin+k-centre", different(&features, &labelled, doubts, count)?)
+                ("margin+k-centre", different(context, &features, &labelled, doubts, count)?)
             }
             Strategy::Auto | Strategy::Typicality => {
                 let x = features.matrix.view();
-                ("typicality", typicality(x, &labelled, count, context.seed, context.threads)?)
+                ("typicality", typicality(x, &labelled, count, context.seed, workers(context))?)
             }
         };
         let scored = |s: Suggestion| Scored { id: features.ids[s.row].clone(), score: s.score };
@@ -173,6 +176,7 @@ fn doubts(
 
 /// The most different among the most doubtful, with their margins.
 fn different(
+    context: &Context,
     features: &FeatureSet,
     labelled: &[usize],
     mut doubts: Vec<Suggestion>,
@@ -181,5 +185,8 @@ fn different(
     doubts.truncate(count.saturating_mul(DOUBTFUL));
     let candidates: Vec<usize> = doubts.iter().map(|doubt| doubt.row).collect();
     let margin = |chosen: Suggestion| doubts.iter().find(|doubt| doubt.row == chosen.row).copied();
-    Ok(k_centre(features.matrix.view(), labelled, &candidates, count)?.into_iter().filter_map(margin).collect())
+    Ok(k_centre(features.matrix.view(), labelled, &candidates, count, &context.console)?
+        .into_iter()
+        .filter_map(margin)
+        .collect())
 }

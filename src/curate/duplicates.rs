@@ -1,13 +1,12 @@
 //! Samples that occur more than once, within a set and across two.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayView2, s};
 
 use super::check::check_features;
-use super::similarity::{by_blocks, nearest, unit_rows};
+use super::similarity::{Workers, by_blocks, nearest, unit_rows};
 use crate::error::{Error, Result};
 
 /// Cosines are computed in f32: those of equal rows may be this much below 1.
@@ -54,12 +53,12 @@ pub struct Leak {
 ///
 /// # Errors
 /// [`Error::Usage`] unless the threshold is above 0 and at most 1; [`Error::Data`] when there are no values, one is not finite, or
-/// there is not one content a row.
+/// there is not one content a row; [`Error::Interrupted`].
 pub fn duplicates(
     x: ArrayView2<f32>,
     contents: &[Option<String>],
     threshold: f32,
-    threads: NonZeroUsize,
+    workers: Workers,
 ) -> Result<Vec<DuplicateGroup>> {
     check(x, contents, threshold)?;
     let unit = unit_rows(x);
@@ -71,7 +70,7 @@ pub fn duplicates(
         }
     }
     let sets = Mutex::new(sets);
-    let best = by_blocks(unit.view(), unit.view(), threads, |range, cosines| {
+    let best = by_blocks(unit.view(), unit.view(), workers, |range, cosines| {
         let mut best = vec![f32::NEG_INFINITY; range.len()];
         for (row, (cosines, best)) in range.zip(cosines.outer_iter().zip(&mut best)) {
             let near = |&(other, &cosine): &(usize, &f32)| other != row && cosine >= threshold - ROUNDING;
@@ -82,7 +81,7 @@ pub fn duplicates(
             }
         }
         best
-    })
+    })?
     .concat();
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let mut sets = sets.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +116,7 @@ pub fn leaks(
     (x, contents): (ArrayView2<f32>, &[Option<String>]),
     (other, other_contents): (ArrayView2<f32>, &[Option<String>]),
     threshold: f32,
-    threads: NonZeroUsize,
+    workers: Workers,
 ) -> Result<Vec<Leak>> {
     check(x, contents, threshold)?;
     check(other, other_contents, threshold)?;
@@ -132,7 +131,7 @@ pub fn leaks(
         }
     }
     let (unit, base) = (unit_rows(x), unit_rows(other));
-    let nearest = nearest(unit.view(), base.view(), threads);
+    let nearest = nearest(unit.view(), base.view(), workers)?;
     let leak = |(row, (other, similarity)): (usize, (usize, f32))| {
         let same = contents[row].as_deref().and_then(|content| first.get(content));
         match same {
@@ -189,7 +188,9 @@ mod tests {
     use super::*;
     use crate::close::{Tolerance, assert_close};
 
-    const ONE: NonZeroUsize = NonZeroUsize::MIN;
+    use std::num::NonZeroUsize;
+
+    const ONE: Workers = Workers { threads: NonZeroUsize::MIN, progress: &() };
 
     fn unknown(rows: usize) -> Vec<Option<String>> {
         vec![None; rows]
@@ -235,8 +236,10 @@ mod tests {
         (0..700).for_each(|row| want.entry(sets.root(row)).or_default().push(row));
         let want: Vec<Vec<usize>> = want.into_values().filter(|rows| rows.len() > 1).collect();
         assert!(want.iter().any(|rows| rows.starts_with(&[12])) && want.len() > 2);
-        let found =
-            |threads| duplicates(x.view(), &unknown(700), threshold, NonZeroUsize::new(threads).unwrap()).unwrap();
+        let found = |threads| {
+            let workers = Workers { threads: NonZeroUsize::new(threads).unwrap(), progress: &() };
+            duplicates(x.view(), &unknown(700), threshold, workers).unwrap()
+        };
         assert_eq!(found(1).into_iter().map(|g| g.rows).collect::<Vec<_>>(), want);
         assert_eq!(found(1), found(4));
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use ndarray::ArrayView2;
 
 use super::check::check_features;
-use super::similarity::{by_blocks, unit_rows};
+use super::similarity::{Workers, by_blocks, unit_rows};
 use crate::error::{Error, Result};
 use crate::eval::percentile;
 
@@ -23,15 +23,15 @@ pub struct Isolation {
 /// farthest of them.
 ///
 /// # Errors
-/// [`Error::Data`] when there are fewer than two rows, no columns, or a value is not finite.
-pub fn isolation(x: ArrayView2<f32>, k: NonZeroUsize, threads: NonZeroUsize) -> Result<Vec<Isolation>> {
+/// [`Error::Data`] when there are fewer than two rows, no columns, or a value is not finite; [`Error::Interrupted`].
+pub fn isolation(x: ArrayView2<f32>, k: NonZeroUsize, workers: Workers) -> Result<Vec<Isolation>> {
     check_features(x)?;
     if x.nrows() < 2 {
         return Err(Error::Data("one row has no neighbours".into()));
     }
     let place = k.get().min(x.nrows() - 1) - 1;
     let unit = unit_rows(x);
-    let distances = by_blocks(unit.view(), unit.view(), threads, |range, cosines| {
+    let distances = by_blocks(unit.view(), unit.view(), workers, |range, cosines| {
         let distance = |(row, cosines): (usize, ndarray::ArrayView1<f32>)| {
             let mut others: Vec<f32> =
                 cosines.iter().enumerate().filter(|&(other, _)| other != row).map(|(_, &cosine)| cosine).collect();
@@ -39,7 +39,7 @@ pub fn isolation(x: ArrayView2<f32>, k: NonZeroUsize, threads: NonZeroUsize) -> 
             (2.0 - 2.0 * f64::from(*cosine)).max(0.0).sqrt()
         };
         range.zip(cosines.outer_iter()).map(distance).collect::<Vec<f64>>()
-    })
+    })?
     .concat();
     let z = robust_z(&distances);
     Ok(distances.into_iter().zip(z).map(|(distance, z)| Isolation { distance, z }).collect())
@@ -70,6 +70,8 @@ mod tests {
     use super::*;
     use crate::close::{Tolerance, assert_close};
 
+    const ONE: Workers = Workers { threads: NonZeroUsize::MIN, progress: &() };
+
     fn at(degrees: &[f64]) -> Array2<f32> {
         let value = |(i, j): (usize, usize)| {
             let angle = degrees[i].to_radians();
@@ -83,7 +85,7 @@ mod tests {
         let chord = |degrees: f64| 2.0 * (degrees.to_radians() / 2.0).sin();
         let x = at(&[0.0, 10.0, 25.0, 180.0]);
         let distances = |k| {
-            let found = isolation(x.view(), NonZeroUsize::new(k).unwrap(), NonZeroUsize::MIN).unwrap();
+            let found = isolation(x.view(), NonZeroUsize::new(k).unwrap(), ONE).unwrap();
             found.into_iter().map(|row| row.distance).collect::<Vec<_>>()
         };
         assert_close(distances(1), [10.0, 10.0, 15.0, 155.0].map(chord), Tolerance::Approximate);
@@ -95,7 +97,7 @@ mod tests {
     fn a_stranger_stands_out() {
         let mut degrees: Vec<f64> = (0..60).map(|i| f64::from(i * i % 61) * 0.3).collect();
         degrees.push(170.0);
-        let found = isolation(at(&degrees).view(), NonZeroUsize::new(5).unwrap(), NonZeroUsize::MIN).unwrap();
+        let found = isolation(at(&degrees).view(), NonZeroUsize::new(5).unwrap(), ONE).unwrap();
         assert!(found[60].z > 3.5);
         assert!(found[..60].iter().all(|row| row.z < 20.0 && row.z < found[60].z / 5.0));
     }
@@ -118,9 +120,9 @@ mod tests {
 
     #[test]
     fn neighbours_there_must_be() {
-        let one = NonZeroUsize::MIN;
-        assert!(matches!(isolation(array![[1.0_f32]].view(), one, one), Err(Error::Data(_))));
-        assert!(matches!(isolation(array![[1.0_f32], [f32::NAN]].view(), one, one), Err(Error::Data(_))));
-        assert!(matches!(isolation(Array2::zeros((0, 3)).view(), one, one), Err(Error::Data(_))));
+        let (one, workers) = (NonZeroUsize::MIN, ONE);
+        assert!(matches!(isolation(array![[1.0_f32]].view(), one, workers), Err(Error::Data(_))));
+        assert!(matches!(isolation(array![[1.0_f32], [f32::NAN]].view(), one, workers), Err(Error::Data(_))));
+        assert!(matches!(isolation(Array2::zeros((0, 3)).view(), one, workers), Err(Error::Data(_))));
     }
 }

@@ -202,13 +202,12 @@ fn common(candidates: &[Candidate], most: usize, context: &Context) -> Result<Ro
         let labels = others.iter().map(|(name, labels)| (name, labels.get(id.as_str())));
         let mut in_all = label.is_some();
         for (name, other) in labels {
-            match other {
-                Some(other) if *other != label => {
-                    let reason = format!("{id} has another label in {name} than in {}", first.name);
-                    return Err(Error::Data(reason));
+            match (label, other) {
+                (Some(label), Some(Some(other))) if other != label => {
+                    let first = &first.name;
+                    return Err(Error::Data(format!("{id} is {other:?} in {name} and {label:?} in {first}")));
                 }
-                Some(_) => {}
-                None => in_all = false,
+                (_, other) => in_all &= other.is_some(),
             }
         }
         if in_all {

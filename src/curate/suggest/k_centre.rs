@@ -5,7 +5,8 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use super::{Suggestion, check_rows};
 use crate::curate::check::check_features;
 use crate::curate::similarity::unit_rows;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
 
 /// Up to `count` of the `candidates`, each the farthest from the `labelled` rows and from those chosen before it: the greedy
 /// k-centre, within twice the least possible radius (Gonzalez, Theor. Comput. Sci. 38, 1985; as active learning: Sener and
@@ -16,8 +17,15 @@ use crate::error::Result;
 /// candidate nearest to the mean, with the score 2. Costs `count·n·d`.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) when there are no values, one is not finite, or a row is given twice or not below n.
-pub fn k_centre(x: ArrayView2<f32>, labelled: &[usize], candidates: &[usize], count: usize) -> Result<Vec<Suggestion>> {
+/// [`Error::Data`] when there are no values, one is not finite, or a row is given twice or not below n;
+/// [`Error::Interrupted`].
+pub fn k_centre(
+    x: ArrayView2<f32>,
+    labelled: &[usize],
+    candidates: &[usize],
+    count: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Suggestion>> {
     check_features(x)?;
     check_rows("labelled", labelled, x.nrows())?;
     check_rows("candidate", candidates, x.nrows())?;
@@ -31,6 +39,9 @@ pub fn k_centre(x: ArrayView2<f32>, labelled: &[usize], candidates: &[usize], co
     }
     let mut chosen = Vec::new();
     while chosen.len() < count.min(candidates.len()) {
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
         let next = match (labelled.is_empty(), chosen.is_empty()) {
             (true, true) => central(&pool),
             _ => farthest(&distance, &free),
@@ -97,7 +108,7 @@ mod tests {
         assert!(golden.k_centre.len() > 2);
         for case in golden.k_centre {
             let x = Array2::from_shape_vec((case.x.len() / case.columns, case.columns), case.x).unwrap();
-            let got = k_centre(x.view(), &case.labelled, &case.candidates, case.chosen.len()).unwrap();
+            let got = k_centre(x.view(), &case.labelled, &case.candidates, case.chosen.len(), &()).unwrap();
             assert_eq!(got.iter().map(|s| s.row).collect::<Vec<_>>(), case.chosen);
             assert_close(got.iter().map(|s| s.score), case.scores, Tolerance::Approximate);
         }
@@ -107,11 +118,11 @@ mod tests {
     fn the_candidates_end_the_choice() {
         let x = ndarray::array![[1.0_f32, 0.0], [0.0, 1.0], [-1.0, 0.0]];
         let rows = |labelled: &[usize], candidates: &[usize], count| {
-            k_centre(x.view(), labelled, candidates, count).unwrap().into_iter().map(|s| s.row).collect::<Vec<_>>()
+            k_centre(x.view(), labelled, candidates, count, &()).unwrap().into_iter().map(|s| s.row).collect::<Vec<_>>()
         };
         assert_eq!(rows(&[0], &[1, 2], 9), [2, 1]);
         assert_eq!(rows(&[], &[0, 1, 2], 1), [1]);
         assert_eq!(rows(&[], &[], 5), [] as [usize; 0]);
-        assert!(k_centre(x.view(), &[0], &[3], 1).is_err());
+        assert!(k_centre(x.view(), &[0], &[3], 1, &()).is_err());
     }
 }

@@ -1,19 +1,18 @@
 //! k-means.
 
-use std::num::NonZeroUsize;
-
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::k_centre::squared_distance;
-use crate::curate::similarity::by_blocks;
+use crate::curate::similarity::{Workers, by_blocks};
+use crate::error::Result;
 
 /// Lloyd's iterations at most; they end earlier when no row changes its cluster.
 const ITERATIONS: usize = 100;
 
 /// The cluster, below `k`, of each row of `x`: k-means++ (Arthur and Vassilvitskii, SODA 2007) by `seed`, then Lloyd's iterations. A
 /// cluster may be left empty where there are fewer than k different rows.
-pub(super) fn kmeans(x: ArrayView2<f32>, k: usize, seed: u64, threads: NonZeroUsize) -> Vec<usize> {
-    lloyd(x, plus_plus(x, k.clamp(1, x.nrows()), seed), threads)
+pub(super) fn kmeans(x: ArrayView2<f32>, k: usize, seed: u64, workers: Workers) -> Result<Vec<usize>> {
+    lloyd(x, plus_plus(x, k.clamp(1, x.nrows()), seed), workers)
 }
 
 /// k rows, each drawn with a probability in proportion to its squared distance to those drawn before.
@@ -38,8 +37,8 @@ fn plus_plus(x: ArrayView2<f32>, k: usize, seed: u64) -> Array2<f32> {
 }
 
 /// Lloyd's iterations from these centres.
-fn lloyd(x: ArrayView2<f32>, mut centers: Array2<f32>, threads: NonZeroUsize) -> Vec<usize> {
-    let mut clusters = assign(x, &centers, threads);
+fn lloyd(x: ArrayView2<f32>, mut centers: Array2<f32>, workers: Workers) -> Result<Vec<usize>> {
+    let mut clusters = assign(x, &centers, workers)?;
     for _ in 1..ITERATIONS {
         let mut sums = Array2::<f64>::zeros(centers.raw_dim());
         let mut sizes = vec![0_usize; centers.nrows()];
@@ -53,19 +52,19 @@ fn lloyd(x: ArrayView2<f32>, mut centers: Array2<f32>, threads: NonZeroUsize) ->
                 center.assign(&sum.mapv(|sum| (sum / size as f64) as f32));
             }
         }
-        let next = assign(x, &centers, threads);
+        let next = assign(x, &centers, workers)?;
         if next == clusters {
             break;
         }
         clusters = next;
     }
-    clusters
+    Ok(clusters)
 }
 
 /// The nearest centre of each row, the first among equals: the one with the greatest `x·c − ‖c‖²/2`.
-fn assign(x: ArrayView2<f32>, centers: &Array2<f32>, threads: NonZeroUsize) -> Vec<usize> {
+fn assign(x: ArrayView2<f32>, centers: &Array2<f32>, workers: Workers) -> Result<Vec<usize>> {
     let half: Vec<f32> = centers.outer_iter().map(|c| c.dot(&c) / 2.0).collect();
-    by_blocks(x, centers.view(), threads, |_, products| {
+    let nearest = by_blocks(x, centers.view(), workers, |_, products| {
         let nearest = |row: ndarray::ArrayView1<f32>| {
             let closer = |best: (usize, f32), (at, (&product, &half)): (usize, (&f32, &f32))| {
                 if product - half > best.1 { (at, product - half) } else { best }
@@ -73,8 +72,8 @@ fn assign(x: ArrayView2<f32>, centers: &Array2<f32>, threads: NonZeroUsize) -> V
             row.iter().zip(&half).enumerate().fold((0, f32::NEG_INFINITY), closer).0
         };
         products.outer_iter().map(nearest).collect::<Vec<usize>>()
-    })
-    .concat()
+    })?;
+    Ok(nearest.concat())
 }
 
 #[cfg(test)]
@@ -82,6 +81,10 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+
+    fn workers(threads: usize) -> Workers<'static> {
+        Workers { threads: std::num::NonZeroUsize::new(threads).unwrap(), progress: &() }
+    }
 
     #[test]
     fn scikit_learns_clusters_are_reached() {
@@ -100,8 +103,8 @@ mod tests {
         for case in golden.kmeans {
             let x = Array2::from_shape_vec((case.x.len() / case.columns, case.columns), case.x).unwrap();
             let centers = x.select(Axis(0), &case.start);
-            assert_eq!(lloyd(x.view(), centers.clone(), NonZeroUsize::MIN), case.clusters);
-            assert_eq!(lloyd(x.view(), centers, NonZeroUsize::new(3).unwrap()), case.clusters);
+            assert_eq!(lloyd(x.view(), centers.clone(), workers(1)).unwrap(), case.clusters);
+            assert_eq!(lloyd(x.view(), centers, workers(3)).unwrap(), case.clusters);
         }
     }
 
@@ -110,7 +113,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(5);
         let x = Array2::from_shape_fn((60, 2), |(i, j)| 0.1 * rng.f32() + if i % 3 == j { 5.0 } else { 0.0 });
         for seed in 0..20 {
-            let clusters = kmeans(x.view(), 3, seed, NonZeroUsize::MIN);
+            let clusters = kmeans(x.view(), 3, seed, workers(1)).unwrap();
             assert!((0..60).all(|i| clusters[i] == clusters[i % 3]), "{clusters:?}");
             assert!(clusters[0] != clusters[1] && clusters[1] != clusters[2] && clusters[0] != clusters[2]);
         }
@@ -119,7 +122,7 @@ mod tests {
     #[test]
     fn copies_are_one_cluster() {
         let x = Array2::<f32>::ones((5, 2));
-        assert_eq!(kmeans(x.view(), 3, 0, NonZeroUsize::MIN), [0; 5]);
-        assert_eq!(kmeans(x.view(), 99, 0, NonZeroUsize::MIN), [0; 5]);
+        assert_eq!(kmeans(x.view(), 3, 0, workers(1)).unwrap(), [0; 5]);
+        assert_eq!(kmeans(x.view(), 99, 0, workers(1)).unwrap(), [0; 5]);
     }
 }

@@ -1,14 +1,13 @@
 //! The cold start: typical samples of different clusters.
 
 use std::cmp::Reverse;
-use std::num::NonZeroUsize;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::kmeans::kmeans;
 use super::{Suggestion, check_rows};
 use crate::curate::check::check_features;
-use crate::curate::similarity::{by_blocks, unit_rows};
+use crate::curate::similarity::{Workers, by_blocks, unit_rows};
 use crate::error::Result;
 
 /// Clusters at most, of this size or less left out, and neighbours that tell how typical a row is: the values of the paper.
@@ -24,19 +23,20 @@ const NEIGHBOURS: usize = 20;
 /// a smaller one. Rows are divided by their length.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) when there are no values, one is not finite, or a labelled row is given twice or not below n.
+/// [`Error::Data`](crate::Error::Data) when there are no values, one is not finite, or a labelled row is given twice or not below n;
+/// [`Error::Interrupted`](crate::Error::Interrupted).
 pub fn typicality(
     x: ArrayView2<f32>,
     labelled: &[usize],
     count: usize,
     seed: u64,
-    threads: NonZeroUsize,
+    workers: Workers,
 ) -> Result<Vec<Suggestion>> {
     check_features(x)?;
     let known = check_rows("labelled", labelled, x.nrows())?;
     let unit = unit_rows(x);
-    let clusters = kmeans(unit.view(), (labelled.len() + count).min(MOST_CLUSTERS), seed, threads);
-    Ok(most_typical(&unit, &clusters, known, count, threads))
+    let clusters = kmeans(unit.view(), (labelled.len() + count).min(MOST_CLUSTERS), seed, workers)?;
+    most_typical(&unit, &clusters, known, count, workers)
 }
 
 /// What is left of a cluster.
@@ -51,8 +51,8 @@ fn most_typical(
     clusters: &[usize],
     known: Vec<bool>,
     count: usize,
-    threads: NonZeroUsize,
-) -> Vec<Suggestion> {
+    workers: Workers,
+) -> Result<Vec<Suggestion>> {
     let number = clusters.iter().max().map_or(0, |last| last + 1);
     let mut all: Vec<Cluster> = (0..number).map(|_| Cluster { labelled: 0, size: 0, rows: Vec::new() }).collect();
     for (row, &cluster) in clusters.iter().enumerate() {
@@ -74,22 +74,22 @@ fn most_typical(
                 if chosen.len() == count {
                     break;
                 }
-                let (at, score) = typical(unit, &cluster.rows, threads);
+                let (at, score) = typical(unit, &cluster.rows, workers)?;
                 chosen.push(Suggestion { row: cluster.rows.remove(at), score });
             }
         }
     }
-    chosen
+    Ok(chosen)
 }
 
 /// The place of the most typical of these rows, the first among equals, and its typicality.
-fn typical(unit: &Array2<f32>, rows: &[usize], threads: NonZeroUsize) -> (usize, f64) {
+fn typical(unit: &Array2<f32>, rows: &[usize], workers: Workers) -> Result<(usize, f64)> {
     let own = unit.select(Axis(0), rows);
     let neighbours = NEIGHBOURS.min(rows.len() / 2).max(1).min(rows.len() - 1);
     if neighbours == 0 {
-        return (0, 0.0);
+        return Ok((0, 0.0));
     }
-    let typicality = by_blocks(own.view(), own.view(), threads, |range, cosines| {
+    let typicality = by_blocks(own.view(), own.view(), workers, |range, cosines| {
         let of = |(row, cosines): (usize, ndarray::ArrayView1<f32>)| {
             let others = cosines.iter().enumerate().filter(|&(other, _)| other != row);
             let mut squared: Vec<f64> = others.map(|(_, &c)| (2.0 - 2.0 * f64::from(c)).max(0.0)).collect();
@@ -98,10 +98,10 @@ fn typical(unit: &Array2<f32>, rows: &[usize], threads: NonZeroUsize) -> (usize,
             1.0 / (mean + 1e-5)
         };
         range.zip(cosines.outer_iter()).map(of).collect::<Vec<f64>>()
-    })
+    })?
     .concat();
     let best = (1..rows.len()).fold(0, |best, at| if typicality[at] > typicality[best] { at } else { best });
-    (best, typicality[best])
+    Ok((best, typicality[best]))
 }
 
 #[cfg(test)]
@@ -110,6 +110,10 @@ mod tests {
 
     use super::*;
     use crate::close::{Tolerance, assert_close};
+
+    fn workers(threads: usize) -> Workers<'static> {
+        Workers { threads: std::num::NonZeroUsize::new(threads).unwrap(), progress: &() }
+    }
 
     #[test]
     fn the_papers_choice_is_made_of_given_clusters() {
@@ -131,7 +135,7 @@ mod tests {
         for case in golden.typicality {
             let x = Array2::from_shape_vec((case.x.len() / case.columns, case.columns), case.x).unwrap();
             let known = check_rows("labelled", &case.labelled, x.nrows()).unwrap();
-            let got = most_typical(&unit_rows(x.view()), &case.clusters, known, case.chosen.len(), NonZeroUsize::MIN);
+            let got = most_typical(&unit_rows(x.view()), &case.clusters, known, case.chosen.len(), workers(1)).unwrap();
             assert_eq!(got.iter().map(|s| s.row).collect::<Vec<_>>(), case.chosen);
             assert_close(got.iter().map(|s| s.score), case.scores, Tolerance::Within(1e-4));
         }
@@ -141,10 +145,8 @@ mod tests {
     fn each_heap_is_asked_about_once() {
         let mut rng = fastrand::Rng::with_seed(2);
         let x = Array2::from_shape_fn((80, 4), |(i, j)| 0.2 * rng.f32() + if i % 4 == j { 1.0 } else { 0.0 });
-        let ask = |labelled: &[usize], count, threads| {
-            let threads = NonZeroUsize::new(threads).unwrap();
-            typicality(x.view(), labelled, count, 0, threads).unwrap()
-        };
+        let ask =
+            |labelled: &[usize], count, threads| typicality(x.view(), labelled, count, 0, workers(threads)).unwrap();
         let mut heaps: Vec<usize> = ask(&[], 4, 1).iter().map(|s| s.row % 4).collect();
         heaps.sort_unstable();
         assert_eq!(heaps, [0, 1, 2, 3]);
