@@ -30,7 +30,7 @@ mod tests {
     #[test]
     fn the_formula_by_hand() {
         // Of 98 rows the first wins 9, the second 4.
-        let first: Vec<bool> = (0..98).map(|i| i < 9 || i >= 13).collect();
+        let first: Vec<bool> = (0..98).map(|i| !(9..13).contains(&i)).collect();
         let second: Vec<bool> = (0..98).map(|i| i >= 9).collect();
         let (difference, [low, high]) = paired_difference(&first, &second).unwrap();
         assert_close([difference], [5.0 / 98.0], Tolerance::Close);
