@@ -32,6 +32,10 @@ pub mod head;
 
 pub mod eval;
 
+pub mod curate;
+
+pub mod rank;
+
 pub mod cli;
 
 #[cfg(test)]

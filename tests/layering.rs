@@ -11,7 +11,7 @@ use std::path::Path;
 use support::rust_paths::{Use, uses};
 
 /// The modules in the order of the flow: each may use those before it, and itself.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 21] = [
     "error",
     "guard",
     "progress",
@@ -25,6 +25,8 @@ const ORDER: [&str; 19] = [
     "extract",
     "head",
     "eval",
+    "curate",
+    "rank",
     "adapt",
     "tune",
     "export",

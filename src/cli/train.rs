@@ -184,6 +184,11 @@ pub(super) fn no_labels() -> Error {
     )
 }
 
+/// The probe of the defaults, for verbs that judge data rather than train.
+pub(super) fn probe(context: &Context) -> Logistic {
+    Logistic::new().alpha(ScalingArg::Standardize.alpha()).scaling(Scaling::Standardize).threads(context.threads)
+}
+
 impl FitArgs {
     /// Splits, fits, evaluates on what was held out, and writes the head.
     pub(super) fn train(&self, context: &Context, features: &FeatureSet, output: &std::path::Path) -> Result<Trained> {

@@ -10,6 +10,7 @@ mod report;
 mod rows;
 
 pub use confusion::{ClassScores, Confusion};
+pub(crate) use interval::Z;
 pub use interval::{Interval, percentile, wilson};
 pub use report::{ClassReport, Options, Report, TopK};
 pub use rows::argmax;

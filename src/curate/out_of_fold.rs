@@ -1,0 +1,111 @@
+//! Probabilities of rows by heads that have not seen them.
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use super::check::{check_features, check_labels};
+use crate::error::{Error, Result};
+use crate::head::Logistic;
+use crate::progress::Progress;
+
+/// The n×K probabilities of each row by a head that was fitted on the other of `folds` parts. The parts are stratified and
+/// drawn by `seed`.
+///
+/// # Errors
+/// [`Error::Usage`] when there are fewer than two folds; [`Error::Data`] when a class below `classes` has fewer than two rows
+/// (its row could not be judged by others) and as [`Logistic::fit_watched`]; [`Error::Interrupted`].
+pub fn out_of_fold(
+    x: ArrayView2<f32>,
+    (labels, classes): (&[usize], usize),
+    head: &Logistic,
+    (folds, seed): (usize, u64),
+    progress: &dyn Progress,
+) -> Result<Array2<f32>> {
+    check_features(x)?;
+    check_labels(labels, x.nrows(), classes)?;
+    if folds < 2 {
+        return Err(Error::Usage(format!("cross-validation needs two folds or more, got {folds}")));
+    }
+    if let Some(class) = (0..classes).find(|class| labels.iter().filter(|&label| label == class).count() < 2) {
+        return Err(Error::Data(format!("class {class} has fewer than two rows")));
+    }
+    let fold_of = stratified_folds(labels, classes, folds, seed);
+    let mut probabilities = Array2::zeros((labels.len(), classes));
+    for fold in 0..folds {
+        let (test, train): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&row| fold_of[row] == fold);
+        if test.is_empty() {
+            continue;
+        }
+        let known: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
+        let fitted = head.fit_watched(x.select(Axis(0), &train).view(), &known, progress)?;
+        let judged = fitted.head.probabilities(x.select(Axis(0), &test).view())?;
+        for (&row, judged) in test.iter().zip(judged.outer_iter()) {
+            probabilities.row_mut(row).assign(&judged);
+        }
+    }
+    Ok(probabilities)
+}
+
+/// The fold of each row: the rows of a class are shuffled and dealt in turn, so that no fold holds all of a class of two rows
+/// and more.
+fn stratified_folds(labels: &[usize], classes: usize, folds: usize, seed: u64) -> Vec<usize> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut fold_of = vec![0; labels.len()];
+    let mut dealt = 0;
+    for class in 0..classes {
+        let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| labels[row] == class).collect();
+        for place in (1..rows.len()).rev() {
+            // u64, since usize would draw other numbers on 32-bit machines.
+            rows.swap(place, rng.u64(..=place as u64) as usize);
+        }
+        for row in rows {
+            fold_of[row] = dealt % folds;
+            dealt += 1;
+        }
+    }
+    fold_of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_are_balanced_within_each_class() {
+        let labels: Vec<usize> = (0..103).map(|i| if i % 10 == 0 { 2 } else { i % 2 }).collect();
+        let fold_of = stratified_folds(&labels, 3, 5, 7);
+        for class in 0..3 {
+            let count = |fold| (0..103).filter(|&row| labels[row] == class && fold_of[row] == fold).count();
+            let counts: Vec<usize> = (0..5).map(count).collect();
+            assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+        }
+        assert_eq!(fold_of, stratified_folds(&labels, 3, 5, 7));
+        assert_ne!(fold_of, stratified_folds(&labels, 3, 5, 8));
+    }
+
+    #[test]
+    fn a_row_is_judged_by_others_alone() {
+        // Row 0 lies among class 0 and is labelled 1: a head that had seen it would be less sure.
+        let mut rng = fastrand::Rng::with_seed(1);
+        let labels: Vec<usize> = (0..40).map(|i| i % 2).collect();
+        let x = Array2::from_shape_fn((40, 3), |(i, j)| rng.f32() + if j == 0 { 3.0 * labels[i] as f32 } else { 0.0 });
+        let mut wrong = labels.clone();
+        wrong[0] = 1;
+        let head = Logistic::new().alpha(0.1);
+        let judged = out_of_fold(x.view(), (&wrong, 2), &head, (4, 0), &()).unwrap();
+        assert!(judged[[0, 0]] > 0.8, "{}", judged[[0, 0]]);
+        for (row, sum) in judged.sum_axis(Axis(1)).iter().enumerate() {
+            assert!((sum - 1.0).abs() < 1e-5, "row {row}: {sum}");
+        }
+        let seen = head.fit_watched(x.view(), &wrong, &()).unwrap().head.probabilities(x.view()).unwrap();
+        assert!(seen[[0, 0]] < judged[[0, 0]]);
+    }
+
+    #[test]
+    fn what_cannot_be_folded_is_refused() {
+        let x = Array2::zeros((3, 2));
+        let folded = |labels: &[usize], folds| out_of_fold(x.view(), (labels, 2), &Logistic::new(), (folds, 0), &());
+        assert!(matches!(folded(&[0, 0, 1], 2), Err(Error::Data(text)) if text.contains("class 1")));
+        assert!(matches!(folded(&[0, 0, 1], 1), Err(Error::Usage(_))));
+        assert!(matches!(folded(&[0, 0], 2), Err(Error::Data(_))));
+    }
+}
