@@ -3,13 +3,18 @@
 //! Classes are indices `0..K`. A test row whose label is not among the classes of the head has no index: the caller has to
 //! decide whether such rows are left out (and say how many) or refuse the data; here they cannot be expressed.
 
-mod auc;
+mod bootstrap;
 mod confusion;
+#[cfg(test)]
+mod goldens;
 mod interval;
+mod ranking;
+mod reliability;
 mod report;
 mod rows;
 
 pub use confusion::{ClassScores, Confusion};
 pub use interval::{Interval, percentile, wilson};
+pub use reliability::ReliabilityBin;
 pub use report::{ClassReport, Options, Report, TopK};
 pub use rows::argmax;

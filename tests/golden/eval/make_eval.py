@@ -29,6 +29,20 @@ def probabilities(n, k, y, strength, digits=None):
     return p
 
 
+def reliability(y, predicted, p):
+    """Guo et al. 2017, section 2: 15 bins (lower, upper] of the top probability."""
+    top, right = p.max(axis=1), predicted == y
+    # The edges of f32 probabilities are f32: 0.2 lies on an edge, not above it.
+    edges = (np.arange(1, 15) / 15).astype(np.float32).astype(np.float64)
+    places = np.digitize(top, edges, right=True)
+    bins = []
+    for b in range(15):
+        inside = places == b
+        count = int(inside.sum())
+        bins.append([count, float(top[inside].mean()), float(right[inside].mean())] if count else [0, None, None])
+    return bins, sum(n * abs(accuracy - confidence) for n, confidence, accuracy in bins if n) / len(y)
+
+
 def case(name, y, p, top):
     p = p.astype(np.float32).astype(np.float64)
     k = p.shape[1]
@@ -42,6 +56,16 @@ def case(name, y, p, top):
     else:
         usable = [c for c in every if 0 < (y == c).sum() < len(y)]
         auc = float(np.mean([metrics.roc_auc_score(y == c, p[:, c]) for c in usable])) if usable else None
+        with_rows = [c for c in every if (y == c).any()]
+        ap = float(np.mean([metrics.average_precision_score(y == c, p[:, c]) for c in with_rows]))
+    if k == 2:
+        ap = metrics.average_precision_score(y, p[:, 1]) if (y == 1).any() else None
+    bins, ece = reliability(y, predicted, p)
+    brier = metrics.brier_score_loss(y, p / p.sum(axis=1, keepdims=True), labels=every)
+    # brier_score_loss refuses probabilities that are rounded to f32, hence its formula on those.
+    onehot = np.eye(k)[y]
+    ours = ((p - onehot) ** 2).sum(axis=1).mean() * (0.5 if k == 2 else 1.0)
+    assert abs(ours - brier) < 1e-6
     correct = int((predicted == y).sum())
     interval = binomtest(correct, len(y)).proportion_ci(0.95, method="wilson")
     # Several classes may share the k-th place; ours, like argmax, prefers the lower index.
@@ -63,6 +87,12 @@ def case(name, y, p, top):
         "top": top,
         "top_accuracy": float((order == y[:, None]).any(axis=1).mean()),
         "roc_auc": auc,
+        "average_precision": ap,
+        "micro_f1": metrics.f1_score(y, predicted, labels=every, average="micro", zero_division=0),
+        "mcc": float(metrics.matthews_corrcoef(y, predicted)),
+        "brier": float(ours),
+        "ece": float(ece),
+        "reliability": bins,
     }
 
 
