@@ -3,7 +3,7 @@
 use ndarray::Array2;
 use serde::Deserialize;
 
-use super::{Options, Report};
+use super::{MultiLabelReport, Options, Report, group_scores};
 use crate::close::{Tolerance, assert_close};
 
 /// See `tests/golden/eval/make_eval.py`.
@@ -148,10 +148,71 @@ fn unusable_input_is_named() {
     let message = |labels: &[usize], p: &Array2<f32>, classes| {
         Report::new(labels, p.view(), &names(classes), Options::default()).unwrap_err().to_string()
     };
-    assert!(message(&[0], &p, 2).contains("2 rows of 2 probabilities with 1 labels"));
+    assert!(message(&[0], &p, 2).contains("2 rows of 2 classes cannot have 1 labels"));
     assert!(message(&[0, 1], &p, 3).contains("3 class names"));
     assert!(message(&[0, 2], &p, 2).contains("row 1 is of class 2"));
     assert!(message(&[], &Array2::zeros((0, 2)), 2).contains("0 rows"));
     p[[1, 0]] = f32::NAN;
     assert!(message(&[0, 1], &p, 2).contains("class 0 in row 1 is NaN"));
+}
+
+#[derive(Deserialize)]
+struct MultiLabelGolden {
+    targets: Vec<Vec<bool>>,
+    scores: Vec<Vec<f32>>,
+    micro_f1: f64,
+    macro_f1: f64,
+    roc_auc: Vec<Option<f64>>,
+    macro_roc_auc: f64,
+    average_precision: Vec<Option<f64>>,
+    macro_average_precision: f64,
+    precision: Vec<f64>,
+    recall: Vec<f64>,
+}
+
+#[test]
+fn multi_label_metrics_are_scikit_learns() {
+    let golden: MultiLabelGolden =
+        serde_json::from_str(include_str!("../../tests/golden/eval/multi_label.json")).unwrap();
+    let (n, classes) = (golden.targets.len(), golden.targets[0].len());
+    let targets = Array2::from_shape_vec((n, classes), golden.targets.concat()).unwrap();
+    let scores = matrix(&golden.scores);
+    let got = MultiLabelReport::new(targets.view(), scores.view(), &names(classes), 0.5).unwrap();
+    assert_close([got.micro_f1, got.macro_f1], [golden.micro_f1, golden.macro_f1], Tolerance::Close);
+    assert_close(got.roc_auc, [golden.macro_roc_auc], Tolerance::Close);
+    assert_close(got.average_precision, [golden.macro_average_precision], Tolerance::Close);
+    assert_close(got.per_label.iter().map(|l| l.precision), golden.precision, Tolerance::Close);
+    assert_close(got.per_label.iter().map(|l| l.recall), golden.recall, Tolerance::Close);
+    assert_eq!(got.per_label.len(), classes);
+    for (label, (roc, precision)) in got.per_label.iter().zip(golden.roc_auc.iter().zip(golden.average_precision)) {
+        assert_close(label.roc_auc, *roc, Tolerance::Close);
+        assert_close(label.average_precision, precision, Tolerance::Close);
+    }
+    let refused = |targets: Array2<bool>, scores: &Array2<f32>| {
+        MultiLabelReport::new(targets.view(), scores.view(), &names(classes), 0.5).unwrap_err().to_string()
+    };
+    assert!(refused(Array2::default((1, classes)), &scores).contains(&format!("1×{classes} targets")));
+    let mut holed = scores.clone();
+    holed[[3, 1]] = f32::NAN;
+    assert!(refused(targets, &holed).contains("label 1 in row 3 is NaN"));
+}
+
+#[test]
+fn groups_are_scored_as_if_alone() {
+    let case = golden().remove(0);
+    let group = |row: usize| if row % 3 == 0 { "b" } else { "a" };
+    let groups: Vec<&str> = (0..60).map(group).collect();
+    let got = group_scores(&groups, &case.labels, matrix(&case.probabilities).view()).unwrap();
+    assert_eq!(got.iter().map(|g| (g.group.as_str(), g.n)).collect::<Vec<_>>(), [("a", 40), ("b", 20)]);
+    for scores in got {
+        let rows: Vec<usize> = (0..60).filter(|&row| group(row) == scores.group).collect();
+        let labels: Vec<usize> = rows.iter().map(|&row| case.labels[row]).collect();
+        let probabilities: Vec<Vec<f32>> = rows.iter().map(|&row| case.probabilities[row].clone()).collect();
+        let options = Options { resamples: 0, ..Options::default() };
+        let alone = Report::new(&labels, matrix(&probabilities).view(), &names(4), options).unwrap();
+        assert_eq!((scores.accuracy, scores.macro_f1), (alone.accuracy, alone.macro_f1));
+        assert_eq!(scores.accuracy_interval, alone.accuracy_interval);
+    }
+    let message = group_scores(&["a"], &case.labels, matrix(&case.probabilities).view()).unwrap_err().to_string();
+    assert!(message.contains("1 groups for 60 rows"));
 }

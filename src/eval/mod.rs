@@ -7,14 +7,18 @@ mod bootstrap;
 mod confusion;
 #[cfg(test)]
 mod goldens;
+mod groups;
 mod interval;
+mod multi_label;
 mod ranking;
 mod reliability;
 mod report;
 mod rows;
 
 pub use confusion::{ClassScores, Confusion};
+pub use groups::{GroupScores, group_scores};
 pub use interval::{Interval, percentile, wilson};
+pub use multi_label::{LabelReport, MultiLabelReport};
 pub use reliability::ReliabilityBin;
 pub use report::{ClassReport, Options, Report, TopK};
 pub use rows::argmax;

@@ -210,20 +210,36 @@ impl Report {
     }
 }
 
-pub(super) fn check(labels: &[usize], probabilities: ArrayView2<f32>, names: &[String]) -> Result<()> {
-    let (n, classes) = probabilities.dim();
-    if n == 0 || labels.len() != n || names.len() != classes {
+fn check(labels: &[usize], probabilities: ArrayView2<f32>, names: &[String]) -> Result<()> {
+    if names.len() != probabilities.ncols() {
         return Err(Error::Data(format!(
-            "cannot evaluate {n} rows of {classes} probabilities with {} labels and {} class names",
-            labels.len(),
+            "cannot evaluate {} probabilities a row with {} class names",
+            probabilities.ncols(),
             names.len()
         )));
     }
-    if let Some(row) = labels.iter().position(|&label| label >= classes) {
-        return Err(Error::Data(format!("row {row} is of class {}, but there are only {classes}", labels[row])));
-    }
+    check_rows(labels, probabilities)
+}
+
+/// # Errors
+/// [`Error::Data`] when there are no rows, the sizes disagree, a label is not below K, or a probability is not in 0..=1.
+pub(super) fn check_rows(labels: &[usize], probabilities: ArrayView2<f32>) -> Result<()> {
+    check_labels(labels, probabilities)?;
     match probabilities.indexed_iter().find(|(_, p)| !(0.0..=LARGEST).contains(*p)) {
         Some(((row, class), p)) => Err(Error::Data(format!("the probability of class {class} in row {row} is {p}"))),
+        None => Ok(()),
+    }
+}
+
+/// # Errors
+/// [`Error::Data`] when there are no rows, the sizes disagree, or a label is not below K.
+pub(super) fn check_labels(labels: &[usize], scores: ArrayView2<f32>) -> Result<()> {
+    let (n, classes) = scores.dim();
+    if n == 0 || labels.len() != n {
+        return Err(Error::Data(format!("{n} rows of {classes} classes cannot have {} labels", labels.len())));
+    }
+    match labels.iter().position(|&label| label >= classes) {
+        Some(row) => Err(Error::Data(format!("row {row} is of class {}, but there are only {classes}", labels[row]))),
         None => Ok(()),
     }
 }

@@ -5,6 +5,7 @@
 
 eval.json: cases of labels and probabilities with their metrics. Among them: classes that no row has, a class that is
 never predicted, ties, probabilities of exactly 0 and 1.
+multi_label.json: targets and scores with ties, among them a label that no row has and one that every row has.
 """
 
 import json
@@ -116,3 +117,26 @@ cases.append(case("one class only", y, probabilities(3, 2, y, 0.5), 1))
 
 with open("eval.json", "w") as file:
     json.dump(cases, file)
+
+targets = rng.random((40, 6)) < [0.1, 0.3, 0.5, 0.7, 0.0, 1.1]
+scores = np.round(0.4 * targets + 0.6 * rng.random((40, 6)), 2).astype(np.float32).astype(np.float64)
+predicted = scores >= 0.5
+precision, recall, f1, _ = metrics.precision_recall_fscore_support(targets, predicted, average=None, zero_division=0)
+auc = [float(metrics.roc_auc_score(t, s)) if 0 < t.sum() < len(t) else None for t, s in zip(targets.T, scores.T)]
+ap = [float(metrics.average_precision_score(t, s)) if t.any() else None for t, s in zip(targets.T, scores.T)]
+with open("multi_label.json", "w") as file:
+    json.dump(
+        {
+            "targets": targets.tolist(),
+            "scores": scores.tolist(),
+            "micro_f1": metrics.f1_score(targets, predicted, average="micro"),
+            "macro_f1": metrics.f1_score(targets, predicted, average="macro", zero_division=0),
+            "roc_auc": auc,
+            "macro_roc_auc": float(np.mean([a for a in auc if a is not None])),
+            "average_precision": ap,
+            "macro_average_precision": float(np.mean([a for a in ap if a is not None])),
+            "precision": precision.tolist(),
+            "recall": recall.tolist(),
+        },
+        file,
+    )
