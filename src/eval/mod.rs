@@ -4,7 +4,12 @@
 //! decide whether such rows are left out (and say how many) or refuse the data; here they cannot be expressed.
 
 mod bootstrap;
+mod calibration;
+mod comparison;
+mod conformal;
 mod confusion;
+mod few_shot;
+mod folds;
 #[cfg(test)]
 mod goldens;
 mod groups;
@@ -14,8 +19,14 @@ mod ranking;
 mod reliability;
 mod report;
 mod rows;
+mod student;
 
+pub use calibration::{Calibration, Method};
+pub use comparison::{FoldComparison, PairedComparison};
+pub use conformal::{Conformal, Rule, coverage, mean_size};
 pub use confusion::{ClassScores, Confusion};
+pub use few_shot::FewShot;
+pub use folds::{Fold, Folds};
 pub use groups::{GroupScores, group_scores};
 pub use interval::{Interval, percentile, wilson};
 pub use multi_label::{LabelReport, MultiLabelReport};
