@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use super::check::{check_features, check_labels};
 use crate::error::{Error, Result};
+use crate::eval::{Fold, Folds};
 use crate::head::Logistic;
 use crate::progress::Progress;
 
@@ -28,13 +29,8 @@ pub fn out_of_fold(
     if let Some(class) = (0..classes).find(|class| labels.iter().filter(|&label| label == class).count() < 2) {
         return Err(Error::Data(format!("class {class} has fewer than two rows")));
     }
-    let fold_of = stratified_folds(labels, classes, folds, seed);
     let mut probabilities = Array2::zeros((labels.len(), classes));
-    for fold in 0..folds {
-        let (test, train): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&row| fold_of[row] == fold);
-        if test.is_empty() {
-            continue;
-        }
+    for Fold { train, test } in Folds::stratified(labels, folds.min(labels.len()), seed)?.iter() {
         let known: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
         let fitted = head.fit_watched(x.select(Axis(0), &train).view(), &known, progress)?;
         let judged = fitted.head.probabilities(x.select(Axis(0), &test).view())?;
@@ -45,42 +41,9 @@ pub fn out_of_fold(
     Ok(probabilities)
 }
 
-/// The fold of each row: the rows of a class are shuffled and dealt in turn, so that no fold holds all of a class of two rows
-/// and more.
-fn stratified_folds(labels: &[usize], classes: usize, folds: usize, seed: u64) -> Vec<usize> {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut fold_of = vec![0; labels.len()];
-    let mut dealt = 0;
-    for class in 0..classes {
-        let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| labels[row] == class).collect();
-        for place in (1..rows.len()).rev() {
-            // u64, since usize would draw other numbers on 32-bit machines.
-            rows.swap(place, rng.u64(..=place as u64) as usize);
-        }
-        for row in rows {
-            fold_of[row] = dealt % folds;
-            dealt += 1;
-        }
-    }
-    fold_of
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn folds_are_balanced_within_each_class() {
-        let labels: Vec<usize> = (0..103).map(|i| if i % 10 == 0 { 2 } else { i % 2 }).collect();
-        let fold_of = stratified_folds(&labels, 3, 5, 7);
-        for class in 0..3 {
-            let count = |fold| (0..103).filter(|&row| labels[row] == class && fold_of[row] == fold).count();
-            let counts: Vec<usize> = (0..5).map(count).collect();
-            assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
-        }
-        assert_eq!(fold_of, stratified_folds(&labels, 3, 5, 7));
-        assert_ne!(fold_of, stratified_folds(&labels, 3, 5, 8));
-    }
 
     #[test]
     fn a_row_is_judged_by_others_alone() {

@@ -28,7 +28,6 @@ pub use confusion::{ClassScores, Confusion};
 pub use few_shot::FewShot;
 pub use folds::{Fold, Folds};
 pub use groups::{GroupScores, group_scores};
-pub(crate) use interval::Z;
 pub use interval::{Interval, percentile, wilson};
 pub use multi_label::{LabelReport, MultiLabelReport};
 pub use reliability::ReliabilityBin;

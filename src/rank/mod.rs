@@ -4,14 +4,12 @@ mod leep;
 mod logme;
 mod loo;
 mod nce;
-mod paired;
 mod spectrum;
 
 pub use leep::{leep, softmax};
 pub use logme::log_me;
 pub use loo::{LeaveOneOut, leave_one_out};
 pub use nce::nce;
-pub use paired::paired_difference;
 pub use spectrum::Spectrum;
 
 use crate::error::{Error, Result};

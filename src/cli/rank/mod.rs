@@ -14,10 +14,10 @@ use super::inputs::{self, SourceArgs};
 use super::results::table;
 use super::{Context, Status};
 use crate::error::{Error, Result};
-use crate::eval::Interval;
+use crate::eval::{Interval, PairedComparison};
 use crate::features::{Existing, FeatureSet};
 use crate::progress::Progress;
-use crate::rank::{LeaveOneOut, Spectrum, leave_one_out, leep, log_me, nce, paired_difference, softmax};
+use crate::rank::{LeaveOneOut, Spectrum, leave_one_out, leep, log_me, nce, softmax};
 use crate::source::stratified_split;
 use cache::Cache;
 
@@ -294,15 +294,15 @@ fn ranked(candidates: &[Candidate], rows: &Rows, scores: Vec<Scores>, started: I
     });
     let mut models = Vec::new();
     for (place, (candidate, scores)) in order.iter().enumerate() {
-        let (difference, interval) = paired_difference(&scores.held_out.correct, &order[0].1.held_out.correct)?;
+        let against = PairedComparison::of_correct(&scores.held_out.correct, &order[0].1.held_out.correct)?;
         models.push(Row {
             model: candidate.name.clone(),
             dimension: candidate.features.dimension(),
             log_me: scores.log_me,
             accuracy: scores.held_out.accuracy,
             accuracy_interval: scores.held_out.interval,
-            difference,
-            difference_interval: (place > 0).then_some(interval),
+            difference: against.difference,
+            difference_interval: (place > 0).then_some(against.difference_interval),
             leep: scores.transfer.map(|(leep, _)| leep),
             nce: scores.transfer.map(|(_, nce)| nce),
             milliseconds_per_sample: candidate.milliseconds,
