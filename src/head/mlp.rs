@@ -194,6 +194,19 @@ impl CheckedMlp {
     /// [`Error::Interrupted`].
     pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedMlp> {
         let classes = count_classes(x, labels)?;
+        progress.begin("fit", Some(self.epochs.get() as u64));
+        let fitted = self.descend(x, labels, classes, progress);
+        progress.end();
+        fitted
+    }
+
+    fn descend(
+        &self,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        classes: usize,
+        progress: &dyn Progress,
+    ) -> Result<FittedMlp> {
         let scaler = Scaler::fit(self.scaling, x);
         let mut rng = fastrand::Rng::with_seed(self.seed);
         let (mut rows, held_out) = hold_out(labels, classes, &mut rng);
@@ -212,7 +225,6 @@ impl CheckedMlp {
         let mut step = 0.0;
         let (mut training_loss, mut held_out_loss) = (Vec::new(), Vec::new());
         let mut best = (f64::INFINITY, 0, network.clone());
-        progress.begin("fit", Some(self.epochs.get() as u64));
         for epoch in 0..self.epochs.get() {
             rng.shuffle(&mut rows);
             let mut total = 0.0;
@@ -248,7 +260,6 @@ impl CheckedMlp {
                 break;
             }
         }
-        progress.end();
         let (_, best_epoch, network) = best;
         let head = MlpHead::unscaled(network, &scaler, self.activation)?.into();
         Ok(FittedMlp { head, training_loss, held_out_loss, best_epoch })
