@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use ndarray::ArrayView2;
 use serde::Serialize;
 
+use super::fit::probe;
 use super::inputs::{self, ModelArgs, SourceArgs};
 use super::results::table;
-use super::train::probe;
 use super::{Context, Status};
 use crate::curate::{
     LabelFilter, Likeness, Workers, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
@@ -260,7 +261,10 @@ impl Audit {
         let labels = labelled.class_indices(&names)?;
         let folds = (self.cv, context.seed);
         let x = labelled.matrix.view();
-        let p = out_of_fold(x, (&labels, names.len()), &probe(context), folds, &context.console)?;
+        let fit = |x: ArrayView2<f32>, labels: &[usize]| {
+            Ok(probe(context).fit_watched(x, labels, &context.console)?.head.into())
+        };
+        let p = out_of_fold(x, (&labels, names.len()), &fit, folds)?;
         let margins = normalized_margin(p.view(), &labels)?;
         let likeliest = argmax(p.view());
         for row in label_errors(p.view(), &labels, LabelFilter::default())? {

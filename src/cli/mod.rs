@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod embed;
 mod eval;
+mod fit;
 mod inputs;
 mod inspect;
 mod models;

@@ -8,9 +8,9 @@ use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 use super::audit::workers;
+use super::fit::probe;
 use super::inputs::{self, ModelArgs, SourceArgs};
 use super::predict::{backbone_of, check_same_backbone, one_field, warn_of_unknown};
-use super::train::probe;
 use super::{Context, Status};
 use crate::curate::{Suggestion, k_centre, margins, typicality};
 use crate::error::{Error, Result};

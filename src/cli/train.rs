@@ -1,17 +1,19 @@
 //! `engraft train`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
+use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, ModelArgs, SourceArgs};
 use super::{Context, Status};
+use crate::curate::out_of_fold;
 use crate::error::{Error, Result};
-use crate::eval::Report;
+use crate::eval::{Options, Report};
 use crate::features::FeatureSet;
-use crate::head::{Centroid, Certificate, Head, HeadFile, HeadKind, Knn, Logistic, Mlp, Ridge, Scaling, Solver};
+use crate::head::{Certificate, HeadFile};
 use crate::progress::Progress;
 use crate::source::{Split, shared_content, stratified_split};
 
@@ -24,6 +26,7 @@ use crate::source::{Split, shared_content, stratified_split};
 ///   engraft train photos.parquet -o head.onnx
 ///   engraft train reviews.csv --model all-minilm-l6-v2 --label-column stars -o head.onnx
 ///   engraft train photos.parquet --head knn -o knn.onnx
+///   engraft train photos.parquet --head auto --cv 5 -o head.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Train {
@@ -44,88 +47,6 @@ pub(super) struct Train {
     source: SourceArgs,
 }
 
-/// How the head is fitted.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Fit")]
-pub(super) struct FitArgs {
-    /// Share of each class that is held out for the report; 0 trains on every row
-    #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
-    holdout: f64,
-    /// What is fitted
-    #[arg(long, value_enum, default_value_t = HeadArg::Logistic)]
-    head: HeadArg,
-    /// Strength of the L2 penalty on the weights of a logistic or ridge head: scikit-learn's 1/C, and its alpha
-    /// [default: logistic 100 for standardize, 0.1 for l2, 1 for none; ridge the best when each row is left out in turn]
-    #[arg(long, value_name = "ALPHA")]
-    alpha: Option<f64>,
-    /// How features are scaled for a logistic, ridge or mlp head, which the scaling becomes part of
-    /// [default: standardize]
-    #[arg(long, value_enum)]
-    scaling: Option<ScalingArg>,
-    /// Stop a logistic head when the objective is certified to be within this share of the optimum [default: 1e-6]
-    #[arg(long, value_name = "SHARE")]
-    tolerance: Option<f64>,
-    /// Stop a logistic head, unconverged, after this many iterations [default: 2000]
-    #[arg(long, value_name = "N")]
-    max_iterations: Option<usize>,
-    /// Which solver minimises for a logistic head; the certificate is always engraft's [default: lbfgs]
-    #[arg(long, value_enum)]
-    solver: Option<SolverArg>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum HeadArg {
-    /// Multinomial logistic regression: the linear probe
-    Logistic,
-    /// Least squares with a penalty, fitted at once; probabilities are not calibrated
-    Ridge,
-    /// The nearest class mean, by cosine; probabilities are not calibrated
-    Centroid,
-    /// The vote of the most similar rows, by cosine; as many as do best when each row is left out in turn
-    Knn,
-    /// One hidden layer of 256, AdamW, stopped early
-    Mlp,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum ScalingArg {
-    #[default]
-    /// Each column to mean 0 and deviation 1: one alpha then means the same for every backbone
-    Standardize,
-    /// Each row to length 1
-    L2,
-    /// As they are
-    None,
-}
-
-impl ScalingArg {
-    /// The penalty that did best or nearly so, of powers of ten, in 5-fold cross-validation on emoji with
-    /// efficientnet-lite0 and on tweets with all-minilm-l6-v2.
-    fn alpha(self) -> f64 {
-        match self {
-            ScalingArg::Standardize => 100.0,
-            ScalingArg::L2 => 0.1,
-            ScalingArg::None => 1.0,
-        }
-    }
-
-    fn scaling(self) -> Scaling {
-        match self {
-            ScalingArg::Standardize => Scaling::Standardize,
-            ScalingArg::L2 => Scaling::L2,
-            ScalingArg::None => Scaling::None,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SolverArg {
-    /// engraft's own
-    Lbfgs,
-    /// linfa-logistic; refused when its result is not the optimum
-    Linfa,
-}
-
 /// What training did; the report is of the rows that were held out.
 #[derive(Debug, Serialize)]
 pub(super) struct Trained {
@@ -135,8 +56,14 @@ pub(super) struct Trained {
     /// Of a logistic or ridge head: the others minimise nothing that could be certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate: Option<Certificate>,
+    /// Of `--head auto`: what was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) choice: Option<Chosen>,
     #[serde(flatten)]
     pub(super) report: Option<Report>,
+    /// What rows the report is of.
+    #[serde(skip)]
+    judged: &'static str,
     /// Ids that were held out: what `predict` may be tried on.
     #[serde(skip)]
     pub(super) held_out: Vec<usize>,
@@ -184,23 +111,72 @@ pub(super) fn no_labels() -> Error {
     )
 }
 
-/// The probe of the defaults, for verbs that judge data rather than train.
-pub(super) fn probe(context: &Context) -> Logistic {
-    Logistic::new().alpha(ScalingArg::Standardize.alpha()).scaling(Scaling::Standardize).threads(context.threads)
-}
-
 impl FitArgs {
     /// Splits, fits, evaluates on what was held out, and writes the head.
     pub(super) fn train(&self, context: &Context, features: &FeatureSet, output: &std::path::Path) -> Result<Trained> {
+        let labels = features.class_names();
+        let classes = features.class_indices(&labels)?;
+        let split = match self.cv {
+            Some(_) => Split { train: (0..classes.len()).collect(), ..Split::default() },
+            None => self.split(context, features)?,
+        };
+        let picked;
+        let x = if split.test.is_empty() {
+            features.matrix.view()
+        } else {
+            picked = features.matrix.select(Axis(0), &split.train);
+            picked.view()
+        };
+        let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
+        let cross_validated = match self.cv {
+            Some(folds) => Some(self.cross_validate(context, features, (&classes, &labels), folds)?),
+            None => None,
+        };
+        let Fitted { kind, head, certificate, note, chosen } = self.fit(context, x, &y)?;
+        if !note.is_empty() {
+            context.console.note(&note);
+        }
+        if let Some(certificate) = certificate.filter(|c| !c.converged) {
+            context.console.note(&format!(
+                "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
+                certificate.iterations, certificate.gap
+            ));
+        }
+        let head = HeadFile {
+            kind,
+            head,
+            labels,
+            provenance: features.provenance.clone(),
+            certificate,
+            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let report = match (cross_validated, split.test.is_empty()) {
+            (Some(report), _) => Some(report),
+            (None, true) => None,
+            (None, false) => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
+        };
+        head.write(output)?;
+        Ok(Trained {
+            head: output.to_path_buf(),
+            classes: head.labels.len(),
+            n_train: y.len(),
+            certificate,
+            choice: chosen,
+            report,
+            judged: if self.cv.is_some() { "cross-validated rows" } else { "held-out rows" },
+            held_out: split.test,
+        })
+    }
+
+    /// What is trained on and what is held out.
+    fn split(&self, context: &Context, features: &FeatureSet) -> Result<Split> {
         if !(0.0..1.0).contains(&self.holdout) {
             return Err(Error::Usage(format!("--holdout must be at least 0 and below 1, got {}", self.holdout)));
         }
-        let labels = features.class_names();
-        let classes = features.class_indices(&labels)?;
-        let split = match self.holdout {
-            0.0 => Split { train: (0..classes.len()).collect(), ..Split::default() },
-            fraction => stratified_split(&features.labels, fraction, context.seed)?,
-        };
+        if self.holdout == 0.0 {
+            return Ok(Split { train: (0..features.ids.len()).collect(), ..Split::default() });
+        }
+        let split = stratified_split(&features.labels, self.holdout, context.seed)?;
         for class in &split.untested {
             context.console.note(&format!("class {class:?} has one sample only: it is trained on, not tested"));
         }
@@ -214,119 +190,52 @@ impl FitArgs {
                 features.ids[train]
             ));
         }
-        let x = features.matrix.select(Axis(0), &split.train);
-        let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
-        let (kind, fitted, certificate) = self.fit(context, x.view(), &y)?;
-        if let Some(certificate) = certificate.filter(|c| !c.converged) {
-            context.console.note(&format!(
-                "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
-                certificate.iterations, certificate.gap
-            ));
-        }
-        let head = HeadFile {
-            kind,
-            head: fitted,
-            labels,
-            provenance: features.provenance.clone(),
-            certificate,
-            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let report = match split.test.is_empty() {
-            true => None,
-            false => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
-        };
-        head.write(output)?;
-        Ok(Trained {
-            head: output.to_path_buf(),
-            classes: head.labels.len(),
-            n_train: y.len(),
-            certificate,
-            report,
-            held_out: split.test,
-        })
+        Ok(split)
     }
 
-    /// Refuses flags that the head to fit has no use for.
-    pub(super) fn check_flags(&self) -> Result<()> {
-        use HeadArg::{Logistic, Mlp, Ridge};
-        let flags: [(&str, bool, &[HeadArg]); 5] = [
-            ("--alpha", self.alpha.is_some(), &[Logistic, Ridge]),
-            ("--scaling", self.scaling.is_some(), &[Logistic, Ridge, Mlp]),
-            ("--tolerance", self.tolerance.is_some(), &[Logistic]),
-            ("--max-iterations", self.max_iterations.is_some(), &[Logistic]),
-            ("--solver", self.solver.is_some(), &[Logistic]),
-        ];
-        let name = |head: HeadArg| head.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
-        match flags.iter().find(|(_, given, heads)| *given && !heads.contains(&self.head)) {
-            None => Ok(()),
-            Some((flag, _, heads)) => Err(Error::Usage(format!(
-                "{flag} is for a head of the kind {}, not {}",
-                heads.iter().map(|&head| name(head)).collect::<Vec<_>>().join(" or "),
-                name(self.head)
-            ))),
-        }
-    }
-
-    fn fit(
+    /// The report of each row by a head that was fitted, and where asked for chosen, without it.
+    fn cross_validate(
         &self,
         context: &Context,
-        x: ArrayView2<f32>,
-        labels: &[usize],
-    ) -> Result<(HeadKind, Head, Option<Certificate>)> {
-        let scaling = self.scaling.unwrap_or_default().scaling();
-        Ok(match self.head {
-            HeadArg::Logistic => {
-                let fitted = self.logistic(context).fit_watched(x, labels, &context.console)?;
-                (HeadKind::Logistic, fitted.head.into(), Some(fitted.certificate))
-            }
-            HeadArg::Ridge => {
-                let ridge = Ridge::new().scaling(scaling);
-                let ridge = match self.alpha {
-                    Some(alpha) => ridge.alphas([alpha]),
-                    None => ridge,
-                };
-                let fitted = ridge.fit_watched(x, labels, &context.console)?;
-                context.console.note(&format!("alpha {}", fitted.alpha));
-                (HeadKind::Ridge, fitted.head.into(), Some(fitted.certificate))
-            }
-            HeadArg::Centroid => (HeadKind::Centroid, Centroid::new().fit(x, labels)?.into(), None),
-            HeadArg::Knn => {
-                let fitted = Knn::new().threads(context.threads).fit(x, labels)?;
-                context.console.note(&format!("{} neighbours vote", fitted.neighbours));
-                (HeadKind::Knn, fitted.head, None)
-            }
-            HeadArg::Mlp => {
-                let mlp = Mlp::new().scaling(scaling).seed(context.seed);
-                let fitted = mlp.fit_watched(x, labels, &context.console)?;
-                let epochs = fitted.training_loss.len();
-                context.console.note(&format!("epoch {} of {epochs} was the best", fitted.best_epoch + 1));
-                (HeadKind::Mlp, fitted.head, None)
-            }
-        })
-    }
-
-    fn logistic(&self, context: &Context) -> Logistic {
-        let scaling = self.scaling.unwrap_or_default();
-        let mut logistic = Logistic::new()
-            .alpha(self.alpha.unwrap_or_else(|| scaling.alpha()))
-            .scaling(scaling.scaling())
-            .threads(context.threads);
-        if let Some(tolerance) = self.tolerance {
-            logistic = logistic.tolerance(tolerance);
+        features: &FeatureSet,
+        (classes, names): (&[usize], &[String]),
+        folds: usize,
+    ) -> Result<Report> {
+        let mut sizes = vec![0; names.len()];
+        classes.iter().for_each(|&class| sizes[class] += 1);
+        let usable: Vec<usize> = (0..names.len()).filter(|&class| sizes[class] > 1).collect();
+        let single = names.len() - usable.len();
+        if single > 0 {
+            context.console.note(&format!("{single} classes have one sample only: they are trained on, not tested"));
         }
-        if let Some(iterations) = self.max_iterations {
-            logistic = logistic.max_iterations(iterations);
+        let known: HashSet<&String> = features.contents.iter().flatten().collect();
+        let repeated = features.contents.iter().flatten().count() - known.len();
+        if repeated > 0 {
+            context.console.note(&format!(
+                "warning: {repeated} samples have the same content as another: where they fall in two folds the reported accuracy is too good"
+            ));
         }
-        match self.solver {
-            Some(SolverArg::Linfa) => logistic.solver(Solver::Linfa),
-            Some(SolverArg::Lbfgs) | None => logistic.solver(Solver::Lbfgs),
-        }
+        let (rows, labels): (Vec<usize>, Vec<usize>) = (classes.iter().enumerate())
+            .filter_map(|(row, class)| Some((row, usable.binary_search(class).ok()?)))
+            .unzip();
+        let picked;
+        let x = if single == 0 {
+            features.matrix.view()
+        } else {
+            picked = features.matrix.select(Axis(0), &rows);
+            picked.view()
+        };
+        let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
+        let probabilities = out_of_fold(x, (&labels, usable.len()), &fit, (folds, context.seed))?;
+        let names: Vec<String> = usable.iter().map(|&class| names[class].clone()).collect();
+        Report::new(&labels, probabilities.view(), &names, Options { seed: context.seed, ..Options::default() })
     }
 }
 
 impl Trained {
     pub(super) fn text(&self) -> String {
-        let mut text = self.certificate.map_or_else(String::new, |c| {
+        let mut text = self.choice.as_ref().map_or_else(String::new, |choice| choice.text() + "\n\n");
+        text += &self.certificate.map_or_else(String::new, |c| {
             let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
             format!(
                 "{converged} in {} iterations, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
@@ -334,7 +243,7 @@ impl Trained {
             )
         });
         match &self.report {
-            Some(report) => text += &super::eval::headline(report, "held-out rows"),
+            Some(report) => text += &super::eval::headline(report, self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
         text + &format!("\n{} classes, {} training rows: {}", self.classes, self.n_train, self.head.display())

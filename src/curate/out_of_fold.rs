@@ -5,21 +5,19 @@ use ndarray::{Array2, ArrayView2, Axis};
 use super::check::{check_features, check_labels};
 use crate::error::{Error, Result};
 use crate::eval::{Fold, Folds};
-use crate::head::Logistic;
-use crate::progress::Progress;
+use crate::head::Head;
 
 /// The n×K probabilities of each row by a head that was fitted on the other of `folds` parts. The parts are stratified and
 /// drawn by `seed`.
 ///
 /// # Errors
 /// [`Error::Usage`] when there are fewer than two folds; [`Error::Data`] when a class below `classes` has fewer than two rows
-/// (its row could not be judged by others) and as [`Logistic::fit_watched`]; [`Error::Interrupted`].
+/// (its row could not be judged by others) and as `fit`.
 pub fn out_of_fold(
     x: ArrayView2<f32>,
     (labels, classes): (&[usize], usize),
-    head: &Logistic,
+    fit: &dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Head>,
     (folds, seed): (usize, u64),
-    progress: &dyn Progress,
 ) -> Result<Array2<f32>> {
     check_features(x)?;
     check_labels(labels, x.nrows(), classes)?;
@@ -32,8 +30,8 @@ pub fn out_of_fold(
     let mut probabilities = Array2::zeros((labels.len(), classes));
     for Fold { train, test } in Folds::stratified(labels, folds.min(labels.len()), seed)?.iter() {
         let known: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
-        let fitted = head.fit_watched(x.select(Axis(0), &train).view(), &known, progress)?;
-        let judged = fitted.head.probabilities(x.select(Axis(0), &test).view())?;
+        let head = fit(x.select(Axis(0), &train).view(), &known)?;
+        let judged = head.probabilities(x.select(Axis(0), &test).view())?;
         for (&row, judged) in test.iter().zip(judged.outer_iter()) {
             probabilities.row_mut(row).assign(&judged);
         }
@@ -44,6 +42,11 @@ pub fn out_of_fold(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::Logistic;
+
+    fn logistic(x: ArrayView2<f32>, labels: &[usize]) -> Result<Head> {
+        Ok(Logistic::new().alpha(0.1).fit_watched(x, labels, &())?.head.into())
+    }
 
     #[test]
     fn a_row_is_judged_by_others_alone() {
@@ -53,20 +56,19 @@ mod tests {
         let x = Array2::from_shape_fn((40, 3), |(i, j)| rng.f32() + if j == 0 { 3.0 * labels[i] as f32 } else { 0.0 });
         let mut wrong = labels.clone();
         wrong[0] = 1;
-        let head = Logistic::new().alpha(0.1);
-        let judged = out_of_fold(x.view(), (&wrong, 2), &head, (4, 0), &()).unwrap();
+        let judged = out_of_fold(x.view(), (&wrong, 2), &logistic, (4, 0)).unwrap();
         assert!(judged[[0, 0]] > 0.8, "{}", judged[[0, 0]]);
         for (row, sum) in judged.sum_axis(Axis(1)).iter().enumerate() {
             assert!((sum - 1.0).abs() < 1e-5, "row {row}: {sum}");
         }
-        let seen = head.fit_watched(x.view(), &wrong, &()).unwrap().head.probabilities(x.view()).unwrap();
+        let seen = logistic(x.view(), &wrong).unwrap().probabilities(x.view()).unwrap();
         assert!(seen[[0, 0]] < judged[[0, 0]]);
     }
 
     #[test]
     fn what_cannot_be_folded_is_refused() {
         let x = Array2::zeros((3, 2));
-        let folded = |labels: &[usize], folds| out_of_fold(x.view(), (labels, 2), &Logistic::new(), (folds, 0), &());
+        let folded = |labels: &[usize], folds| out_of_fold(x.view(), (labels, 2), &logistic, (folds, 0));
         assert!(matches!(folded(&[0, 0, 1], 2), Err(Error::Data(text)) if text.contains("class 1")));
         assert!(matches!(folded(&[0, 0, 1], 1), Err(Error::Usage(_))));
         assert!(matches!(folded(&[0, 0], 2), Err(Error::Data(_))));

@@ -1,11 +1,13 @@
-//! Which backbone suits a data set, before anything is trained: arrays in, scores out.
+//! Which backbone and which head suit a data set: arrays in, scores out.
 
+mod heads;
 mod leep;
 mod logme;
 mod loo;
 mod nce;
 mod spectrum;
 
+pub use heads::{Family, HeadChoice, JudgedHead, choose_head};
 pub use leep::{leep, softmax};
 pub use logme::log_me;
 pub use loo::{LeaveOneOut, leave_one_out};

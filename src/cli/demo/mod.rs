@@ -8,9 +8,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::embed::Files;
+use super::fit::FitArgs;
 use super::inputs::{self, SourceArgs};
 use super::results::table;
-use super::train::{FitArgs, Trained};
+use super::train::Trained;
 use super::{Context, Status, predict};
 use crate::backbone::{self, Flavour, registry};
 use crate::error::{Error, Result};
