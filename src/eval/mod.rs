@@ -10,6 +10,7 @@ mod conformal;
 mod confusion;
 mod few_shot;
 mod folds;
+mod forecast;
 #[cfg(test)]
 mod goldens;
 mod groups;
@@ -28,6 +29,7 @@ pub use conformal::{Conformal, Rule, coverage, mean_size};
 pub use confusion::{ClassScores, Confusion};
 pub use few_shot::FewShot;
 pub use folds::{Fold, Folds};
+pub use forecast::{CurvePoint, Forecast, LearningCurve};
 pub use groups::{GroupScores, group_scores};
 pub use interval::{Interval, percentile, wilson};
 pub use multi_label::{LabelReport, MultiLabelReport};
