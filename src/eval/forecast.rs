@@ -62,7 +62,7 @@ impl LearningCurve {
     pub fn fit(points: &[CurvePoint], resamples: usize, seed: u64) -> Result<Self> {
         let good = |x: f64| x > 0.0 && x.is_finite();
         if let Some(i) =
-            points.iter().position(|p| !good(p.n) || !good(p.weight) || !(p.error >= 0.0 && p.error.is_finite()))
+            points.iter().position(|p| !(good(p.n) && good(p.weight) && p.error >= 0.0 && p.error.is_finite()))
         {
             let CurvePoint { n, error, weight } = points[i];
             return Err(Error::Data(format!(

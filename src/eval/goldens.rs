@@ -201,7 +201,7 @@ fn multi_label_metrics_are_scikit_learns() {
 #[test]
 fn groups_are_scored_as_if_alone() {
     let case = golden().remove(0);
-    let group = |row: usize| if row % 3 == 0 { "b" } else { "a" };
+    let group = |row: usize| if row.is_multiple_of(3) { "b" } else { "a" };
     let groups: Vec<&str> = (0..60).map(group).collect();
     let got = group_scores(&groups, &case.labels, matrix(&case.probabilities).view()).unwrap();
     assert_eq!(got.iter().map(|g| (g.group.as_str(), g.n)).collect::<Vec<_>>(), [("a", 40), ("b", 20)]);
