@@ -16,6 +16,8 @@ pub mod file;
 
 pub mod footer;
 
+mod eigen;
+
 pub mod onnx;
 
 pub mod source;

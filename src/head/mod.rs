@@ -2,7 +2,6 @@
 
 mod centroid;
 mod certificate;
-mod eigen;
 mod fitted;
 mod graph;
 mod head_onnx;

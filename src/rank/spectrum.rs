@@ -1,11 +1,8 @@
 //! The one decomposition that the scores of a feature set share.
 
-use faer::diag::Diag;
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::{Mat, Par};
 use ndarray::{Array2, ArrayView2, Axis};
 
+use crate::eigen::eigen;
 use crate::error::{Error, Result};
 
 /// Squared singular values below this share of the greatest are rounding.
@@ -39,13 +36,14 @@ impl Spectrum {
         let tall = x.nrows() > x.ncols();
         let gram = if tall { x.t().dot(&x) } else { x.dot(&x.t()) };
         let (values, vectors) = eigen(&gram)?;
-        let greatest = values.first().copied().unwrap_or(0.0);
-        let rank = values.iter().take_while(|&&value| value > RANK * greatest).count();
-        if rank == 0 {
+        let greatest = values.last().copied().unwrap_or(0.0);
+        // The least come first; the greatest are wanted first.
+        let kept: Vec<usize> = (0..values.len()).rev().take_while(|&i| values[i] > RANK * greatest).collect();
+        if kept.is_empty() {
             return Err(Error::Data("every value of the features is 0".into()));
         }
-        let squares = values[..rank].to_vec();
-        let kept = vectors.select(Axis(1), &(0..rank).collect::<Vec<_>>());
+        let squares: Vec<f64> = kept.iter().map(|&i| values[i]).collect();
+        let kept = vectors.select(Axis(1), &kept);
         let left = match tall {
             true => {
                 let mut left = x.dot(&kept);
@@ -68,27 +66,6 @@ impl Spectrum {
     pub fn columns(&self) -> usize {
         self.columns
     }
-}
-
-/// Eigenvalues, greatest first, and eigenvectors, as columns, of a symmetric matrix.
-fn eigen(matrix: &Array2<f64>) -> Result<(Vec<f64>, Array2<f64>)> {
-    let n = matrix.nrows();
-    let source = Mat::from_fn(n, n, |i, j| matrix[[i, j]]);
-    let (mut values, mut vectors) = (Diag::<f64>::zeros(n), Mat::<f64>::zeros(n, n));
-    // On one thread: the result may not depend on how many there are.
-    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default());
-    self_adjoint_evd(
-        source.as_ref(),
-        values.as_mut(),
-        Some(vectors.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut MemBuffer::new(scratch)),
-        Default::default(),
-    )
-    .map_err(|_| Error::Data("the eigenvalues of the features could not be found".into()))?;
-    // faer sorts the least first.
-    let values = (0..n).rev().map(|i| values.column_vector()[i]).collect();
-    Ok((values, Array2::from_shape_fn((n, n), |(i, j)| vectors[(i, n - 1 - j)])))
 }
 
 #[cfg(test)]

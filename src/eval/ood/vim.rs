@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, s};
 use serde::{Deserialize, Serialize};
 
-use super::eigen::eigen;
+use crate::eigen::eigen;
 use crate::error::{Error, Result};
 
 /// Singular values of the f32 weights below this share of the greatest are rounding.

@@ -3,8 +3,8 @@
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use super::super::eigen::eigen;
 use super::super::standardize::Scaler;
+use crate::eigen::eigen;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
