@@ -11,7 +11,7 @@ mod suggest;
 
 pub use duplicates::{DuplicateGroup, Leak, Likeness, duplicates, leaks};
 pub use label_errors::{LabelFilter, confident_joint, label_errors, normalized_margin, self_confidence};
-pub use out_of_fold::out_of_fold;
+pub use out_of_fold::{FitHead, out_of_fold};
 pub use outliers::{Isolation, isolation, robust_z};
 pub use similarity::Workers;
 pub use suggest::{Suggestion, k_centre, margins, typicality};

@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 use crate::eval::{Fold, Folds};
 use crate::head::Head;
 
+/// Fits a head on n×d features and n class indices.
+pub type FitHead<'a> = dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Head> + 'a;
+
 /// The n×K probabilities of each row by a head that was fitted on the other of `folds` parts. The parts are stratified and
 /// drawn by `seed`.
 ///
@@ -16,7 +19,7 @@ use crate::head::Head;
 pub fn out_of_fold(
     x: ArrayView2<f32>,
     (labels, classes): (&[usize], usize),
-    fit: &dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Head>,
+    fit: &FitHead,
     (folds, seed): (usize, u64),
 ) -> Result<Array2<f32>> {
     check_features(x)?;

@@ -132,8 +132,8 @@ pub(crate) fn check_dimension(x: ArrayView2<f32>, dimension: usize) -> Result<()
     })
 }
 
-/// The softmax of each row.
-pub(crate) fn softmax(mut logits: Array2<f32>) -> Array2<f32> {
+/// The softmax of each of n rows of logits.
+pub fn softmax(mut logits: Array2<f32>) -> Array2<f32> {
     for mut row in logits.rows_mut() {
         let max = row.fold(f32::NEG_INFINITY, |a, &b| a.max(b));
         row.mapv_inplace(|z| (z - max).exp());
@@ -158,5 +158,17 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
 
     fn default_target(&self, x: &ArrayBase<D, Ix2>) -> Array1<usize> {
         Array1::zeros(x.nrows())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+
+    #[test]
+    fn softmax_holds_for_large_logits() {
+        let p = softmax(ndarray::array![[1000.0_f32, 1000.0 + 3.0_f32.ln()], [-2000.0, 0.0]]);
+        assert_close(p, [0.25, 0.75, 0.0, 1.0], Tolerance::Within(1e-4));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use linfa::ParamGuard;
 use linfa::traits::Fit;
-use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Axis, Data, Ix1, Ix2, s};
+use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2, s};
 
 use super::certificate::{Certificate, gap_bound, optimality};
 use super::lbfgs::{self, Point};
@@ -273,7 +273,7 @@ impl CheckedLogistic {
         if self.solver == Solver::Linfa && !certificate.converged {
             return Err(linfa_solver::refusal(&certificate, self.tolerance));
         }
-        Ok(FittedLogistic { head: fold(weights, intercepts, problem.scaler)?, certificate })
+        Ok(FittedLogistic { head: LinearHead::unscaled(weights, intercepts, problem.scaler)?, certificate })
     }
 }
 
@@ -368,11 +368,4 @@ fn split_parameters(theta: &[f64], outputs: usize) -> (Array2<f64>, Array1<f64>)
         _ => theta[row * outputs + column],
     });
     (table.slice(s![..d, ..]).to_owned(), table.row(d).to_owned())
-}
-
-/// Moves the scaling into the weights: `((x − mean)·inverse)·W + b = x·(inverse·W) + (b − mean·(inverse·W))`.
-fn fold(mut weights: Array2<f64>, mut intercepts: Array1<f64>, scaler: &Scaler) -> Result<LinearHead> {
-    weights *= &scaler.inverse.view().insert_axis(Axis(1));
-    intercepts -= &scaler.mean.dot(&weights);
-    LinearHead::new(weights.mapv(|v| v as f32), intercepts.mapv(|v| v as f32), scaler.input)
 }

@@ -24,7 +24,7 @@ pub use certificate::Certificate;
 pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
-pub use linear::{Input, LinearHead};
+pub use linear::{Input, LinearHead, softmax};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};

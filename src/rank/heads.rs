@@ -8,13 +8,15 @@ use crate::eval::{Fold, FoldComparison, Folds};
 use crate::head::Head;
 use crate::progress::Progress;
 
+/// Fits a head for each name of a family on n×d features and n class indices.
+pub type FitHeads<'a> = dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Vec<Head>> + 'a;
+
 /// Heads that are fitted together, such as those of several penalties.
 pub struct Family<'a> {
     /// What each head is called.
     pub names: Vec<String>,
-    /// Fits a head for each name on n×d features and n class indices.
-    #[allow(clippy::type_complexity)]
-    pub fit: Box<dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Vec<Head>> + 'a>,
+    /// Fits them.
+    pub fit: Box<FitHeads<'a>>,
 }
 
 /// How a head does on rows that it has not seen.

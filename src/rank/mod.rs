@@ -7,8 +7,8 @@ mod loo;
 mod nce;
 mod spectrum;
 
-pub use heads::{Family, HeadChoice, JudgedHead, choose_head};
-pub use leep::{leep, softmax};
+pub use heads::{Family, FitHeads, HeadChoice, JudgedHead, choose_head};
+pub use leep::leep;
 pub use logme::log_me;
 pub use loo::{LeaveOneOut, leave_one_out};
 pub use nce::nce;

@@ -16,8 +16,9 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::eval::{Interval, PairedComparison};
 use crate::features::{Existing, FeatureSet};
+use crate::head::softmax;
 use crate::progress::Progress;
-use crate::rank::{LeaveOneOut, Spectrum, leave_one_out, leep, log_me, nce, softmax};
+use crate::rank::{LeaveOneOut, Spectrum, leave_one_out, leep, log_me, nce};
 use crate::source::stratified_split;
 use cache::Cache;
 
