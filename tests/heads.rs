@@ -62,6 +62,39 @@ fn each_head_is_trained_and_runs_anywhere() {
 }
 
 #[test]
+fn a_head_is_chosen_and_judged_on_rows_that_did_not_choose_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let features = folder.path().join("digits.parquet");
+    let set = digits();
+    // A class of one row is trained on, not tested.
+    let mut rows: Vec<usize> = (0..120).filter(|&row| set.labels[row].as_deref() != Some("7")).collect();
+    rows.push((0..120).find(|&row| set.labels[row].as_deref() == Some("7")).unwrap());
+    set.select(&rows).write(&features, Existing::Refuse).unwrap();
+    let path = folder.path().join("head.onnx");
+    let trained = json(
+        engraft().arg("train").arg(&features).args(["--head", "auto", "--scaling", "l2", "--cv", "3", "-o"]).arg(&path),
+    );
+    let tried = trained["choice"]["heads"].as_array().unwrap();
+    let names: Vec<&str> = tried.iter().map(|head| head["head"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 7);
+    assert!(names[0] == "centroid" && names[6] == "mlp" && names[3] == "logistic, alpha 0.1", "{names:?}");
+    // The simplest within one standard error of the best.
+    let figure = |head: &serde_json::Value, key: &str| head[key].as_f64().unwrap();
+    let best = tried.iter().find(|head| head["against_best"].is_null()).unwrap();
+    let least = figure(best, "accuracy") - figure(best, "standard_error");
+    let chosen = tried.iter().find(|head| figure(head, "accuracy") >= least).unwrap();
+    assert_eq!(trained["choice"]["head"], chosen["head"]);
+    assert_eq!(trained["n_train"], rows.len());
+    assert_eq!(trained["n"], rows.len() - 1);
+    assert!(trained["accuracy"].as_f64().unwrap() > 0.8, "{trained}");
+    assert_eq!(HeadFile::read(&path).unwrap().labels.len(), 10);
+
+    let mut train = engraft();
+    train.arg("train").arg(&features).args(["--head", "auto", "--alpha", "1", "-o", "other.onnx"]);
+    says(&mut train, 2, &["--alpha", "auto"]);
+}
+
+#[test]
 fn flags_of_another_head_are_refused() {
     for (kind, flag, value) in [
         ("ridge", "--solver", "linfa"),

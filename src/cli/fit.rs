@@ -254,8 +254,7 @@ impl FitArgs {
             }),
         };
         let families: Vec<Family> = before.iter().map(alone).chain([path]).chain(after.iter().map(alone)).collect();
-        let choice =
-            choose_head(x, labels, &families, (CHOICE_FOLDS.min(labels.len()), context.seed), &context.console)?;
+        let choice = choose_head(x, labels, &families, (CHOICE_FOLDS, context.seed), &context.console)?;
         let (name, fit) = &tried[choice.chosen];
         let fitted = fit.fit(context, x, labels)?;
         let chosen = Chosen { head: name.clone(), choice };

@@ -11,7 +11,7 @@ use super::inputs::{self, ModelArgs, SourceArgs};
 use super::{Context, Status};
 use crate::curate::out_of_fold;
 use crate::error::{Error, Result};
-use crate::eval::{Options, Report};
+use crate::eval::{Judgeable, Options, Report};
 use crate::features::FeatureSet;
 use crate::head::{Certificate, HeadFile};
 use crate::progress::Progress;
@@ -201,10 +201,8 @@ impl FitArgs {
         (classes, names): (&[usize], &[String]),
         folds: usize,
     ) -> Result<Report> {
-        let mut sizes = vec![0; names.len()];
-        classes.iter().for_each(|&class| sizes[class] += 1);
-        let usable: Vec<usize> = (0..names.len()).filter(|&class| sizes[class] > 1).collect();
-        let single = names.len() - usable.len();
+        let Judgeable { rows, labels, classes } = Judgeable::of(classes);
+        let single = names.len() - classes.len();
         if single > 0 {
             context.console.note(&format!("{single} classes have one sample only: they are trained on, not tested"));
         }
@@ -215,9 +213,6 @@ impl FitArgs {
                 "warning: {repeated} samples have the same content as another: where they fall in two folds the reported accuracy is too good"
             ));
         }
-        let (rows, labels): (Vec<usize>, Vec<usize>) = (classes.iter().enumerate())
-            .filter_map(|(row, class)| Some((row, usable.binary_search(class).ok()?)))
-            .unzip();
         let picked;
         let x = if single == 0 {
             features.matrix.view()
@@ -226,8 +221,8 @@ impl FitArgs {
             picked.view()
         };
         let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
-        let probabilities = out_of_fold(x, (&labels, usable.len()), &fit, (folds, context.seed))?;
-        let names: Vec<String> = usable.iter().map(|&class| names[class].clone()).collect();
+        let probabilities = out_of_fold(x, (&labels, classes.len()), &fit, (folds, context.seed))?;
+        let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
         Report::new(&labels, probabilities.view(), &names, Options { seed: context.seed, ..Options::default() })
     }
 }

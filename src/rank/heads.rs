@@ -4,7 +4,7 @@ use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::eval::{Fold, FoldComparison, Folds};
+use crate::eval::{Fold, FoldComparison, Folds, Judgeable};
 use crate::head::Head;
 use crate::progress::Progress;
 
@@ -44,10 +44,10 @@ pub struct HeadChoice {
 
 /// Judges heads by stratified cross-validation on n×d features and chooses the first, in the order given, that is within one
 /// standard error of the best (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3). Families stand from the
-/// simplest to the most complex. The accuracy of what is chosen is that of a winner, and so too good: judge it on other rows.
+/// simplest to the most complex. Rows alone in their class are left out. The accuracy of what is chosen is that of a winner, and so too good: judge it on other rows.
 ///
 /// # Errors
-/// [`Error::Usage`] when there are no heads to choose from; as [`Folds::stratified`] and the fits; [`Error::Interrupted`].
+/// [`Error::Usage`] when there are no heads to choose from; [`Error::Data`] when fewer than two classes have two rows; as [`Folds::stratified`] and the fits; [`Error::Interrupted`].
 pub fn choose_head(
     x: ArrayView2<f32>,
     labels: &[usize],
@@ -55,13 +55,18 @@ pub fn choose_head(
     (folds, seed): (usize, u64),
     progress: &dyn Progress,
 ) -> Result<HeadChoice> {
+    let Judgeable { rows, labels, classes } = Judgeable::of(labels);
+    if classes.len() < 2 {
+        return Err(Error::Data("fewer than two classes have two rows: there is nothing to choose a head by".into()));
+    }
     let names: Vec<&String> = families.iter().flat_map(|family| &family.names).collect();
     let mut accuracies: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
     let mut sides = (0, 0);
-    for Fold { train, test } in Folds::stratified(labels, folds, seed)?.iter() {
+    for Fold { train, test } in Folds::stratified(&labels, folds.min(rows.len()), seed)?.iter() {
         let pick = |rows: &[usize]| rows.iter().map(|&row| labels[row]).collect::<Vec<_>>();
         let (known, truth) = (pick(&train), pick(&test));
-        let (seen, unseen) = (x.select(Axis(0), &train), x.select(Axis(0), &test));
+        let features = |side: &[usize]| x.select(Axis(0), &side.iter().map(|&row| rows[row]).collect::<Vec<_>>());
+        let (seen, unseen) = (features(&train), features(&test));
         let mut place = 0;
         for family in families {
             for head in (family.fit)(seen.view(), &known)? {
