@@ -347,11 +347,8 @@ pub(super) fn load(
 
 /// Fails when two sets are known to be of different backbones, preprocessing or pooling.
 pub(super) fn check_same_features(first: &FeatureSet, second: &FeatureSet) -> Result<()> {
-    let fingerprints = first.provenance.as_ref().zip(second.provenance.as_ref());
-    match fingerprints.map(|(first, second)| (first.fingerprint(), second.fingerprint())) {
-        Some((expected, got)) if expected != got => {
-            Err(Error::Mismatch { what: "the fingerprints of the features".into(), expected, got })
-        }
+    match (&first.provenance, &second.provenance) {
+        (Some(first), Some(second)) => Provenance::same(Some(first), Some(second), || "the features".to_owned()),
         _ => Ok(()),
     }
 }

@@ -175,7 +175,7 @@ pub(super) struct Gathered {
     contents: Vec<Option<String>>,
     values: Vec<f32>,
     dimension: Option<usize>,
-    /// Of the first file.
+    /// Of all files.
     provenance: Option<Option<Provenance>>,
     /// How many bytes all this may have.
     limit: u64,
@@ -271,11 +271,11 @@ impl Gathered {
 
     /// Fails when a file was made otherwise than the first one.
     fn belongs(&mut self, provenance: Option<Provenance>, path: &Path) -> Result<()> {
-        let Some(first) = &self.provenance else {
+        let Some(all) = &mut self.provenance else {
             self.provenance = Some(provenance);
             return Ok(());
         };
-        Provenance::same(first, &provenance, path)
+        Provenance::join(all, &provenance, || super::shards::up_to(path))
     }
 
     fn push(&mut self, batch: &RecordBatch, path: &Path) -> Result<()> {
