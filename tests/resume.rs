@@ -338,7 +338,7 @@ fn damaged_and_missing_shards_are_found_and_embedded_again() {
     {
         assert!(said.contains(words), "{words:?} is not in: {said}");
     }
-    assert!(said.contains("of its 1 rejects 0 are in rejects.jsonl"), "{said}");
+    assert!(said.contains("of 1 reject there are 0 in rejects.jsonl"), "{said}");
     check_complete(&out, &want, "after damage");
     assert_eq!(modified(&shards[2]), untouched);
 }

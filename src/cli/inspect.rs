@@ -115,7 +115,10 @@ impl Report {
                 let length = if made.output.normalize { ", divided by its length" } else { "" };
                 line("output", format!("{}, pooling {}{length}", made.output.tensor, pooling.trim_matches('"')));
                 let precisions = survey.precisions.iter().cloned().collect::<Vec<_>>().join(", ");
-                line("precision", if survey.precisions.len() > 1 { format!("mixed: {precisions}") } else { precisions });
+                line(
+                    "precision",
+                    if survey.precisions.len() > 1 { format!("mixed: {precisions}") } else { precisions },
+                );
                 line("provider", survey.providers.iter().cloned().collect::<Vec<_>>().join(", "));
                 line(
                     "versions",
