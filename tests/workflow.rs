@@ -391,7 +391,7 @@ fn inputs_that_hold_nothing_usable_are_named() {
     says(&mut embed(&input("absent"), CNN, &output), 1, &["cannot read", "absent"]);
     std::fs::create_dir(input("broken")).unwrap();
     std::fs::write(input("broken/a.png"), "x").unwrap();
-    says(&mut embed(&input("broken"), CNN, &output), 1, &["no input could be embedded", "a.png"]);
+    says(&mut embed(&input("broken"), CNN, &output), 3, &["no input could be embedded", "a.png"]);
     std::fs::write(input("empty.csv"), "text,label\n").unwrap();
     says(&mut embed(&input("empty.csv"), BERT, &output), 1, &["no rows"]);
     says(embed(Path::new("-"), BERT, &output).write_stdin(""), 1, &["standard input is empty"]);

@@ -6,6 +6,7 @@ use super::inputs::{self, ModelArgs, SourceArgs};
 use super::predict::{backbone_of, check_same_backbone};
 use super::results::table;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::{Interval, Options, Report};
 use crate::features::FeatureSet;
@@ -49,7 +50,8 @@ impl Eval {
         let left_out = features.ids.len() - known.len();
         if left_out > 0 {
             context.console.note(&format!(
-                "warning: {left_out} rows have no label or one the head does not know; they are left out"
+                "warning: left out: {} with no label or one the head does not know",
+                counted(left_out, "row")
             ));
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());

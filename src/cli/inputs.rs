@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Instant;
 
 use super::{Context, Status};
 use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, RunPrecision, registry};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Finished, Format, Part, Precision, Provenance, RunState, ShardFolder, run_state};
@@ -321,7 +323,8 @@ pub(super) fn load(
         for input in inputs {
             if let Some(RunState { finished: false, entries, .. }) = run_state(input)? {
                 let input = input.display();
-                context.console.say(&format!("warning: the run in {input} is not finished: {entries} inputs are done"));
+                let done = counted(entries, "input");
+                context.console.say(&format!("warning: the run in {input} is not finished: {done} done"));
             }
         }
         let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
@@ -340,18 +343,15 @@ pub(super) fn load(
         context.console.say(&format!("rejected {}: {}", reject.id, reject.reason));
     }
     if memory.rejects.len() > 5 {
-        context.console.say(&format!("... and {} more rejects", memory.rejects.len() - 5));
+        context.console.say(&format!("... and {}", counted(memory.rejects.len() - 5, "more reject")));
     }
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
 }
 
 /// Fails when two sets are known to be of different backbones, preprocessing or pooling.
 pub(super) fn check_same_features(first: &FeatureSet, second: &FeatureSet) -> Result<()> {
-    let fingerprints = first.provenance.as_ref().zip(second.provenance.as_ref());
-    match fingerprints.map(|(first, second)| (first.fingerprint(), second.fingerprint())) {
-        Some((expected, got)) if expected != got => {
-            Err(Error::Mismatch { what: "the fingerprints of the features".into(), expected, got })
-        }
+    match (&first.provenance, &second.provenance) {
+        (Some(first), Some(second)) => Provenance::same(Some(first), Some(second), || "the features".to_owned()),
         _ => Ok(()),
     }
 }
@@ -417,19 +417,31 @@ impl Job<'_> {
         let summary = self.extraction.run(self.source, sink, &context.console)?;
         if summary.truncated > 0 {
             let (n, name) = (summary.truncated, &self.backbone.name);
-            context.console.say(&format!("{n} texts were longer than {name} takes and were cut"));
+            context.console.say(&format!("{} cut: longer than {name} takes", counted(n, "text")));
         }
         Ok(summary)
     }
 }
 
+/// What became of a run into a folder.
+pub(super) struct Ran {
+    /// Of this run; the provider is that of the shards where nothing was left to run.
+    pub(super) summary: Summary,
+    /// Of the whole folder.
+    pub(super) kept: Finished,
+    pub(super) end: End,
+}
+
+/// How a run into a folder ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Finished,
+    Interrupted,
+}
+
 /// Runs what is unfinished of a job into its folder at `place`, and closes that.
-pub(super) fn run_into(
-    context: &Context,
-    mut job: Job,
-    mut folder: ShardFolder,
-    place: &Path,
-) -> Result<(Summary, Finished)> {
+pub(super) fn run_into(context: &Context, mut job: Job, mut folder: ShardFolder, place: &Path) -> Result<Ran> {
+    let started = Instant::now();
     job.source.list = folder.unfinished(job.source.list);
     let run = job.run(context, &mut folder);
     // Whatever ended the run: what was computed is kept.
@@ -437,10 +449,20 @@ pub(super) fn run_into(
     let run = run.and_then(|summary| closed.map(|()| summary));
     let (rows, place) = (folder.rows(), place.display());
     if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
-        context.console.say(&format!("{rows} rows are kept in {place}: the same command continues"));
+        context.console.say(&format!("kept in {place}: {}; the same command continues", counted(rows, "row")));
     }
-    let summary = run?;
-    Ok((summary, folder.finish()?))
+    let (mut summary, end) = match run {
+        Err(Error::Interrupted) => (Summary::unmeasured(started.elapsed().as_secs_f64()), End::Interrupted),
+        run => (run?, End::Finished),
+    };
+    if summary.provider.is_none() {
+        summary.provider = folder.provider()?;
+    }
+    let kept = match end {
+        End::Finished => folder.finish()?,
+        End::Interrupted => folder.kept()?,
+    };
+    Ok(Ran { summary, kept, end })
 }
 
 /// Runs the inputs through the backbone into `sink`.

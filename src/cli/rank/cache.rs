@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Backbone, Overrides, registry};
 use crate::cli::Context;
-use crate::cli::inputs::{self, SourceArgs};
+use crate::cli::inputs::{self, End, Ran, SourceArgs};
 use crate::error::{Error, Result};
 use crate::features::{Claim, Existing, FeatureSet, Precision, RunKey};
 
@@ -42,7 +42,10 @@ impl Cache<'_> {
         std::fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
         let claim = Claim::new(&folder, self.existing)?;
         let shards = claim.begin(key, Precision::F32, &[], &context.console)?;
-        let (summary, finished) = inputs::run_into(context, job, shards, &folder)?;
+        let Ran { summary, kept: finished, end } = inputs::run_into(context, job, shards, &folder)?;
+        if end == End::Interrupted {
+            return Err(Error::Interrupted);
+        }
         if finished.rows == 0 {
             let rejects = usize::try_from(finished.rejects).unwrap_or(usize::MAX);
             return Err(inputs::nothing_embedded(finished.first_reject.as_ref(), rejects));

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::inputs::{self, SourceArgs};
 use super::results::table;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::{Interval, PairedComparison};
 use crate::features::{Existing, FeatureSet};
@@ -224,12 +225,14 @@ fn common(candidates: &[Candidate], most: usize, context: &Context) -> Result<Ro
     let largest = candidates.iter().map(|candidate| candidate.features.len()).max().unwrap_or(0);
     if kept.len() < largest {
         let n = kept.len();
-        context.console.note(&format!("{n} of {largest} rows have a label and are in the features of every backbone"));
+        context
+            .console
+            .note(&format!("{n} of {} with a label and in the features of every backbone", counted(largest, "row")));
     }
     let mut set = first.features.select(&kept);
     if set.len() > most {
         let drawn = stratified_split(&set.labels, most as f64 / set.len() as f64, context.seed)?.test;
-        context.console.note(&format!("ranked on {} of {} rows: see --samples", drawn.len(), set.len()));
+        context.console.note(&format!("ranked on {} of {}: see --samples", drawn.len(), counted(set.len(), "row")));
         set = set.select(&drawn);
     }
     let names = set.class_names();
@@ -344,7 +347,9 @@ impl Ranked {
         }
         let (n, classes) = (self.n, self.classes);
         format!(
-            "on {n} rows of {classes} classes, with 95 % intervals\n\n{}",
+            "on {} of {}, with 95 % intervals\n\n{}",
+            counted(n, "row"),
+            counted(classes, "class"),
             table(&header, self.models.iter().map(cells))
         )
     }

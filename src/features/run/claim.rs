@@ -7,9 +7,10 @@ use super::folder::{Old, ShardFolder};
 use super::journal::{Journal, Record, Stretch};
 use super::key::RunKey;
 use super::{rejects, rejects_path, verify};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::features::{Existing, Precision, check_kept, shards};
-use crate::file::NewFolder;
+use crate::file::{self, NewFolder};
 use crate::progress::Progress;
 
 /// What becomes of the rejects of a run that is continued.
@@ -81,7 +82,7 @@ impl Claim {
             }
             _ => false,
         };
-        self.remove_partial()?;
+        file::remove_abandoned(&self.folder, file::HIDDEN);
         let mut retried = BTreeMap::new();
         if continued {
             self.forget_damaged(progress)?;
@@ -111,8 +112,11 @@ impl Claim {
         self.record.finished = false;
         let count = |of: fn(&Stretch) -> u64| some.values().map(of).sum::<u64>();
         let (rejects, entries) = (count(|s| s.rejects), count(|s| s.entries.end - s.entries.start));
-        progress
-            .note(&format!("rejects: {rejects}; the shards that they belong to, of {entries} inputs, are made again"));
+        progress.note(&format!(
+            "{}; the shards that they belong to, of {}, are made again",
+            counted(rejects, "reject"),
+            counted(entries, "input")
+        ));
         some
     }
 
@@ -125,30 +129,18 @@ impl Claim {
         for (start, stretch) in stretches {
             let count = counts.get(&rejects::part(*start)).copied().unwrap_or(0);
             if count != stretch.rejects && !damaged.contains_key(start) {
-                let reason = format!("of its {} rejects {count} are in rejects.jsonl", stretch.rejects);
+                let reason = format!("of {} there are {count} in rejects.jsonl", counted(stretch.rejects, "reject"));
                 damaged.insert(*start, reason);
             }
         }
         for (start, reason) in &damaged {
             let Some(stretch) = self.record.stretches.remove(start) else { continue };
             let (name, entries) = (rejects::part(*start), stretch.entries.end - stretch.entries.start);
-            progress.note(&format!("{name}: {reason}; its {entries} inputs are embedded again"));
+            progress.note(&format!("{name}: {reason}; {} to embed again", counted(entries, "input")));
             self.record.finished = false;
         }
         if !damaged.is_empty() {
             rejects::retain(&self.folder, &self.record.stretches.keys().map(|start| rejects::part(*start)).collect())?;
-        }
-        Ok(())
-    }
-
-    /// Removes the hidden files of processes that were killed.
-    fn remove_partial(&self) -> Result<()> {
-        for entry in std::fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))? {
-            let path = entry.map_err(Error::io("read", &self.folder))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(".engraft-") && name.ends_with(".partial") && path.is_file() {
-                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            }
         }
         Ok(())
     }
