@@ -10,7 +10,8 @@ use serde::Serialize;
 pub(super) use files::{Files, rejects_beside};
 use lines::Lines;
 
-use super::inputs::{self, Job, ModelArgs, SourceArgs};
+use super::inputs::{self, Job, SourceArgs};
+use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::extract::{Sink, Summary};
