@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Finished, Format, Part, Precision, Provenance, RunState, ShardFolder, run_state};
 use crate::preprocess::Preprocessing;
-use crate::source::{Modality, Reject, Separator, Source, SourceOptions, TableOptions, holds_embeddings, open_all};
+use crate::source::{
+    Modality, Reject, Separator, Source, SourceOptions, TableOptions, exist, holds_embeddings, open_all,
+};
 
 /// How inputs are read and run.
 #[derive(Debug, Clone, clap::Args)]
@@ -166,6 +168,7 @@ pub(super) fn load(
     if of_features > 0 {
         return Err(Error::Usage("some inputs are features and some are raw: give one kind".into()));
     }
+    // Before a backbone is fetched in vain.
     exist(inputs)?;
     let mut memory = Memory { parts: Vec::new(), rejects: Vec::new() };
     embed(context, inputs, source, &backbone()?, &mut memory)?;
@@ -199,14 +202,6 @@ pub(super) fn are_features(input: &Path) -> Result<bool> {
         Some(Format::Parquet) => holds_embeddings(input),
         Some(_) => Ok(true),
     }
-}
-
-/// Fails on an input that is not there, before a backbone is fetched for it. What a pattern matches is seen later.
-pub(super) fn exist(inputs: &[PathBuf]) -> Result<()> {
-    inputs
-        .iter()
-        .filter(|path| *path != Path::new("-") && !path.to_string_lossy().contains(['*', '?', '[', '{']))
-        .try_for_each(|path| std::fs::metadata(path).map(|_| ()).map_err(Error::io("read", path)))
 }
 
 /// The error when every input was rejected.

@@ -133,7 +133,7 @@ fn rows(path: &Path, options: &SourceOptions, extent: &Arc<Extent>) -> Result<En
         return Err(Error::malformed(path, "it is no table"));
     };
     kind.open(path, &options, extent).map_err(|e| match e {
-        Error::Data(reason) => Error::Data(format!(
+        Error::Usage(reason) => Error::Usage(format!(
             "{reason} (a {} names the images of its folder in `file_name`, or in the column that --path-column gives)",
             path.file_name().unwrap_or_default().display()
         )),

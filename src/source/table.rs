@@ -185,9 +185,6 @@ mod tests {
                 "{given}"
             );
         }
-        let other = error("text\nx\n", Modality::Image, TableOptions { text_column: some("text"), ..none() });
-        assert!(matches!(other, Error::Usage(_)));
-
         let options = TableOptions { text_column: some("content"), label_column: some("stars"), ..none() };
         let got = read("t.csv", "text,content,stars\nx,y,5\n", Modality::Text, &options).unwrap();
         assert_eq!(got, ["t.csv:2|y|Some(\"5\")"]);

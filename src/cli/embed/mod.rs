@@ -16,7 +16,7 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::extract::{Sink, Summary};
 use crate::features::{Claim, Existing, Format, Part, Precision, Provenance, Rejects, RunKey, ShardFolder, check_kept};
-use crate::source::Reject;
+use crate::source::{Reject, exist};
 
 /// Embed images or texts with a pretrained backbone
 ///
@@ -108,7 +108,7 @@ impl Embed {
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let rejects = if self.retry_rejects { Rejects::Retry } else { Rejects::Keep };
         let output = Output::open(&self.output, existing, rejects)?;
-        inputs::exist(&self.inputs)?;
+        exist(&self.inputs)?;
         self.spare_inputs()?;
         let backbone = self.model.resolve(context)?;
         let job = inputs::open(context, &self.inputs, &self.source, (&self.keep, self.precision), &backbone)?;
