@@ -27,7 +27,8 @@ pub(super) struct SourceArgs {
     /// The table's column that holds the label
     #[arg(long, value_name = "COLUMN")]
     label_column: Option<String>,
-    /// The table's column that holds the id
+    /// The table's column that holds the id [default: id where there is such a column, else FILE:N with the row's line in
+    /// csv, tsv (from 1, the header) and jsonl (from 1), the row's place in parquet (from 0)]
     #[arg(long, value_name = "COLUMN")]
     id_column: Option<String>,
     /// Items on standard input end with a zero byte, as find -print0 writes them, not with a line end

@@ -28,6 +28,8 @@ pub struct Summary {
     pub rejects: usize,
     /// Texts that were longer than the backbone takes, and cut.
     pub truncated: usize,
+    /// Images that were left out, for the table of their folder does not name them.
+    pub left_out: u64,
     /// Length of the embeddings; 0 when there are none.
     pub dimension: usize,
     /// Wall-clock seconds from the first input to the last row, the opening of the sessions included.
@@ -112,7 +114,8 @@ impl<'a> Extraction<'a> {
         let started = Instant::now();
         let Some(list) = begun(source.list, progress)? else {
             // An earlier trace is worth more than one of nothing.
-            return Ok(Summary::new(&Meter::new(None), started, &Counts::default(), &provenance));
+            let summary = Summary::new(&Meter::new(None), started, &Counts::default(), &provenance);
+            return Ok(Summary { left_out: source.extent.left_out(), ..summary });
         };
         let meter = Arc::new(Meter::new(options.trace.as_deref().map(Trace::create).transpose()?));
         let (backend, note) =
@@ -123,7 +126,7 @@ impl<'a> Extraction<'a> {
         provenance.provider = backend.provider().name().to_owned();
         let threads = options.shares(backend.provider(), weights);
         progress.begin(&format!("embedding with {} on {}", backbone.name, provenance.provider), None);
-        let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent, progress);
+        let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent.clone(), progress);
         let outcome = pipeline::run(&backend, threads, backend.unit(), list, &mut writer, &meter);
         progress.end();
         if let Err(e) = meter.finish() {
@@ -133,7 +136,19 @@ impl<'a> Extraction<'a> {
         let sessions = outcome?;
         let summary = Summary::new(&meter, started, &writer.counts, &writer.provenance);
         let limited_by = meter.limit(threads);
-        Ok(Summary { limited_by, sessions, batch_size: options.batch_size.or(backend.batch_size()), ..summary })
+        let left_out = source.extent.left_out();
+        if left_out > 0 {
+            progress.note(&format!(
+                "warning: {left_out} images were left out: no usable row of their folder's metadata names them"
+            ));
+        }
+        Ok(Summary {
+            limited_by,
+            left_out,
+            sessions,
+            batch_size: options.batch_size.or(backend.batch_size()),
+            ..summary
+        })
     }
 }
 
@@ -145,6 +160,7 @@ impl Summary {
             rows: counts.rows,
             rejects: counts.rejects,
             truncated: counts.truncated,
+            left_out: 0,
             dimension: provenance.dimension,
             seconds,
             rows_per_second: counts.rows as f64 / seconds.max(f64::MIN_POSITIVE),

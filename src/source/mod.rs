@@ -16,6 +16,7 @@ mod listed;
 mod matches;
 mod measure;
 mod members;
+mod metadata;
 mod open;
 mod options;
 mod parquet;
