@@ -54,7 +54,8 @@ pub(super) struct Embed {
     /// Of the stored values: f32 or f16
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = inputs::json_word::<Precision>)]
     precision: Precision,
-    /// Store this column of the table with the embeddings; may be given several times
+    /// Store this column of the table, or key of a tar's .json, with the embeddings, as text whatever its type; may be given
+    /// several times
     #[arg(long, value_name = "COLUMN")]
     keep: Vec<String>,
     /// Inputs of a shard; one that is open for a minute is closed earlier [default: 65536]
