@@ -52,7 +52,9 @@ mod tests {
     use crate::source::TableOptions;
     use crate::source::table::Table;
 
-    fn refused(input: Input, modality: Modality, change: fn(&mut SourceOptions)) -> Option<String> {
+    type Change = fn(&mut SourceOptions);
+
+    fn refused(input: Input, modality: Modality, change: Change) -> Option<String> {
         let mut options = SourceOptions { table: TableOptions::default(), ..SourceOptions::new(modality) };
         change(&mut options);
         match check(&[(PathBuf::from("x"), input)], &options) {
@@ -66,7 +68,7 @@ mod tests {
         use Modality::{Image, Text};
         let archives = || Input::Archives(Vec::new());
         let table = || Input::Table(Table::Csv);
-        let flags: [(&str, Input, Modality, fn(&mut SourceOptions)); 6] = [
+        let flags: [(&str, Input, Modality, Change); 6] = [
             ("-0", table(), Text, |o| o.separator = Separator::Nul),
             ("--text-column", table(), Image, |o| o.table.text_column = Some("t".into())),
             ("--path-column", table(), Text, |o| o.table.path_column = Some("p".into())),
