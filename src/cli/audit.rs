@@ -8,7 +8,8 @@ use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::fit::probe;
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::results::table;
 use super::{Context, Status};
 use crate::counted::counted;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone};
 use super::results::table;
 use super::{Context, Status};

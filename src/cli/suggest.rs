@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::audit::workers;
 use super::fit::probe;
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone, one_field, warn_of_unknown};
 use super::{Context, Status};
 use crate::counted::counted;

@@ -7,7 +7,8 @@ use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
 use super::fit::{Chosen, FitArgs, Fitted};
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::curate::out_of_fold;

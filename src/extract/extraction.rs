@@ -13,6 +13,7 @@ use super::pipeline;
 use super::trace::{self, Trace};
 use super::writer::{Counts, Sink, Writer};
 use crate::backbone::{Backbone, Home, Runtime, Weights};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::features::Provenance;
 use crate::file;
@@ -28,6 +29,8 @@ pub struct Summary {
     pub rejects: usize,
     /// Texts that were longer than the backbone takes, and cut.
     pub truncated: usize,
+    /// Images that were left out, for the table of their folder does not name them.
+    pub left_out: u64,
     /// Length of the embeddings; 0 when there are none.
     pub dimension: usize,
     /// Wall-clock seconds from the first input to the last row, the opening of the sessions included.
@@ -112,7 +115,8 @@ impl<'a> Extraction<'a> {
         let started = Instant::now();
         let Some(list) = begun(source.list, progress)? else {
             // An earlier trace is worth more than one of nothing.
-            return Ok(Summary::unmeasured(started.elapsed().as_secs_f64()));
+            let summary = Summary::unmeasured(started.elapsed().as_secs_f64());
+            return Ok(Summary { left_out: source.extent.left_out(), ..summary });
         };
         let meter = Arc::new(Meter::new(options.trace.as_deref().map(Trace::create).transpose()?));
         let (backend, note) =
@@ -123,7 +127,7 @@ impl<'a> Extraction<'a> {
         provenance.provider = backend.provider().name().to_owned();
         let threads = options.shares(backend.provider(), weights);
         progress.begin(&format!("embedding with {} on {}", backbone.name, provenance.provider), None);
-        let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent, progress);
+        let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent.clone(), progress);
         let outcome = pipeline::run(&backend, threads, backend.unit(), list, &mut writer, &meter);
         progress.end();
         if let Err(e) = meter.finish() {
@@ -131,6 +135,11 @@ impl<'a> Extraction<'a> {
             progress.note(&format!("the trace is not complete: {e}"));
         }
         let sessions = outcome?;
+        let left_out = source.extent.left_out();
+        if left_out > 0 {
+            let images = counted(left_out, "image");
+            progress.note(&format!("warning: left out: {images} that no usable row of their folder's metadata names"));
+        }
         let Counts { rows, rejects, truncated } = writer.counts;
         let seconds = started.elapsed().as_secs_f64();
         let stage = |stage| meter.rate(stage, rows);
@@ -138,6 +147,7 @@ impl<'a> Extraction<'a> {
             rows,
             rejects,
             truncated,
+            left_out,
             dimension: writer.provenance.dimension,
             seconds,
             rows_per_second: Some(rows as f64 / seconds.max(f64::MIN_POSITIVE)),
@@ -162,6 +172,7 @@ impl Summary {
             rows: 0,
             rejects: 0,
             truncated: 0,
+            left_out: 0,
             dimension: 0,
             seconds,
             rows_per_second: None,

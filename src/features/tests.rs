@@ -227,10 +227,15 @@ fn files_that_are_not_ours_are_not_replaced() {
     let path = |name: &str| folder.path().join(name);
     fs::write(path("reviews.jsonl"), "{\"id\": \"1\", \"text\": \"fine\"}\n").unwrap();
     assert!(matches!(small().write(&path("reviews.npy"), Existing::Replace), Err(Error::Usage(_))));
-    assert!(matches!(small().write(&path("reviews.npy"), Existing::Refuse), Err(Error::Exists(_))));
+    // --overwrite would not help, and is not told of.
+    assert!(matches!(small().write(&path("reviews.npy"), Existing::Refuse), Err(Error::Usage(_))));
 
     small().write(&path("set.npy"), Existing::Refuse).unwrap();
-    assert!(matches!(small().write(&path("set.safetensors"), Existing::Replace), Err(Error::Usage(_))));
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let refused = small().write(&path("set.safetensors"), existing);
+        assert!(matches!(refused, Err(Error::Usage(s)) if s.contains("differs before the extension")));
+    }
+    small().write(&path("set-2.safetensors"), Existing::Refuse).unwrap();
 
     fs::write(path("other.provenance.json"), "{\"mine\": true}").unwrap();
     assert!(matches!(small().write(&path("other.npy"), Existing::Replace), Err(Error::Usage(_))));

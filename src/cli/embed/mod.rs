@@ -10,13 +10,14 @@ use serde::Serialize;
 pub(super) use files::{Files, Rejected, rejects_beside};
 use lines::Lines;
 
-use super::inputs::{self, End, Job, ModelArgs, Ran, SourceArgs};
+use super::inputs::{self, End, Job, Ran, SourceArgs};
+use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::extract::{Sink, Summary};
 use crate::features::{Claim, Existing, Format, Part, Precision, Provenance, Rejects, RunKey, ShardFolder, check_kept};
-use crate::source::Reject;
+use crate::source::{Reject, exist};
 
 /// Embed images or texts with a pretrained backbone
 ///
@@ -58,7 +59,8 @@ pub(super) struct Embed {
     /// Of the stored values: f32 or f16
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = inputs::json_word::<Precision>)]
     precision: Precision,
-    /// Store this column of the table with the embeddings; may be given several times
+    /// Store this column of the table, or key of a tar's .json, with the embeddings, as text whatever its type; may be given
+    /// several times
     #[arg(long, value_name = "COLUMN")]
     keep: Vec<String>,
     /// Inputs of a shard; one that is open for a minute is closed earlier [default: 65536]
@@ -124,7 +126,7 @@ impl Embed {
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let rejects = if self.retry_rejects { Rejects::Retry } else { Rejects::Keep };
         let output = Output::open(&self.output, existing, rejects)?;
-        inputs::exist(&self.inputs)?;
+        exist(&self.inputs)?;
         self.spare_inputs()?;
         let backbone = self.model.resolve(context)?;
         let job = inputs::open(context, &self.inputs, &self.source, (&self.keep, self.precision), &backbone)?;

@@ -20,7 +20,7 @@ use crate::features::{Existing, FeatureSet};
 use crate::head::softmax;
 use crate::progress::Progress;
 use crate::rank::{LeaveOneOut, Spectrum, leave_one_out, leep, log_me, nce};
-use crate::source::stratified_split;
+use crate::source::{exist, stratified_split};
 use cache::Cache;
 
 /// Tell which backbone suits a labelled data set, before anything is trained
@@ -149,7 +149,7 @@ impl Rank {
 
     /// A candidate for each model.
     fn embed(&self, context: &Context) -> Result<(Vec<Candidate>, Status)> {
-        inputs::exist(&self.inputs)?;
+        exist(&self.inputs)?;
         if self.inputs.iter().any(|input| input.as_os_str() == "-") {
             return Err(Error::Usage("stdin can be read once only: give files to rank several backbones on".into()));
         }
