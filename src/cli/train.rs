@@ -98,9 +98,11 @@ fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
     if rows.is_empty() {
         return Err(no_labels());
     }
-    if rows.len() < features.ids.len() {
-        context.console.note(&format!("left out: {} without a label", counted(features.ids.len() - rows.len(), "row")));
+    if rows.len() == features.ids.len() {
+        // Not a second copy of what may be half of the memory.
+        return Ok(features);
     }
+    context.console.note(&format!("left out: {} without a label", counted(features.ids.len() - rows.len(), "row")));
     Ok(features.select(&rows))
 }
 

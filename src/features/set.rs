@@ -72,21 +72,18 @@ impl FeatureSet {
     pub fn concat(sets: Vec<Self>) -> Result<Self> {
         let mut sets = sets.into_iter();
         let mut all = sets.next().ok_or_else(|| Error::Data("there are no features".to_owned()))?;
-        let mut matrices = vec![std::mem::take(&mut all.matrix)];
         for set in sets {
             Provenance::join(&mut all.provenance, &set.provenance, || "the features".to_owned())?;
+            // In place: a copy of all would take as much memory again.
+            all.matrix.append(Axis(0), set.matrix.view()).map_err(|_| Error::Mismatch {
+                what: "lengths of embeddings".to_owned(),
+                expected: all.matrix.ncols().to_string(),
+                got: set.matrix.ncols().to_string(),
+            })?;
             all.ids.extend(set.ids);
             all.labels.extend(set.labels);
             all.contents.extend(set.contents);
-            matrices.push(set.matrix);
         }
-        let views: Vec<_> = matrices.iter().map(|m| m.view()).collect();
-        let lengths = || matrices.iter().map(|m| m.ncols().to_string()).collect::<BTreeSet<_>>();
-        all.matrix = ndarray::concatenate(Axis(0), &views).map_err(|_| Error::Mismatch {
-            what: "lengths of embeddings".to_owned(),
-            expected: "one".to_owned(),
-            got: lengths().into_iter().collect::<Vec<_>>().join(" and "),
-        })?;
         let mut seen = HashSet::with_capacity(all.ids.len());
         match all.ids.iter().find(|id| !seen.insert(id.as_str())) {
             Some(id) => Err(Error::Data(format!("the id {id:?} occurs twice in the features"))),

@@ -1,6 +1,8 @@
 //! How near weights are to the optimum, computed apart from whatever solver found them.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use super::objective::Problem;
@@ -51,43 +53,103 @@ pub(crate) fn gap_bound(
     (weight_gradient + longest_row * squares.sqrt()).powi(2) / (2.0 * alpha) + decrement
 }
 
+/// Stretches of rows that are summed apart, side by side. Their number is fixed, so that the sums do not depend on the threads.
+const STRETCHES: usize = 4;
+
+/// Sums over a stretch of rows.
+struct Sums {
+    loss: f64,
+    longest_row: f64,
+    /// `Σ_i w_i p_ik (1 − p_ik)`, 1×K.
+    curvature: Array2<f64>,
+    /// d×K.
+    weight_gradient: Array2<f64>,
+    /// 1×K.
+    intercept_gradient: Array2<f64>,
+    /// The rows of each class, K×d.
+    class_sums: Array2<f64>,
+    /// K×1.
+    class_weights: Array2<f64>,
+}
+
+impl Sums {
+    fn of(problem: &Problem, weights: ArrayView2<f64>, intercepts: ArrayView1<f64>, rows: Range<usize>) -> Self {
+        let classes = intercepts.len();
+        let mut sums = Self {
+            loss: 0.0,
+            longest_row: 0.0,
+            curvature: Array2::zeros((1, classes)),
+            weight_gradient: Array2::zeros(weights.dim()),
+            intercept_gradient: Array2::zeros((1, classes)),
+            class_sums: Array2::zeros(weights.t().dim()),
+            class_weights: Array2::zeros((classes, 1)),
+        };
+        let mut samples = rows.clone().map(|row| (problem.labels[row], problem.weight(row)));
+        for rows in problem.x.slice(s![rows, ..]).axis_chunks_iter(Axis(0), 256) {
+            let features = problem.scaler.scaled(rows);
+            let mut residual = features.dot(&weights) + intercepts;
+            let rows = residual.rows_mut().into_iter().zip(features.rows());
+            for ((mut row, features), (label, weight)) in rows.zip(samples.by_ref()) {
+                let max = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+                let log_sum = max + row.mapv(|z| (z - max).exp()).sum().ln();
+                sums.loss += weight * (log_sum - row[label]);
+                row.mapv_inplace(|z| (z - log_sum).exp());
+                sums.curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += weight * p * (1.0 - p));
+                row[label] -= 1.0;
+                row *= weight;
+                sums.class_sums.row_mut(label).scaled_add(weight, &features);
+                sums.class_weights[[label, 0]] += weight;
+                sums.longest_row = sums.longest_row.max(features.dot(&features));
+            }
+            sums.weight_gradient += &features.t().dot(&residual);
+            sums.intercept_gradient += &residual.sum_axis(Axis(0));
+        }
+        sums
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            loss: self.loss + other.loss,
+            longest_row: self.longest_row.max(other.longest_row),
+            curvature: self.curvature + other.curvature,
+            weight_gradient: self.weight_gradient + other.weight_gradient,
+            intercept_gradient: self.intercept_gradient + other.intercept_gradient,
+            class_sums: self.class_sums + other.class_sums,
+            class_weights: self.class_weights + other.class_weights,
+        }
+    }
+}
+
 /// One pass in f64 over the data: `weights` d×K and `intercepts` K on the scaled features.
 ///
 /// Two classes count as one logit `z = z₁ − z₀` with one weight vector, as scikit-learn does.
 pub(crate) fn optimality(problem: &Problem, weights: ArrayView2<f64>, intercepts: ArrayView1<f64>) -> Optimality {
-    let (classes, alpha) = (intercepts.len(), problem.alpha);
-    let (mut loss, mut longest_row) = (0.0, 0.0_f64);
-    let mut curvature = Array2::zeros((1, classes));
-    let mut weight_gradient = Array2::zeros(weights.dim());
-    let mut intercept_gradient = Array2::zeros((1, classes));
-    let mut class_sums = Array2::<f64>::zeros(weights.t().dim());
-    let mut class_weights = Array2::<f64>::zeros((classes, 1));
-    let mut samples = problem.labels.iter().enumerate().map(|(row, &label)| (label, problem.weight(row)));
-    for rows in problem.x.axis_chunks_iter(Axis(0), 256) {
-        let features = problem.scaler.scaled(rows);
-        let mut residual = features.dot(&weights) + intercepts;
-        let rows = residual.rows_mut().into_iter().zip(features.rows());
-        for ((mut row, features), (label, weight)) in rows.zip(samples.by_ref()) {
-            let max = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-            let log_sum = max + row.mapv(|z| (z - max).exp()).sum().ln();
-            loss += weight * (log_sum - row[label]);
-            row.mapv_inplace(|z| (z - log_sum).exp());
-            curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += weight * p * (1.0 - p));
-            row[label] -= 1.0;
-            row *= weight;
-            class_sums.row_mut(label).scaled_add(weight, &features);
-            class_weights[[label, 0]] += weight;
-            longest_row = longest_row.max(features.dot(&features));
-        }
-        weight_gradient += &features.t().dot(&residual);
-        intercept_gradient += &residual.sum_axis(Axis(0));
-    }
+    let alpha = problem.alpha;
+    let n = problem.x.nrows();
+    let stretch = |i: usize| i * n / STRETCHES..(i + 1) * n / STRETCHES;
+    let together = problem.threads.clamp(1, STRETCHES);
+    let mut sums: Vec<(usize, Sums)> = std::thread::scope(|scope| {
+        let some = |first: usize| {
+            (first..STRETCHES).step_by(together).map(|i| (i, Sums::of(problem, weights, intercepts, stretch(i))))
+        };
+        let others: Vec<_> = (1..together).map(|first| scope.spawn(move || some(first).collect::<Vec<_>>())).collect();
+        let own: Vec<_> = some(0).collect();
+        // A panic of a thread goes on here.
+        let others = others
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        own.into_iter().chain(others).collect()
+    });
+    sums.sort_by_key(|(i, _)| *i);
+    let first = Sums::of(problem, weights, intercepts, 0..0);
+    let sums = sums.into_iter().fold(first, |all, (_, some)| all.and(some));
     let weights = one_logit(weights, 1.0);
-    let weight_norm = norm(&(one_logit(weight_gradient.view(), 0.5) + alpha * &weights));
-    let intercept_gradient = one_logit(intercept_gradient.view(), 0.5);
-    let start = start_norm(&class_sums, &class_weights);
-    let objective = loss + 0.5 * alpha * norm(&weights).powi(2);
-    let gap = gap_bound(weight_norm, intercept_gradient.iter().copied(), curvature, longest_row.sqrt(), alpha);
+    let weight_norm = norm(&(one_logit(sums.weight_gradient.view(), 0.5) + alpha * &weights));
+    let intercept_gradient = one_logit(sums.intercept_gradient.view(), 0.5);
+    let start = start_norm(&sums.class_sums, &sums.class_weights);
+    let objective = sums.loss + 0.5 * alpha * norm(&weights).powi(2);
+    let gap =
+        gap_bound(weight_norm, intercept_gradient.iter().copied(), sums.curvature, sums.longest_row.sqrt(), alpha);
     Optimality {
         objective,
         // A zero start gradient (all features equal, balanced classes) means that zero weights are optimal.

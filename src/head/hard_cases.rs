@@ -39,6 +39,18 @@ fn separable_data_with_a_tiny_penalty_ends() {
 }
 
 #[test]
+fn a_thousand_classes_are_fitted() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let labels: Vec<usize> = (0..3000).map(|row| row % 1000).collect();
+    let centres = Array2::from_shape_simple_fn((1000, 24), || 4.0 * rng.f32());
+    let x = Array2::from_shape_fn((3000, 24), |(row, j)| centres[[labels[row], j]] + 0.3 * rng.f32());
+    let fitted = fit(Logistic::new().alpha(0.1), x.view(), &labels).unwrap();
+    assert!(fitted.certificate.converged, "{:?}", fitted.certificate);
+    let right = fitted.head.classify(x.view()).unwrap().iter().zip(&labels).filter(|(a, b)| a == b).count();
+    assert!(right > 2900, "{right}");
+}
+
+#[test]
 fn columns_of_any_scale_give_the_same_head() {
     let (x, labels) = clouds(300, 4, 3, 1.5);
     let scales = array![1e-6_f32, 1e6, 1.0, 1e3];

@@ -250,4 +250,56 @@ mod tests {
         let (_, iterations, stop) = minimize(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false), |_, _| ()).unwrap();
         assert_eq!((iterations, stop), (0, Stop::Stalled));
     }
+
+    /// The six functions of Moré & Thuente, "Line search algorithms with guaranteed sufficient decrease", ACM TOMS 20
+    /// (1994), section 5, with their slopes.
+    fn more_thuente(number: usize, a: f64) -> (f64, f64) {
+        let two_roots = |b1: f64, b2: f64| {
+            let gamma = |b: f64| b.hypot(1.0) - b;
+            let (left, right) = ((1.0 - a).hypot(b2), a.hypot(b1));
+            (gamma(b1) * left + gamma(b2) * right, gamma(b1) * (a - 1.0) / left + gamma(b2) * a / right)
+        };
+        match number {
+            1 => (-a / (a * a + 2.0), (a * a - 2.0) / (a * a + 2.0).powi(2)),
+            2 => {
+                let z = a + 0.004;
+                (z.powi(5) - 2.0 * z.powi(4), 5.0 * z.powi(4) - 8.0 * z.powi(3))
+            }
+            3 => {
+                let (b, l) = (0.01, 39.0 * std::f64::consts::PI);
+                let (value, slope) = match a {
+                    a if a <= 1.0 - b => (1.0 - a, -1.0),
+                    a if a >= 1.0 + b => (a - 1.0, 1.0),
+                    a => ((a - 1.0).powi(2) / (2.0 * b) + 0.5 * b, (a - 1.0) / b),
+                };
+                (value + 2.0 * (1.0 - b) / l * (0.5 * l * a).sin(), slope + (1.0 - b) * (0.5 * l * a).cos())
+            }
+            4 => two_roots(0.001, 0.001),
+            5 => two_roots(0.01, 0.001),
+            _ => two_roots(0.001, 0.01),
+        }
+    }
+
+    #[test]
+    fn steps_hold_the_wolfe_conditions_on_the_functions_of_more_and_thuente() {
+        for number in 1..=6 {
+            let (value, slope) = more_thuente(number, 0.0);
+            let from = Point { x: vec![0.0], value, gradient: vec![slope], extra: () };
+            for first in [1e-3, 1e-1, 1e1, 1e3] {
+                let mut trials = 0;
+                let mut evaluate = |x: &[f64], gradient: &mut [f64]| {
+                    trials += 1;
+                    let (value, slope) = more_thuente(number, x[0]);
+                    gradient[0] = slope;
+                    Ok((value, ()))
+                };
+                let found = line_search(&from, &[1.0], first, 0.0, &mut evaluate).unwrap();
+                let (at, step) = found.unwrap_or_else(|| panic!("no step on function {number} from {first}"));
+                assert_eq!(at.x[0], step);
+                assert!(at.value <= value + DECREASE * step * slope, "function {number} from {first}: step {step}");
+                assert!(at.gradient[0] >= CURVATURE * slope, "function {number} from {first}: step {step}");
+                assert!(trials <= 15, "function {number} from {first}: {trials} trials");
+            }
+        }
+    }
 }
