@@ -62,6 +62,59 @@ fn each_head_is_trained_and_runs_anywhere() {
 }
 
 #[test]
+fn calibration_is_part_of_the_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let features = folder.path().join("digits.parquet");
+    let runtime = Runtime::load(None, &support::home()).unwrap();
+    for classes in [2, 10] {
+        let mut set = digits();
+        for (row, label) in set.labels.iter_mut().enumerate() {
+            // One in ten is wrong, so that confidence is worth correcting.
+            let digit: usize = label.as_deref().unwrap().parse().unwrap();
+            *label = Some(((digit + usize::from(row % 10 == 0)) % classes).to_string());
+        }
+        set.write(&features, Existing::Replace).unwrap();
+        for method in ["temperature", "platt", "isotonic"] {
+            let path = folder.path().join(format!("{method}-{classes}.onnx"));
+            let flags = ["--head", "ridge", "--calibrate", method, "--cv", "3", "-o"];
+            let trained = json(engraft().arg("train").arg(&features).args(flags).arg(&path));
+            let figure = |when: &str, name: &str| trained["calibration"][when][name].as_f64().unwrap();
+            assert_eq!(trained["calibration"]["rows"], 600);
+            assert!(figure("after", "log_loss") < figure("before", "log_loss"), "{trained}");
+            assert!(figure("after", "ece") < figure("before", "ece"), "{trained}");
+            // What is reported is of the calibrated probabilities, by calibrations that have not seen the row.
+            let reported = trained["log_loss"].as_f64().unwrap();
+            assert!((reported - figure("after", "log_loss")).abs() < 0.05, "{trained}");
+
+            let head = HeadFile::read(&path).unwrap();
+            let native = head.probabilities(set.matrix.view()).unwrap();
+            let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
+            let (mut session, _) = Session::open(runtime, &path, "probabilities", &options).unwrap();
+            let x = set.matrix.as_slice().unwrap();
+            let (shape, got) = session.run(&[("embedding", Tensor::F32(&[600, 64], x))]).unwrap();
+            assert_eq!(shape, [600, classes]);
+            assert_close(got, native.iter().copied(), Tolerance::Approximate);
+        }
+    }
+    set_of_one_row_is_told(&features, folder.path());
+}
+
+/// A class of one row has no curve of its own; one temperature serves it too.
+fn set_of_one_row_is_told(features: &std::path::Path, folder: &std::path::Path) {
+    let mut set = digits();
+    set.labels[0] = Some("alone".into());
+    set.write(features, Existing::Replace).unwrap();
+    let train = |method: &str| {
+        let mut command = engraft();
+        command.arg("train").arg(features).args(["--holdout", "0", "--calibrate", method, "-o"]);
+        command.arg(folder.join(format!("alone-{method}.onnx")));
+        command
+    };
+    says(&mut train("platt"), 1, &["alone", "one row"]);
+    assert_eq!(json(&mut train("temperature"))["calibration"]["rows"], 599);
+}
+
+#[test]
 fn a_head_is_chosen_and_judged_on_rows_that_did_not_choose_it() {
     let folder = tempfile::tempdir().unwrap();
     let features = folder.path().join("digits.parquet");

@@ -67,7 +67,7 @@ impl Eval {
 pub(super) fn report(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result<Report> {
     check_same_backbone(head, features)?;
     let truth = features.class_indices(&head.labels)?;
-    let probabilities = head.head.probabilities(features.matrix.view())?;
+    let probabilities = head.probabilities(features.matrix.view())?;
     Report::new(&truth, probabilities.view(), &head.labels, Options { seed, ..Options::default() })
 }
 

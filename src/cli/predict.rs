@@ -95,7 +95,7 @@ pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context)
 /// Classifies features, after checking that they are of the head's backbone.
 pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
     check_same_backbone(head, features)?;
-    let probabilities = head.head.probabilities(features.matrix.view())?;
+    let probabilities = head.probabilities(features.matrix.view())?;
     let predictions = features.ids.iter().zip(probabilities.outer_iter()).map(|(id, row)| {
         let mut top: Vec<Choice> = head
             .labels

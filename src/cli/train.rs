@@ -1,6 +1,6 @@
 //! `engraft train`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use ndarray::{ArrayView2, Axis};
@@ -11,11 +11,11 @@ use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
-use crate::curate::out_of_fold;
+use crate::curate::judge_out_of_fold;
 use crate::error::{Error, Result};
 use crate::eval::{Judgeable, Options, Report};
 use crate::features::FeatureSet;
-use crate::head::{Certificate, HeadFile};
+use crate::head::{CalibrationRecord, Certificate, HeadFile};
 use crate::progress::Progress;
 use crate::source::{Split, shared_content, stratified_split};
 
@@ -58,6 +58,9 @@ pub(super) struct Trained {
     /// Of a logistic or ridge head: the others minimise nothing that could be certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate: Option<Certificate>,
+    /// Of `--calibrate`: what it did and is worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) calibration: Option<CalibrationRecord>,
     /// Of `--head auto`: what was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) choice: Option<Chosen>,
@@ -144,14 +147,18 @@ impl FitArgs {
                 certificate.iterations, certificate.gap
             ));
         }
-        let head = HeadFile {
+        let confidence = self.confidence(context, x, &y, &labels)?;
+        let mut head = HeadFile {
             kind,
             head,
             labels,
             provenance: features.provenance.clone(),
             certificate,
+            calibration: None,
+            attached: BTreeMap::new(),
             engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        confidence.give(context, &mut head)?;
         let report = match (cross_validated, split.test.is_empty()) {
             (Some(report), _) => Some(report),
             (None, true) => None,
@@ -163,6 +170,7 @@ impl FitArgs {
             classes: head.labels.len(),
             n_train: y.len(),
             certificate,
+            calibration: head.calibration,
             choice: chosen,
             report,
             judged: if self.cv.is_some() { "cross-validated rows" } else { "held-out rows" },
@@ -223,9 +231,11 @@ impl FitArgs {
             picked = features.matrix.select(Axis(0), &rows);
             picked.view()
         };
-        let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
-        let probabilities = out_of_fold(x, (&labels, classes.len()), &fit, (folds, context.seed))?;
         let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
+        let judge = |x: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
+            self.judge(context, (x, labels, &names), others)
+        };
+        let probabilities = judge_out_of_fold(x, (&labels, classes.len()), &judge, (folds, context.seed))?;
         Report::new(&labels, probabilities.view(), &names, Options { seed: context.seed, ..Options::default() })
     }
 }

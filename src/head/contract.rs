@@ -171,6 +171,8 @@ fn what_is_saved_is_loaded_and_cannot_be_changed() {
             labels: (0..10).map(|k| k.to_string()).collect(),
             provenance: None,
             certificate: None,
+            calibration: None,
+            attached: Default::default(),
             engraft_version: "0.1.0".into(),
         };
         file.write(&path).unwrap();
@@ -181,6 +183,55 @@ fn what_is_saved_is_loaded_and_cannot_be_changed() {
             let linear = [HeadKind::Logistic, HeadKind::Ridge, HeadKind::Centroid];
             let alike = kind == other || linear.contains(&kind) && linear.contains(&other);
             assert_eq!(result.is_ok(), alike, "{kind:?} as {other:?}");
+        }
+    }
+}
+
+#[test]
+fn a_calibration_is_saved_loaded_and_cannot_be_changed() {
+    let (x, labels, ..) = data();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("head.onnx");
+    let figures = CalibrationFigures { log_loss: 0.1, ece: 0.25 };
+    for classes in [2, 10] {
+        let labels: Vec<usize> = labels.iter().map(|label| label % classes).collect();
+        let curves = if classes == 2 { 1 } else { classes };
+        let corners = vec![[-1.5, 0.1], [0.3, 0.1], [0.7, 0.8]];
+        for calibrator in [
+            Calibrator::Temperature { inverse: 0.3 },
+            Calibrator::Platt(vec![[0.7, -0.1]; curves]),
+            Calibrator::Isotonic(vec![corners; curves]),
+        ] {
+            let mut file = HeadFile {
+                kind: HeadKind::Centroid,
+                head: fit(HeadKind::Centroid, x.view(), &labels).unwrap(),
+                labels: (0..classes).map(|k| k.to_string()).collect(),
+                provenance: None,
+                certificate: None,
+                calibration: Some(CalibrationRecord { calibrator, rows: 300, before: figures, after: figures }),
+                attached: Default::default(),
+                engraft_version: "0.1.0".into(),
+            };
+            file.attach("more", &[1, 2]).unwrap();
+            assert!(file.attach("labels", &[1, 2]).is_err());
+            file.write(&path).unwrap();
+            let read = HeadFile::read(&path).unwrap();
+            assert_eq!(read, file);
+            assert_eq!(read.attached::<[u8; 2]>("more").unwrap(), Some([1, 2]));
+            assert!(read.attached::<String>("more").is_err());
+            assert_eq!(read.attached::<String>("other").unwrap(), None);
+            changes_are_refused(&file, &path);
+            let wrong = [
+                Calibrator::Temperature { inverse: 0.0 },
+                Calibrator::Platt(vec![[1.0, 0.0]; curves + 1]),
+                Calibrator::Platt(vec![[f32::NAN, 0.0]; curves]),
+                Calibrator::Isotonic(vec![vec![]; curves]),
+                Calibrator::Isotonic(vec![vec![[0.0, 0.5], [1.0, 0.4]]; curves]),
+            ];
+            for calibrator in wrong {
+                file.calibration.as_mut().unwrap().calibrator = calibrator;
+                assert!(matches!(file.to_model(), Err(Error::Data(_))));
+            }
         }
     }
 }

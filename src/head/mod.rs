@@ -1,5 +1,6 @@
 //! Heads: what is fitted on features, and the solver that fits it.
 
+mod calibrator;
 mod centroid;
 mod certificate;
 mod fitted;
@@ -20,6 +21,7 @@ mod samples;
 mod standardize;
 mod training;
 
+pub use calibrator::{CalibrationFigures, CalibrationRecord, Calibrator};
 pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
 pub use fitted::Head;
