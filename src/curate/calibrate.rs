@@ -66,7 +66,8 @@ mod tests {
     fn overconfident(rows: usize, classes: usize) -> (Array2<f32>, Vec<usize>) {
         let mut rng = fastrand::Rng::with_seed(3);
         let truth = Array2::from_shape_fn((rows, classes), |_| 4.0 * (rng.f32() - 0.5));
-        let labels = softmax(truth.clone()).outer_iter().map(|row| {
+        let likely = softmax(truth.clone());
+        let labels = likely.outer_iter().map(|row| {
             let mut left = rng.f32();
             let found = row.iter().position(|&p| {
                 left -= p;
@@ -74,8 +75,7 @@ mod tests {
             });
             found.unwrap_or(classes - 1)
         });
-        let labels = labels.collect();
-        (truth * 3.0, labels)
+        (truth * 3.0, labels.collect())
     }
 
     #[test]
