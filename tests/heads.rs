@@ -115,6 +115,43 @@ fn set_of_one_row_is_told(features: &std::path::Path, folder: &std::path::Path) 
 }
 
 #[test]
+fn prediction_sets_hold_the_true_class_as_often_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let set = digits();
+    let (known, new): (Vec<usize>, Vec<usize>) = (0..600).partition(|row| row % 2 == 0);
+    set.select(&known).write(&file("known.parquet"), Existing::Refuse).unwrap();
+    set.select(&new).write(&file("new.parquet"), Existing::Refuse).unwrap();
+    for rule in ["lac", "class-lac", "aps", "raps"] {
+        let head = file(&format!("{rule}.onnx"));
+        let flags = ["--conformal", rule, "--coverage", "0.95", "--calibrate", "temperature", "-o"];
+        let trained = json(engraft().arg("train").arg(file("known.parquet")).args(flags).arg(&head));
+        assert!(trained["conformal_coverage"].is_number(), "{trained}");
+        let judged = json(engraft().arg("eval").arg(&head).arg(file("new.parquet")));
+        let figure = |name: &str| judged[name].as_f64().unwrap();
+        let interval: [f64; 2] = serde_json::from_value(judged["conformal_coverage_interval"].clone()).unwrap();
+        assert!(interval[0] <= figure("conformal_coverage") && interval[1] >= 0.95, "{rule}: {interval:?}");
+        assert!((0.9..4.0).contains(&figure("mean_set_size")), "{rule}: {}", figure("mean_set_size"));
+
+        let output = engraft().args(["predict", "--json"]).arg(&head).arg(file("new.parquet")).assert().success();
+        let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let sets: Vec<&Vec<serde_json::Value>> =
+            lines.iter().map(|line| line["prediction_set"].as_array().unwrap()).collect();
+        let mean = sets.iter().map(|set| set.len()).sum::<usize>() as f64 / 300.0;
+        assert!((mean - figure("mean_set_size")).abs() < 1e-9, "{rule}");
+        let holds = |(row, named): (&usize, &&Vec<serde_json::Value>)| {
+            named.iter().any(|label| label.as_str() == set.labels[*row].as_deref())
+        };
+        let covered = new.iter().zip(&sets).filter(|&pair| holds(pair)).count();
+        assert!((covered as f64 / 300.0 - figure("conformal_coverage")).abs() < 1e-9, "{rule}");
+    }
+    let mut wrong = engraft();
+    wrong.arg("train").arg(file("known.parquet")).args(["--conformal", "lac", "--coverage", "1", "-o"]);
+    says(wrong.arg(file("wrong.onnx")), 2, &["--coverage"]);
+}
+
+#[test]
 fn a_head_is_chosen_and_judged_on_rows_that_did_not_choose_it() {
     let folder = tempfile::tempdir().unwrap();
     let features = folder.path().join("digits.parquet");

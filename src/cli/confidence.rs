@@ -2,12 +2,13 @@
 
 use clap::ValueEnum;
 use ndarray::{Array2, ArrayView2, Axis};
+use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
 use crate::curate::{Calibrated, calibrate, out_of_fold_logits};
 use crate::error::{Error, Result};
-use crate::eval::{Conformal, Judgeable, Method, Rule};
+use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
 use crate::head::{CalibrationRecord, HeadFile, softmax};
 use crate::progress::Progress;
 
@@ -177,5 +178,46 @@ impl Confidence {
             head.attach(CONFORMAL, conformal)?;
         }
         Ok(())
+    }
+}
+
+/// The sets of classes of each row of `probabilities`, where the head was given thresholds.
+pub(super) fn prediction_sets(head: &HeadFile, probabilities: ArrayView2<f32>) -> Result<Option<Vec<Vec<usize>>>> {
+    match head.attached::<Conformal>(CONFORMAL)? {
+        Some(conformal) => conformal.sets(probabilities).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// How well prediction sets hold on labelled rows.
+#[derive(Debug, Serialize)]
+pub(super) struct SetFigures {
+    /// Share of rows whose set holds their label.
+    conformal_coverage: f64,
+    /// Wilson's 95 % interval.
+    conformal_coverage_interval: Interval,
+    /// Mean number of classes in a set.
+    mean_set_size: f64,
+}
+
+impl SetFigures {
+    /// Of the head's sets for rows of the classes `truth`; none where it has no thresholds.
+    pub(super) fn of(head: &HeadFile, probabilities: ArrayView2<f32>, truth: &[usize]) -> Result<Option<Self>> {
+        let Some(sets) = prediction_sets(head, probabilities)? else { return Ok(None) };
+        let covered = sets.iter().zip(truth).filter(|(set, label)| set.contains(label)).count();
+        Ok(Some(Self {
+            conformal_coverage: coverage(&sets, truth)?,
+            conformal_coverage_interval: wilson(covered as u64, truth.len() as u64),
+            mean_set_size: mean_size(&sets),
+        }))
+    }
+
+    /// One line of text.
+    pub(super) fn text(&self) -> String {
+        let [low, high] = self.conformal_coverage_interval;
+        format!(
+            "prediction sets hold the true class of {:.4} of the rows [{low:.4}, {high:.4}], with {:.2} classes on average",
+            self.conformal_coverage, self.mean_set_size
+        )
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::confidence::prediction_sets;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status};
@@ -15,7 +16,8 @@ use crate::progress::Progress;
 /// Classify images, texts or features with a trained head
 ///
 /// The head knows its backbone: raw inputs are embedded with it, and features of another backbone are refused. One line
-/// for each input: id, label, probability, separated by tabs; with --json one JSON object a line.
+/// for each input: id, label, probability, separated by tabs; with --json one JSON object a line, with the
+/// `prediction_set` of a head that was trained with --conformal.
 ///
 /// Examples:
 ///   engraft predict head.onnx new-photos/
@@ -45,6 +47,9 @@ pub(super) struct Prediction {
     pub(super) label: String,
     pub(super) probability: f32,
     pub(super) top: Vec<Choice>,
+    /// Classes that hold the true one with the head's coverage; only of a head that was given thresholds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prediction_set: Option<Vec<String>>,
 }
 
 /// A class and its probability.
@@ -96,7 +101,9 @@ pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context)
 pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
     check_same_backbone(head, features)?;
     let probabilities = head.probabilities(features.matrix.view())?;
-    let predictions = features.ids.iter().zip(probabilities.outer_iter()).map(|(id, row)| {
+    let sets = prediction_sets(head, probabilities.view())?;
+    let named = |set: &Vec<usize>| set.iter().map(|&class| head.labels[class].clone()).collect();
+    let predictions = features.ids.iter().zip(probabilities.outer_iter()).enumerate().map(|(place, (id, row))| {
         let mut top: Vec<Choice> = head
             .labels
             .iter()
@@ -106,7 +113,8 @@ pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> R
         top.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         top.truncate(top_k);
         let best = top.first().cloned().ok_or_else(|| Error::Data("the head has no classes".into()))?;
-        Ok(Prediction { id: id.clone(), label: best.label, probability: best.probability, top })
+        let prediction_set = sets.as_ref().map(|sets| named(&sets[place]));
+        Ok(Prediction { id: id.clone(), label: best.label, probability: best.probability, top, prediction_set })
     });
     predictions.collect()
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
+use super::eval::Judged;
 use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
@@ -65,7 +66,7 @@ pub(super) struct Trained {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) choice: Option<Chosen>,
     #[serde(flatten)]
-    pub(super) report: Option<Report>,
+    pub(super) report: Option<Judged>,
     /// What rows the report is of.
     #[serde(skip)]
     judged: &'static str,
@@ -160,7 +161,7 @@ impl FitArgs {
         };
         confidence.give(context, &mut head)?;
         let report = match (cross_validated, split.test.is_empty()) {
-            (Some(report), _) => Some(report),
+            (Some(report), _) => Some(Judged { report, sets: None }),
             (None, true) => None,
             (None, false) => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
         };
@@ -251,7 +252,7 @@ impl Trained {
             )
         });
         match &self.report {
-            Some(report) => text += &super::eval::headline(report, self.judged),
+            Some(report) => text += &report.headline(self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
         text + &format!(
