@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
-use crate::curate::{Calibrated, calibrate, out_of_fold_logits};
+use crate::curate::{Calibrated, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits};
 use crate::error::{Error, Result};
 use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
-use crate::head::{CalibrationRecord, HeadFile, softmax};
+use crate::head::{CalibrationRecord, Detector, HeadFile, softmax};
 use crate::progress::Progress;
 
 /// Folds of the logits behind calibration and prediction sets.
@@ -30,6 +30,17 @@ pub(super) struct ConfidenceArgs {
     /// The chance with which a set is to hold the true class [default: 0.9]
     #[arg(long, value_name = "SHARE", requires = "conformal")]
     coverage: Option<f64>,
+    /// Let the head tell how unlike its training rows a row is; the threshold keeps 95 % of them
+    #[arg(long, value_enum)]
+    ood: Option<OodArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OodArg {
+    /// Of the logits: `−ln Σ exp(logit)`
+    Energy,
+    /// Of the embedding: the squared Mahalanobis distance to the nearest class mean
+    Mahalanobis,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,6 +95,7 @@ impl ConformalArg {
 pub(super) struct Confidence {
     pub(super) calibration: Option<CalibrationRecord>,
     pub(super) conformal: Option<Conformal>,
+    pub(super) detector: Option<Detector>,
 }
 
 impl ConfidenceArgs {
@@ -113,14 +125,19 @@ impl FitArgs {
         labels: &[usize],
         names: &[String],
     ) -> Result<Confidence> {
-        let ConfidenceArgs { calibrate: wanted, conformal, coverage } = self.confidence;
-        if wanted == CalibrateArg::None && conformal.is_none() {
-            return Ok(Confidence::default());
+        let ConfidenceArgs { calibrate: wanted, conformal, coverage, ood } = self.confidence;
+        let detector = match ood {
+            Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
+            Some(OodArg::Energy) | None => None,
+        };
+        if wanted == CalibrateArg::None && conformal.is_none() && ood != Some(OodArg::Energy) {
+            return Ok(Confidence { detector, ..Confidence::default() });
         }
         let judgeable = Judgeable::of(labels);
         let alone = (0..names.len()).find(|class| !judgeable.classes.contains(class));
-        // One temperature serves all classes; the others have to see each of them.
-        if let Some(class) = alone.filter(|_| wanted != CalibrateArg::Temperature || conformal.is_some()) {
+        // One temperature and one threshold serve all classes; the others have to see each of them.
+        let each = matches!(wanted, CalibrateArg::Platt | CalibrateArg::Isotonic) || conformal.is_some();
+        if let Some(class) = alone.filter(|_| each) {
             return Err(Error::Data(format!(
                 "class {:?} has one row to learn from: --calibrate platt and isotonic and --conformal need two of each",
                 names[class]
@@ -130,6 +147,10 @@ impl FitArgs {
         let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
         let classes = (&judgeable.labels[..], judgeable.classes.len());
         let logits = out_of_fold_logits(picked.view(), classes, &fit, (FOLDS, context.seed))?;
+        let detector = match ood {
+            Some(OodArg::Energy) => Some(energy_detector(logits.view())?),
+            Some(OodArg::Mahalanobis) | None => detector,
+        };
         let (calibration, probabilities) = match wanted.method() {
             Some(method) => {
                 let Calibrated { record, probabilities } =
@@ -140,7 +161,7 @@ impl FitArgs {
         };
         let fitted =
             |rule| Conformal::fit(rule, 1.0 - coverage.unwrap_or(0.9), probabilities.view(), &judgeable.labels);
-        Ok(Confidence { calibration, conformal: conformal.map(|arg| fitted(arg.rule())).transpose()? })
+        Ok(Confidence { calibration, conformal: conformal.map(|arg| fitted(arg.rule())).transpose()?, detector })
     }
 
     /// What a head of these flags, calibrated if they ask for it, says of other rows.
@@ -155,7 +176,7 @@ impl FitArgs {
             return Ok(softmax(logits));
         }
         let mut alone = self.clone();
-        alone.confidence.conformal = None;
+        (alone.confidence.conformal, alone.confidence.ood) = (None, None);
         let calibration = alone.confidence(context, x, labels, names)?.calibration;
         Ok(softmax(match calibration {
             Some(record) => record.calibrator.apply(logits.view())?,
@@ -174,6 +195,7 @@ impl Confidence {
             ));
         }
         head.calibration = self.calibration;
+        head.detector = self.detector;
         if let Some(conformal) = &self.conformal {
             head.attach(CONFORMAL, conformal)?;
         }

@@ -62,6 +62,9 @@ pub(super) struct Trained {
     /// Of `--calibrate`: what it did and is worth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) calibration: Option<CalibrationRecord>,
+    /// Of `--ood`: rows that score above it are out of distribution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ood_threshold: Option<f64>,
     /// Of `--head auto`: what was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) choice: Option<Chosen>,
@@ -156,6 +159,7 @@ impl FitArgs {
             provenance: features.provenance.clone(),
             certificate,
             calibration: None,
+            detector: None,
             attached: BTreeMap::new(),
             engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -172,6 +176,7 @@ impl FitArgs {
             n_train: y.len(),
             certificate,
             calibration: head.calibration,
+            ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
             judged: if self.cv.is_some() { "cross-validated rows" } else { "held-out rows" },

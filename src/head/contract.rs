@@ -172,6 +172,7 @@ fn what_is_saved_is_loaded_and_cannot_be_changed() {
             provenance: None,
             certificate: None,
             calibration: None,
+            detector: None,
             attached: Default::default(),
             engraft_version: "0.1.0".into(),
         };
@@ -209,6 +210,7 @@ fn a_calibration_is_saved_loaded_and_cannot_be_changed() {
                 provenance: None,
                 certificate: None,
                 calibration: Some(CalibrationRecord { calibrator, rows: 300, before: figures, after: figures }),
+                detector: None,
                 attached: Default::default(),
                 engraft_version: "0.1.0".into(),
             };
@@ -234,6 +236,39 @@ fn a_calibration_is_saved_loaded_and_cannot_be_changed() {
             }
         }
     }
+}
+
+#[test]
+fn a_detector_is_saved_loaded_and_cannot_be_changed() {
+    let (x, labels, ..) = data();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("head.onnx");
+    let mahalanobis = |d| Strangeness::Mahalanobis {
+        center: x.mean_axis(Axis(0)).unwrap(),
+        whiten: Array2::eye(d),
+        means: Array2::ones((10, d)),
+    };
+    let mut file = HeadFile {
+        kind: HeadKind::Centroid,
+        head: fit(HeadKind::Centroid, x.view(), &labels).unwrap(),
+        labels: (0..10).map(|k| k.to_string()).collect(),
+        provenance: None,
+        certificate: None,
+        calibration: None,
+        detector: None,
+        attached: Default::default(),
+        engraft_version: "0.1.0".into(),
+    };
+    for score in [Strangeness::Energy, mahalanobis(64)] {
+        file.detector = Some(Detector { score, threshold: 0.1 });
+        file.write(&path).unwrap();
+        assert_eq!(HeadFile::read(&path).unwrap(), file);
+        changes_are_refused(&file, &path);
+    }
+    file.detector = Some(Detector { score: mahalanobis(63), threshold: 0.1 });
+    assert!(file.to_model().unwrap_err().to_string().contains("64"));
+    file.detector = Some(Detector { score: Strangeness::Energy, threshold: f64::NAN });
+    assert!(file.to_model().unwrap_err().to_string().contains("NaN"));
 }
 
 /// Every constant shortened, every constant without which the head would be another one, every node: each change is told.

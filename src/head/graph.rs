@@ -1,11 +1,13 @@
 //! A head as a graph of standard operators, and back.
 
 mod calibration;
+pub(super) mod detector;
 mod knn;
 mod linear;
 mod mlp;
 
 use super::calibrator::Calibrator;
+use super::detector::Detector;
 use super::fitted::Head;
 use super::head_onnx::HeadKind;
 use super::linear::Input;
@@ -14,8 +16,9 @@ use crate::onnx::build::{Dim, attr_int, attr_ints};
 use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, same_computation};
 
 /// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out. The logits are the head's, the
-/// probabilities and the label calibrated.
-pub(super) fn write(head: &Head, calibrator: Option<&Calibrator>) -> Model {
+/// probabilities and the label calibrated; `ood_score [n]` beside them
+/// where there is a detector.
+pub(super) fn write(head: &Head, calibrator: Option<&Calibrator>, detector: Option<&Detector>) -> Model {
     let mut graph = GraphBuilder::new("engraft-head");
     graph.input("embedding", DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.dimension() as i64)]);
     match head {
@@ -30,6 +33,9 @@ pub(super) fn write(head: &Head, calibrator: Option<&Calibrator>) -> Model {
         graph.output(output, DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.classes() as i64)]);
     }
     graph.output("label", DataType::Int64, &[Dim::Named("n")]);
+    if let Some(detector) = detector {
+        detector::write(detector, &mut graph);
+    }
     graph.finish()
 }
 
@@ -43,8 +49,13 @@ pub(super) fn read(kind: HeadKind, model: &Model) -> Result<Head, String> {
 }
 
 /// Refuses a graph other than [`write`]'s: the weights alone do not say what a changed one would compute.
-pub(super) fn check(head: &Head, calibrator: Option<&Calibrator>, model: &Model) -> Result<(), String> {
-    let expected = write(head, calibrator);
+pub(super) fn check(
+    head: &Head,
+    calibrator: Option<&Calibrator>,
+    detector: Option<&Detector>,
+    model: &Model,
+) -> Result<(), String> {
+    let expected = write(head, calibrator, detector);
     if !same_computation(model, &expected) {
         return Err("its graph is not the one that engraft writes for this kind of head".into());
     }

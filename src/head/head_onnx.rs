@@ -9,6 +9,7 @@
 //! | `engraft.provenance` | JSON of the [`Provenance`] of the features it was trained on, if known |
 //! | `engraft.certificate` | JSON of the fit's [`Certificate`], if there is one |
 //! | `engraft.calibration` | JSON of the [`CalibrationRecord`], if the probabilities are calibrated |
+//! | `engraft.ood` | JSON of the score and the threshold of the [`Detector`], if there is one; its output is `ood_score [n]` |
 //! | `engraft.conformal`, … | JSON of what else was attached, see [`HeadFile::attach`] |
 //! | `engraft.version` | version of engraft that wrote it |
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibrator::{CalibrationRecord, Calibrator};
 use super::certificate::Certificate;
+use super::detector::{Detector, DetectorRecord};
 use super::fitted::Head;
 use super::graph;
 use super::linear::softmax;
@@ -69,6 +71,8 @@ pub struct HeadFile {
     pub certificate: Option<Certificate>,
     /// How logits become probabilities, where that is not their softmax.
     pub calibration: Option<CalibrationRecord>,
+    /// How strange a row is to the head.
+    pub detector: Option<Detector>,
     /// JSON of what later stages want to travel with the head, by name, see [`HeadFile::attach`].
     pub attached: BTreeMap<String, String>,
     /// Version of engraft that trained it.
@@ -76,7 +80,7 @@ pub struct HeadFile {
 }
 
 /// Keys of the metadata that are not attachments.
-const OWN: [&str; 6] = ["head", "labels", "provenance", "certificate", "calibration", "version"];
+const OWN: [&str; 7] = ["head", "labels", "provenance", "certificate", "calibration", "ood", "version"];
 
 impl HeadFile {
     /// The n×K probabilities of n×d embeddings, calibrated where the head is.
@@ -125,7 +129,7 @@ impl HeadFile {
     /// When the head is not of its kind, there is not one distinct label for each class, or the provenance is of another dimension.
     pub fn to_model(&self) -> Result<Model> {
         self.check().map_err(Error::Data)?;
-        let mut model = graph::write(&self.head, self.calibrator());
+        let mut model = graph::write(&self.head, self.calibrator(), self.detector.as_ref());
         set_metadata(&mut model, "engraft.head", as_text(&self.kind)?.trim_matches('"'));
         set_metadata(&mut model, "engraft.labels", as_text(&self.labels)?);
         if let Some(provenance) = &self.provenance {
@@ -136,6 +140,9 @@ impl HeadFile {
         }
         if let Some(calibration) = &self.calibration {
             set_metadata(&mut model, "engraft.calibration", as_text(calibration)?);
+        }
+        if let Some(detector) = &self.detector {
+            set_metadata(&mut model, "engraft.ood", as_text(&detector.record())?);
         }
         for (name, value) in &self.attached {
             set_metadata(&mut model, &format!("engraft.{name}"), value);
@@ -166,6 +173,7 @@ impl HeadFile {
         let kind = metadata(model, "engraft.head").ok_or("it is not a head that engraft trained (no engraft.head)")?;
         let kind = serde_json::from_str(&format!("\"{kind}\""))
             .map_err(|_| format!("it is a head of a kind this version does not know: {kind:?}"))?;
+        let detector: Option<DetectorRecord> = parse(model, "engraft.ood")?;
         let file = Self {
             kind,
             head: graph::read(kind, model)?,
@@ -173,11 +181,12 @@ impl HeadFile {
             provenance: parse(model, "engraft.provenance")?,
             certificate: parse(model, "engraft.certificate")?,
             calibration: parse(model, "engraft.calibration")?,
+            detector: detector.map(|record| graph::detector::read(record, model)).transpose()?,
             attached: attachments(model),
             engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
         };
         file.check()?;
-        graph::check(&file.head, file.calibrator(), model)?;
+        graph::check(&file.head, file.calibrator(), file.detector.as_ref(), model)?;
         Ok(file)
     }
 
@@ -196,6 +205,9 @@ impl HeadFile {
         }
         if let Some(calibrator) = self.calibrator() {
             calibrator.check(self.head.classes())?;
+        }
+        if let Some(detector) = &self.detector {
+            detector.check(self.head.dimension())?;
         }
         match &self.provenance {
             Some(provenance) if provenance.dimension != self.head.dimension() => Err(format!(
@@ -262,6 +274,7 @@ mod tests {
                 seconds: 0.25,
             }),
             calibration: None,
+            detector: None,
             attached: BTreeMap::new(),
             engraft_version: "0.1.0".into(),
         }

@@ -3,6 +3,7 @@
 mod calibrator;
 mod centroid;
 mod certificate;
+mod detector;
 mod fitted;
 mod graph;
 mod head_onnx;
@@ -24,6 +25,7 @@ mod training;
 pub use calibrator::{CalibrationFigures, CalibrationRecord, Calibrator};
 pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
+pub use detector::{Detector, Strangeness};
 pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
