@@ -411,7 +411,7 @@ fn another_run_is_refused_and_nothing_is_lost_by_a_failing_start() {
     assert_eq!(contents(&out), before);
     // And one that is killed before its first shard is complete.
     let mut killed = data.arguments(&out);
-    killed.retain(|argument| !argument.to_str().unwrap().starts_with("--shard-entries="));
+    killed.retain(for_stdin);
     killed[1] = "-".into();
     let mut child = process(home().path());
     child.args(&killed).arg("--overwrite").stdin(Stdio::piped()).stderr(Stdio::null());
@@ -654,10 +654,16 @@ fn rejects_alone_are_an_outcome_like_others() {
     says(&mut hopeless(&data, Path::new("-")), 3, &["no input could be embedded, 2 rejected; the first, a: "]);
 }
 
+/// Shards are as large as may be, and standard input has no columns.
+fn for_stdin(argument: &OsString) -> bool {
+    let argument = argument.to_str().unwrap();
+    !argument.starts_with("--shard-entries=") && !argument.starts_with("--id-column=")
+}
+
 /// A run of images that are named on its standard input, so that it is under way for as long as that is open.
 fn waiting(data: &Data, out: &str) -> (Child, std::process::ChildStdin) {
     let mut arguments = data.arguments(&data.out("x"));
-    arguments.retain(|argument| !argument.to_str().unwrap().starts_with("--shard-entries="));
+    arguments.retain(for_stdin);
     (arguments[1], arguments[3]) = ("-".into(), data.out(out).into());
     if out.ends_with('/') {
         arguments[3].push("/");

@@ -153,6 +153,9 @@ impl Rank {
         if self.inputs.iter().any(|input| input.as_os_str() == "-") {
             return Err(Error::Usage("stdin can be read once only: give files to rank several backbones on".into()));
         }
+        if let Some((_, name)) = self.models.iter().enumerate().find(|(i, name)| self.models[..*i].contains(name)) {
+            return Err(Error::Usage(format!("--models names {name} twice")));
+        }
         let cache = Cache {
             folder: self.cache.clone().unwrap_or_else(|| context.home.ranked()),
             existing: if self.overwrite { Existing::Replace } else { Existing::Refuse },
@@ -162,9 +165,6 @@ impl Rank {
         let mut status = Status::Done;
         let mut candidates: Vec<Candidate> = Vec::new();
         for name in &self.models {
-            if candidates.iter().any(|candidate| candidate.name == *name) {
-                return Err(Error::Usage(format!("--models names {name} twice")));
-            }
             let backbone = cache::resolve(context, name)?;
             let embedded = cache.features(context, &backbone)?;
             let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);

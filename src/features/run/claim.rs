@@ -85,9 +85,9 @@ impl Claim {
         file::remove_abandoned(&self.folder, file::HIDDEN);
         let mut retried = BTreeMap::new();
         if continued {
-            self.forget_damaged(progress)?;
+            retried = self.forget_damaged(progress)?;
             if self.rejects == Rejects::Retry {
-                retried = self.forget_rejected(progress);
+                retried.extend(self.forget_rejected(progress));
             }
         } else {
             self.record = Record::default();
@@ -120,28 +120,37 @@ impl Claim {
         some
     }
 
-    /// Forgets the stretches that are not whole any more.
-    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<()> {
-        let mut damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
-        let stretches = &self.record.stretches;
-        let names = stretches.keys().filter(|start| !damaged.contains_key(start)).map(|start| rejects::part(*start));
-        let counts = rejects::retain(&self.folder, &names.collect())?;
-        for (start, stretch) in stretches {
-            let count = counts.get(&rejects::part(*start)).copied().unwrap_or(0);
-            if count != stretch.rejects && !damaged.contains_key(start) {
-                let reason = format!("of {} there are {count} in rejects.jsonl", counted(stretch.rejects, "reject"));
-                damaged.insert(*start, reason);
-            }
+    /// Forgets the stretches that are not whole any more, and returns those of which only the rejects are missing.
+    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<BTreeMap<u64, Stretch>> {
+        let damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
+        for (start, reason) in damaged {
+            self.forget(start, &reason, progress);
         }
-        for (start, reason) in &damaged {
-            let Some(stretch) = self.record.stretches.remove(start) else { continue };
-            let (name, entries) = (rejects::part(*start), stretch.entries.end - stretch.entries.start);
-            progress.note(&format!("{name}: {reason}; {} to embed again", counted(entries, "input")));
-            self.record.finished = false;
+        let counts = rejects::retain(&self.folder, &self.parts())?;
+        let count = |start: u64| counts.get(&rejects::part(start)).copied().unwrap_or(0);
+        let lacking = self.record.stretches.iter().filter(|(start, stretch)| count(**start) != stretch.rejects);
+        let lacking: Vec<(u64, u64)> = lacking.map(|(start, stretch)| (*start, stretch.rejects)).collect();
+        let mut whole = BTreeMap::new();
+        for (start, rejects) in lacking {
+            let reason = format!("of {} there are {} in rejects.jsonl", counted(rejects, "reject"), count(start));
+            whole.extend(self.forget(start, &reason, progress).map(|stretch| (start, stretch)));
         }
-        if !damaged.is_empty() {
-            rejects::retain(&self.folder, &self.record.stretches.keys().map(|start| rejects::part(*start)).collect())?;
+        if !whole.is_empty() {
+            rejects::retain(&self.folder, &self.parts())?;
         }
-        Ok(())
+        Ok(whole)
+    }
+
+    fn forget(&mut self, start: u64, reason: &str, progress: &dyn Progress) -> Option<Stretch> {
+        let stretch = self.record.stretches.remove(&start)?;
+        let entries = counted(stretch.entries.end - stretch.entries.start, "input");
+        progress.note(&format!("{}: {reason}; {entries} to embed again", rejects::part(start)));
+        self.record.finished = false;
+        Some(stretch)
+    }
+
+    /// The names of the stretches that count.
+    fn parts(&self) -> HashSet<String> {
+        self.record.stretches.keys().map(|start| rejects::part(*start)).collect()
     }
 }
