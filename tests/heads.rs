@@ -62,6 +62,149 @@ fn each_head_is_trained_and_runs_anywhere() {
 }
 
 #[test]
+fn calibration_is_part_of_the_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let features = folder.path().join("digits.parquet");
+    let runtime = Runtime::load(None, &support::home()).unwrap();
+    for classes in [2, 10] {
+        let mut set = digits();
+        for (row, label) in set.labels.iter_mut().enumerate() {
+            // One in ten is wrong, so that confidence is worth correcting.
+            let digit: usize = label.as_deref().unwrap().parse().unwrap();
+            *label = Some(((digit + usize::from(row % 10 == 0)) % classes).to_string());
+        }
+        set.write(&features, Existing::Replace).unwrap();
+        for method in ["temperature", "platt", "isotonic"] {
+            let path = folder.path().join(format!("{method}-{classes}.onnx"));
+            let flags = ["--head", "ridge", "--calibrate", method, "--cv", "3", "-o"];
+            let trained = json(engraft().arg("train").arg(&features).args(flags).arg(&path));
+            let figure = |when: &str, name: &str| trained["calibration"][when][name].as_f64().unwrap();
+            assert_eq!(trained["calibration"]["rows"], 600);
+            // Isotonic regression on few rows is sure of some that are wrong.
+            assert!(method == "isotonic" || figure("after", "log_loss") < figure("before", "log_loss"), "{trained}");
+            assert!(figure("after", "ece") < figure("before", "ece"), "{trained}");
+            // What is reported is of the calibrated probabilities, by calibrations that have not seen the row.
+            let reported = trained["log_loss"].as_f64().unwrap();
+            assert!((reported - figure("after", "log_loss")).abs() < 0.05, "{trained}");
+
+            let head = HeadFile::read(&path).unwrap();
+            let native = head.probabilities(set.matrix.view()).unwrap();
+            let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
+            let (mut session, _) = Session::open(runtime, &path, "probabilities", &options).unwrap();
+            let x = set.matrix.as_slice().unwrap();
+            let (shape, got) = session.run(&[("embedding", Tensor::F32(&[600, 64], x))]).unwrap();
+            assert_eq!(shape, [600, classes]);
+            assert_close(got, native.iter().copied(), Tolerance::Approximate);
+        }
+    }
+    set_of_one_row_is_told(&features, folder.path());
+}
+
+/// A class of one row has no curve of its own; one temperature serves it too.
+fn set_of_one_row_is_told(features: &std::path::Path, folder: &std::path::Path) {
+    let mut set = digits();
+    set.labels[0] = Some("alone".into());
+    set.write(features, Existing::Replace).unwrap();
+    let train = |method: &str| {
+        let mut command = engraft();
+        command.arg("train").arg(features).args(["--holdout", "0", "--calibrate", method, "-o"]);
+        command.arg(folder.join(format!("alone-{method}.onnx")));
+        command
+    };
+    says(&mut train("platt"), 1, &["alone", "one row"]);
+    assert_eq!(json(&mut train("temperature"))["calibration"]["rows"], 599);
+}
+
+#[test]
+fn prediction_sets_hold_the_true_class_as_often_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let set = digits();
+    // Exchangeable rows: in the file, which goes through the digits in turn, every other row is of other digits.
+    let mut order: Vec<usize> = (0..600).collect();
+    fastrand::Rng::with_seed(0).shuffle(&mut order);
+    let (known, new) = (order[..300].to_vec(), order[300..].to_vec());
+    set.select(&known).write(&file("known.parquet"), Existing::Refuse).unwrap();
+    set.select(&new).write(&file("new.parquet"), Existing::Refuse).unwrap();
+    for rule in ["lac", "class-lac", "aps", "raps"] {
+        let head = file(&format!("{rule}.onnx"));
+        let flags = ["--conformal", rule, "--coverage", "0.95", "--calibrate", "temperature", "-o"];
+        let trained = json(engraft().arg("train").arg(file("known.parquet")).args(flags).arg(&head));
+        assert!(trained["conformal_coverage"].is_number(), "{trained}");
+        let judged = json(engraft().arg("eval").arg(&head).arg(file("new.parquet")));
+        let figure = |name: &str| judged[name].as_f64().unwrap();
+        let interval: [f64; 2] = serde_json::from_value(judged["conformal_coverage_interval"].clone()).unwrap();
+        assert!(interval[0] <= figure("conformal_coverage") && interval[1] >= 0.95, "{rule}: {interval:?}");
+        // APS, not randomised, takes many classes to be sure of 95 %: it leaves some out all the same.
+        assert!((0.9..9.0).contains(&figure("mean_set_size")), "{rule}: {}", figure("mean_set_size"));
+
+        let output = engraft().args(["predict", "--json"]).arg(&head).arg(file("new.parquet")).assert().success();
+        let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let sets: Vec<&Vec<serde_json::Value>> =
+            lines.iter().map(|line| line["prediction_set"].as_array().unwrap()).collect();
+        let mean = sets.iter().map(|set| set.len()).sum::<usize>() as f64 / 300.0;
+        assert!((mean - figure("mean_set_size")).abs() < 1e-9, "{rule}");
+        let holds = |(row, named): (&usize, &&Vec<serde_json::Value>)| {
+            named.iter().any(|label| label.as_str() == set.labels[*row].as_deref())
+        };
+        let covered = new.iter().zip(&sets).filter(|&pair| holds(pair)).count();
+        assert!((covered as f64 / 300.0 - figure("conformal_coverage")).abs() < 1e-9, "{rule}");
+    }
+    let mut wrong = engraft();
+    wrong.arg("train").arg(file("known.parquet")).args(["--conformal", "lac", "--coverage", "1", "-o"]);
+    says(wrong.arg(file("wrong.onnx")), 2, &["--coverage"]);
+}
+
+#[test]
+fn strange_rows_are_told_by_the_graph_and_by_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (set, mut strange) = (digits(), digits());
+    set.write(&file("known.parquet"), Existing::Refuse).unwrap();
+    let mean = set.matrix.mean_axis(Axis(0)).unwrap();
+    let runtime = Runtime::load(None, &support::home()).unwrap();
+    for score in ["energy", "mahalanobis"] {
+        // What is no digit more than another has little energy in its logits; what is far from all has a distance.
+        strange.matrix = match score {
+            "energy" => Array2::from_shape_fn((600, 64), |(_, column)| mean[column]),
+            _ => Array2::from_shape_fn((600, 64), |(row, column)| ((row * 31 + column * 17) % 23) as f32),
+        };
+        strange.write(&file("strange.parquet"), Existing::Replace).unwrap();
+        let path = file(&format!("{score}.onnx"));
+        let flags = ["--holdout", "0", "--ood", score, "-o"];
+        let trained = json(engraft().arg("train").arg(file("known.parquet")).args(flags).arg(&path));
+        let threshold = trained["ood_threshold"].as_f64().unwrap();
+        let marked = |input: &str| -> (Vec<f64>, usize) {
+            let output = engraft().args(["predict", "--json"]).arg(&path).arg(file(input)).assert().success();
+            let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+            let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            for line in &lines {
+                assert_eq!(line["out_of_distribution"], line["ood_score"].as_f64().unwrap() > threshold);
+            }
+            let scores = lines.iter().map(|line| line["ood_score"].as_f64().unwrap()).collect();
+            (scores, lines.iter().filter(|line| line["out_of_distribution"] == true).count())
+        };
+        let (scores, known) = marked("known.parquet");
+        // The threshold keeps 95 % of rows that were not trained on: of those that were, no fewer.
+        assert!(known <= 40, "{score}: {known}");
+        let (_, far) = marked("strange.parquet");
+        assert!(far > 4 * known, "{score}: {far} strange rows told, {known} known ones");
+        let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
+        let (mut session, _) = Session::open(runtime, &path, "ood_score", &options).unwrap();
+        let x = set.matrix.as_slice().unwrap();
+        let (shape, got) = session.run(&[("embedding", Tensor::F32(&[600, 64], x))]).unwrap();
+        assert_eq!(shape, [600]);
+        let scaled = |score: f64| score / threshold.abs();
+        assert_close(
+            got.iter().map(|&v| scaled(f64::from(v))),
+            scores.into_iter().map(scaled),
+            Tolerance::Within(1e-4),
+        );
+    }
+}
+
+#[test]
 fn a_head_is_chosen_and_judged_on_rows_that_did_not_choose_it() {
     let folder = tempfile::tempdir().unwrap();
     let features = folder.path().join("digits.parquet");

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
+use super::confidence::SetFigures;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone};
@@ -57,18 +60,39 @@ impl Eval {
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
         super::predict::warn_of_unknown(context, &head, &features);
-        let report = report(&head, &features.select(&known), context.seed)?;
-        context.result(&report, || [headline(&report, "rows"), further(&report), details(&report)].join("\n\n"))?;
+        let judged = report(&head, &features.select(&known), context.seed)?;
+        let report = &judged.report;
+        context.result(&judged, || [judged.headline("rows"), further(report), details(report)].join("\n\n"))?;
         Ok(status)
     }
 }
 
+/// A report, and what the head's prediction sets are worth where it makes any.
+#[derive(Debug, Serialize)]
+pub(super) struct Judged {
+    #[serde(flatten)]
+    pub(super) report: Report,
+    #[serde(flatten)]
+    pub(super) sets: Option<SetFigures>,
+}
+
 /// Evaluates a head on features whose labels it knows.
-pub(super) fn report(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result<Report> {
+pub(super) fn report(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result<Judged> {
     check_same_backbone(head, features)?;
     let truth = features.class_indices(&head.labels)?;
-    let probabilities = head.head.probabilities(features.matrix.view())?;
-    Report::new(&truth, probabilities.view(), &head.labels, Options { seed, ..Options::default() })
+    let probabilities = head.probabilities(features.matrix.view())?;
+    Ok(Judged {
+        report: Report::new(&truth, probabilities.view(), &head.labels, Options { seed, ..Options::default() })?,
+        sets: SetFigures::of(head, probabilities.view(), &truth)?,
+    })
+}
+
+impl Judged {
+    /// The figures that matter most.
+    pub(super) fn headline(&self, rows: &str) -> String {
+        let sets = self.sets.as_ref().map(|sets| format!("\n{}", sets.text()));
+        headline(&self.report, rows) + &sets.unwrap_or_default()
+    }
 }
 
 fn line(name: &str, value: f64, interval: Option<Interval>) -> Vec<String> {
@@ -89,7 +113,7 @@ fn further(report: &Report) -> String {
 }
 
 /// The figures that matter most, with their intervals, a line each.
-pub(super) fn headline(report: &Report, rows: &str) -> String {
+fn headline(report: &Report, rows: &str) -> String {
     let mut lines = vec![
         line("accuracy", report.accuracy, Some(report.accuracy_interval)),
         line("balanced accuracy", report.balanced_accuracy, None),

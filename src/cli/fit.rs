@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::Context;
+use super::confidence::ConfidenceArgs;
 use super::results::table;
 use crate::error::{Error, Result};
 use crate::head::{
@@ -45,6 +46,8 @@ pub(super) struct FitArgs {
     /// Which solver minimises for a logistic head; the certificate is always engraft's [default: lbfgs]
     #[arg(long, value_enum)]
     solver: Option<SolverArg>,
+    #[command(flatten)]
+    pub(super) confidence: ConfidenceArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -178,7 +181,7 @@ impl FitArgs {
         ];
         let name = |head: HeadArg| head.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
         match flags.iter().find(|(_, given, heads)| *given && !heads.contains(&self.head)) {
-            None => Ok(()),
+            None => self.confidence.check(),
             Some((flag, _, heads)) => Err(Error::Usage(format!(
                 "{flag} is for a head of the kind {}, not {}",
                 heads.iter().map(|&head| name(head)).collect::<Vec<_>>().join(" or "),

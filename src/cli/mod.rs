@@ -3,6 +3,7 @@
 
 mod audit;
 mod completions;
+mod confidence;
 mod console;
 mod context;
 mod demo;

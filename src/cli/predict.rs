@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::confidence::prediction_sets;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status};
@@ -15,7 +16,9 @@ use crate::progress::Progress;
 /// Classify images, texts or features with a trained head
 ///
 /// The head knows its backbone: raw inputs are embedded with it, and features of another backbone are refused. One line
-/// for each input: id, label, probability, separated by tabs; with --json one JSON object a line.
+/// for each input: id, label, probability, separated by tabs; with --json one JSON object a line, with the
+/// `prediction_set` of a head that was trained with --conformal, and
+/// `ood_score` and `out_of_distribution` of one that was trained with --ood.
 ///
 /// Examples:
 ///   engraft predict head.onnx new-photos/
@@ -45,6 +48,18 @@ pub(super) struct Prediction {
     pub(super) label: String,
     pub(super) probability: f32,
     pub(super) top: Vec<Choice>,
+    /// Classes that hold the true one with the head's coverage; only of a head that was given thresholds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prediction_set: Option<Vec<String>>,
+    #[serde(flatten)]
+    pub(super) strangeness: Option<OodMark>,
+}
+
+/// How unlike the head's training rows an input is; only of a head that was given a score.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct OodMark {
+    pub(super) ood_score: f32,
+    pub(super) out_of_distribution: bool,
 }
 
 /// A class and its probability.
@@ -95,8 +110,11 @@ pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context)
 /// Classifies features, after checking that they are of the head's backbone.
 pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
     check_same_backbone(head, features)?;
-    let probabilities = head.head.probabilities(features.matrix.view())?;
-    let predictions = features.ids.iter().zip(probabilities.outer_iter()).map(|(id, row)| {
+    let probabilities = head.probabilities(features.matrix.view())?;
+    let sets = prediction_sets(head, probabilities.view())?;
+    let strange = ood_marks(head, features)?;
+    let named = |set: &Vec<usize>| set.iter().map(|&class| head.labels[class].clone()).collect();
+    let predictions = features.ids.iter().zip(probabilities.outer_iter()).enumerate().map(|(place, (id, row))| {
         let mut top: Vec<Choice> = head
             .labels
             .iter()
@@ -106,9 +124,27 @@ pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> R
         top.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         top.truncate(top_k);
         let best = top.first().cloned().ok_or_else(|| Error::Data("the head has no classes".into()))?;
-        Ok(Prediction { id: id.clone(), label: best.label, probability: best.probability, top })
+        let strangeness = strange.as_ref().map(|strange| strange[place]);
+        let prediction_set = sets.as_ref().map(|sets| named(&sets[place]));
+        Ok(Prediction {
+            id: id.clone(),
+            label: best.label,
+            probability: best.probability,
+            top,
+            prediction_set,
+            strangeness,
+        })
     });
     predictions.collect()
+}
+
+/// How unlike the head's training rows each row is, where the head was given a score.
+fn ood_marks(head: &HeadFile, features: &FeatureSet) -> Result<Option<Vec<OodMark>>> {
+    let Some(detector) = &head.detector else { return Ok(None) };
+    let x = features.matrix.view();
+    let judged =
+        |&ood_score: &f32| OodMark { ood_score, out_of_distribution: f64::from(ood_score) > detector.threshold };
+    Ok(Some(detector.scores(x, head.head.logits(x)?.view())?.iter().map(judged).collect()))
 }
 
 /// Features of another backbone, preprocessing or pooling would give confident nonsense.

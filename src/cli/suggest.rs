@@ -153,7 +153,7 @@ fn doubts(
         Some(head) => {
             check_same_backbone(head, features)?;
             warn_of_unknown(context, head, features);
-            head.head.probabilities(x.view())?
+            head.probabilities(x.view())?
         }
         None => {
             let known = features.select(labelled);

@@ -1,21 +1,22 @@
 //! `engraft train`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
+use super::eval::Judged;
 use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
-use crate::curate::out_of_fold;
+use crate::curate::judge_out_of_fold;
 use crate::error::{Error, Result};
 use crate::eval::{Judgeable, Options, Report};
 use crate::features::FeatureSet;
-use crate::head::{Certificate, HeadFile};
+use crate::head::{CalibrationRecord, Certificate, HeadFile};
 use crate::progress::Progress;
 use crate::source::{Split, shared_content, stratified_split};
 
@@ -58,11 +59,17 @@ pub(super) struct Trained {
     /// Of a logistic or ridge head: the others minimise nothing that could be certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate: Option<Certificate>,
+    /// Of `--calibrate`: what it did and is worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) calibration: Option<CalibrationRecord>,
+    /// Of `--ood`: rows that score above it are out of distribution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ood_threshold: Option<f64>,
     /// Of `--head auto`: what was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) choice: Option<Chosen>,
     #[serde(flatten)]
-    pub(super) report: Option<Report>,
+    pub(super) report: Option<Judged>,
     /// What rows the report is of.
     #[serde(skip)]
     judged: &'static str,
@@ -146,16 +153,21 @@ impl FitArgs {
                 certificate.iterations, certificate.gap
             ));
         }
-        let head = HeadFile {
+        let confidence = self.confidence(context, x, &y, &labels)?;
+        let mut head = HeadFile {
             kind,
             head,
             labels,
             provenance: features.provenance.clone(),
             certificate,
+            calibration: None,
+            detector: None,
+            attached: BTreeMap::new(),
             engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        confidence.give(context, &mut head)?;
         let report = match (cross_validated, split.test.is_empty()) {
-            (Some(report), _) => Some(report),
+            (Some(report), _) => Some(Judged { report, sets: None }),
             (None, true) => None,
             (None, false) => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
         };
@@ -165,6 +177,8 @@ impl FitArgs {
             classes: head.labels.len(),
             n_train: y.len(),
             certificate,
+            calibration: head.calibration,
+            ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
             judged: if self.cv.is_some() { "cross-validated rows" } else { "held-out rows" },
@@ -225,9 +239,11 @@ impl FitArgs {
             picked = features.matrix.select(Axis(0), &rows);
             picked.view()
         };
-        let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
-        let probabilities = out_of_fold(x, (&labels, classes.len()), &fit, (folds, context.seed))?;
         let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
+        let judge = |x: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
+            self.judge(context, (x, labels, &names), others)
+        };
+        let probabilities = judge_out_of_fold(x, (&labels, classes.len()), &judge, (folds, context.seed))?;
         Report::new(&labels, probabilities.view(), &names, Options { seed: context.seed, ..Options::default() })
     }
 }
@@ -243,7 +259,7 @@ impl Trained {
             )
         });
         match &self.report {
-            Some(report) => text += &super::eval::headline(report, self.judged),
+            Some(report) => text += &report.headline(self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
         text + &format!(

@@ -1,7 +1,9 @@
 //! Looking after a data set: labels that are wrong, samples that occur twice or leak, and what to label next. Arrays in,
 //! findings out.
 
+mod calibrate;
 mod check;
+mod detect;
 mod duplicates;
 mod label_errors;
 mod out_of_fold;
@@ -9,9 +11,11 @@ mod outliers;
 mod similarity;
 mod suggest;
 
+pub use calibrate::{Calibrated, calibrate};
+pub use detect::{energy_detector, mahalanobis_detector};
 pub use duplicates::{DuplicateGroup, Leak, Likeness, duplicates, leaks};
 pub use label_errors::{LabelFilter, confident_joint, label_errors, normalized_margin, self_confidence};
-pub use out_of_fold::{FitHead, out_of_fold};
+pub use out_of_fold::{FitHead, Judge, judge_out_of_fold, out_of_fold, out_of_fold_logits};
 pub use outliers::{Isolation, isolation, robust_z};
 pub use similarity::Workers;
 pub use suggest::{Suggestion, k_centre, margins, typicality};

@@ -10,6 +10,9 @@ use crate::head::Head;
 /// Fits a head on n×d features and n class indices.
 pub type FitHead<'a> = dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Head> + 'a;
 
+/// Learns from n×d features and n class indices, and gives n'×K values of n'×d others.
+pub type Judge<'a> = dyn Fn(ArrayView2<f32>, &[usize], ArrayView2<f32>) -> Result<Array2<f32>> + 'a;
+
 /// The n×K probabilities of each row by a head that was fitted on the other of `folds` parts. The parts are stratified and
 /// drawn by `seed`.
 ///
@@ -18,8 +21,34 @@ pub type FitHead<'a> = dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Head> + 'a;
 /// (its row could not be judged by others) and as `fit`.
 pub fn out_of_fold(
     x: ArrayView2<f32>,
-    (labels, classes): (&[usize], usize),
+    labels: (&[usize], usize),
     fit: &FitHead,
+    folds: (usize, u64),
+) -> Result<Array2<f32>> {
+    judge_out_of_fold(x, labels, &|x, labels, others| fit(x, labels)?.probabilities(others), folds)
+}
+
+/// The n×K logits of each row, otherwise as [`out_of_fold`].
+///
+/// # Errors
+/// As [`out_of_fold`].
+pub fn out_of_fold_logits(
+    x: ArrayView2<f32>,
+    labels: (&[usize], usize),
+    fit: &FitHead,
+    folds: (usize, u64),
+) -> Result<Array2<f32>> {
+    judge_out_of_fold(x, labels, &|x, labels, others| fit(x, labels)?.logits(others), folds)
+}
+
+/// What `judge` says of each row when it may learn from the other of `folds` parts, otherwise as [`out_of_fold`].
+///
+/// # Errors
+/// As [`out_of_fold`].
+pub fn judge_out_of_fold(
+    x: ArrayView2<f32>,
+    (labels, classes): (&[usize], usize),
+    judge: &Judge,
     (folds, seed): (usize, u64),
 ) -> Result<Array2<f32>> {
     check_features(x)?;
@@ -33,8 +62,7 @@ pub fn out_of_fold(
     let mut probabilities = Array2::zeros((labels.len(), classes));
     for Fold { train, test } in Folds::stratified(labels, folds.min(labels.len()), seed)?.iter() {
         let known: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
-        let head = fit(x.select(Axis(0), &train).view(), &known)?;
-        let judged = head.probabilities(x.select(Axis(0), &test).view())?;
+        let judged = judge(x.select(Axis(0), &train).view(), &known, x.select(Axis(0), &test).view())?;
         for (&row, judged) in test.iter().zip(judged.outer_iter()) {
             probabilities.row_mut(row).assign(&judged);
         }

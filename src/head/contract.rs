@@ -171,6 +171,9 @@ fn what_is_saved_is_loaded_and_cannot_be_changed() {
             labels: (0..10).map(|k| k.to_string()).collect(),
             provenance: None,
             certificate: None,
+            calibration: None,
+            detector: None,
+            attached: Default::default(),
             engraft_version: "0.1.0".into(),
         };
         file.write(&path).unwrap();
@@ -183,6 +186,89 @@ fn what_is_saved_is_loaded_and_cannot_be_changed() {
             assert_eq!(result.is_ok(), alike, "{kind:?} as {other:?}");
         }
     }
+}
+
+#[test]
+fn a_calibration_is_saved_loaded_and_cannot_be_changed() {
+    let (x, labels, ..) = data();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("head.onnx");
+    let figures = CalibrationFigures { log_loss: 0.1, ece: 0.25 };
+    for classes in [2, 10] {
+        let labels: Vec<usize> = labels.iter().map(|label| label % classes).collect();
+        let curves = if classes == 2 { 1 } else { classes };
+        let corners = vec![[-1.5, 0.1], [0.3, 0.1], [0.7, 0.8]];
+        for calibrator in [
+            Calibrator::Temperature { inverse: 0.3 },
+            Calibrator::Platt(vec![[0.7, -0.1]; curves]),
+            Calibrator::Isotonic(vec![corners; curves]),
+        ] {
+            let mut file = HeadFile {
+                kind: HeadKind::Centroid,
+                head: fit(HeadKind::Centroid, x.view(), &labels).unwrap(),
+                labels: (0..classes).map(|k| k.to_string()).collect(),
+                provenance: None,
+                certificate: None,
+                calibration: Some(CalibrationRecord { calibrator, rows: 300, before: figures, after: figures }),
+                detector: None,
+                attached: Default::default(),
+                engraft_version: "0.1.0".into(),
+            };
+            file.attach("more", &[1, 2]).unwrap();
+            assert!(file.attach("labels", &[1, 2]).is_err());
+            file.write(&path).unwrap();
+            let read = HeadFile::read(&path).unwrap();
+            assert_eq!(read, file);
+            assert_eq!(read.attached::<[u8; 2]>("more").unwrap(), Some([1, 2]));
+            assert!(read.attached::<String>("more").is_err());
+            assert_eq!(read.attached::<String>("other").unwrap(), None);
+            changes_are_refused(&file, &path);
+            let wrong = [
+                Calibrator::Temperature { inverse: 0.0 },
+                Calibrator::Platt(vec![[1.0, 0.0]; curves + 1]),
+                Calibrator::Platt(vec![[f32::NAN, 0.0]; curves]),
+                Calibrator::Isotonic(vec![vec![]; curves]),
+                Calibrator::Isotonic(vec![vec![[0.0, 0.5], [1.0, 0.4]]; curves]),
+            ];
+            for calibrator in wrong {
+                file.calibration.as_mut().unwrap().calibrator = calibrator;
+                assert!(matches!(file.to_model(), Err(Error::Data(_))));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_detector_is_saved_loaded_and_cannot_be_changed() {
+    let (x, labels, ..) = data();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("head.onnx");
+    let mahalanobis = |d| Strangeness::Mahalanobis {
+        center: x.mean_axis(Axis(0)).unwrap(),
+        whiten: Array2::eye(d),
+        means: Array2::ones((10, d)),
+    };
+    let mut file = HeadFile {
+        kind: HeadKind::Centroid,
+        head: fit(HeadKind::Centroid, x.view(), &labels).unwrap(),
+        labels: (0..10).map(|k| k.to_string()).collect(),
+        provenance: None,
+        certificate: None,
+        calibration: None,
+        detector: None,
+        attached: Default::default(),
+        engraft_version: "0.1.0".into(),
+    };
+    for score in [Strangeness::Energy, mahalanobis(64)] {
+        file.detector = Some(Detector { score, threshold: 0.1 });
+        file.write(&path).unwrap();
+        assert_eq!(HeadFile::read(&path).unwrap(), file);
+        changes_are_refused(&file, &path);
+    }
+    file.detector = Some(Detector { score: mahalanobis(63), threshold: 0.1 });
+    assert!(file.to_model().unwrap_err().to_string().contains("64"));
+    file.detector = Some(Detector { score: Strangeness::Energy, threshold: f64::NAN });
+    assert!(file.to_model().unwrap_err().to_string().contains("NaN"));
 }
 
 /// Every constant shortened, every constant without which the head would be another one, every node: each change is told.

@@ -1,9 +1,13 @@
 //! A head as a graph of standard operators, and back.
 
+mod calibration;
+pub(super) mod detector;
 mod knn;
 mod linear;
 mod mlp;
 
+use super::calibrator::Calibrator;
+use super::detector::Detector;
 use super::fitted::Head;
 use super::head_onnx::HeadKind;
 use super::linear::Input;
@@ -11,8 +15,10 @@ use super::standardize::MIN_LENGTH;
 use crate::onnx::build::{Dim, attr_int, attr_ints};
 use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, same_computation};
 
-/// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out.
-pub(super) fn write(head: &Head) -> Model {
+/// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out. The logits are the head's, the
+/// probabilities and the label calibrated; `ood_score [n]` beside them
+/// where there is a detector.
+pub(super) fn write(head: &Head, calibrator: Option<&Calibrator>, detector: Option<&Detector>) -> Model {
     let mut graph = GraphBuilder::new("engraft-head");
     graph.input("embedding", DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.dimension() as i64)]);
     match head {
@@ -20,12 +26,16 @@ pub(super) fn write(head: &Head) -> Model {
         Head::Knn(head) => knn::write(head, &mut graph),
         Head::Mlp(head) => mlp::write(head, &mut graph),
     }
-    graph.node("Softmax", &["logits"], "probabilities", vec![attr_int("axis", 1)]);
-    graph.node("ArgMax", &["logits"], "label", vec![attr_int("axis", 1), attr_int("keepdims", 0)]);
+    let calibrated = calibration::write(calibrator, &mut graph);
+    graph.node("Softmax", &[&calibrated], "probabilities", vec![attr_int("axis", 1)]);
+    graph.node("ArgMax", &[&calibrated], "label", vec![attr_int("axis", 1), attr_int("keepdims", 0)]);
     for output in ["logits", "probabilities"] {
         graph.output(output, DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.classes() as i64)]);
     }
     graph.output("label", DataType::Int64, &[Dim::Named("n")]);
+    if let Some(detector) = detector {
+        detector::write(detector, &mut graph);
+    }
     graph.finish()
 }
 
@@ -39,9 +49,17 @@ pub(super) fn read(kind: HeadKind, model: &Model) -> Result<Head, String> {
 }
 
 /// Refuses a graph other than [`write`]'s: the weights alone do not say what a changed one would compute.
-pub(super) fn check(head: &Head, model: &Model) -> Result<(), String> {
-    let same = same_computation(model, &write(head));
-    same.then_some(()).ok_or_else(|| "its graph is not the one that engraft writes for this kind of head".into())
+pub(super) fn check(
+    head: &Head,
+    calibrator: Option<&Calibrator>,
+    detector: Option<&Detector>,
+    model: &Model,
+) -> Result<(), String> {
+    let expected = write(head, calibrator, detector);
+    if !same_computation(model, &expected) {
+        return Err("its graph is not the one that engraft writes for this kind of head".into());
+    }
+    calibration::check(model, &expected)
 }
 
 /// What the embeddings are after `input`: the name of a tensor.

@@ -8,17 +8,24 @@
 //! | `engraft.labels` | JSON list of the K class names, in the order of the logits |
 //! | `engraft.provenance` | JSON of the [`Provenance`] of the features it was trained on, if known |
 //! | `engraft.certificate` | JSON of the fit's [`Certificate`], if there is one |
+//! | `engraft.calibration` | JSON of the [`CalibrationRecord`], if the probabilities are calibrated |
+//! | `engraft.ood` | JSON of the score and the threshold of the [`Detector`], if there is one; its output is `ood_score [n]` |
+//! | `engraft.conformal`, … | JSON of what else was attached, see [`HeadFile::attach`] |
 //! | `engraft.version` | version of engraft that wrote it |
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use ndarray::{Array2, ArrayView2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::calibrator::{CalibrationRecord, Calibrator};
 use super::certificate::Certificate;
+use super::detector::{Detector, DetectorRecord};
 use super::fitted::Head;
 use super::graph;
+use super::linear::softmax;
 use crate::error::{Error, Result};
 use crate::features::Provenance;
 use crate::onnx::{Model, metadata, read_model, set_metadata, write_model};
@@ -62,18 +69,67 @@ pub struct HeadFile {
     pub provenance: Option<Provenance>,
     /// How good the fit is.
     pub certificate: Option<Certificate>,
+    /// How logits become probabilities, where that is not their softmax.
+    pub calibration: Option<CalibrationRecord>,
+    /// How strange a row is to the head.
+    pub detector: Option<Detector>,
+    /// JSON of what later stages want to travel with the head, by name, see [`HeadFile::attach`].
+    pub attached: BTreeMap<String, String>,
     /// Version of engraft that trained it.
     pub engraft_version: String,
 }
 
+/// Keys of the metadata that are not attachments.
+const OWN: [&str; 7] = ["head", "labels", "provenance", "certificate", "calibration", "ood", "version"];
+
 impl HeadFile {
+    /// The n×K probabilities of n×d embeddings, calibrated where the head is.
+    ///
+    /// # Errors
+    /// As [`Head::logits`], and when the calibration is of other classes.
+    pub fn probabilities(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
+        let logits = self.head.logits(x)?;
+        Ok(softmax(match self.calibrator() {
+            Some(calibrator) => calibrator.apply(logits.view())?,
+            None => logits,
+        }))
+    }
+
+    /// Lets `value` travel in the metadata as `engraft.<name>`, in place of what was attached by this name.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when the name is one of the head's own, or the value cannot be JSON.
+    pub fn attach(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
+        if OWN.contains(&name) {
+            return Err(Error::Data(format!("engraft.{name} is the head's own")));
+        }
+        self.attached.insert(name.to_owned(), as_text(value)?);
+        Ok(())
+    }
+
+    /// What was attached by `name`, if anything was.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when it is something else.
+    pub fn attached<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let read = |text: &String| {
+            serde_json::from_str(text)
+                .map_err(|e| Error::Data(format!("the head's engraft.{name} cannot be read: {e}")))
+        };
+        self.attached.get(name).map(read).transpose()
+    }
+
+    fn calibrator(&self) -> Option<&Calibrator> {
+        self.calibration.as_ref().map(|record| &record.calibrator)
+    }
+
     /// The ONNX model of this head.
     ///
     /// # Errors
     /// When the head is not of its kind, there is not one distinct label for each class, or the provenance is of another dimension.
     pub fn to_model(&self) -> Result<Model> {
         self.check().map_err(Error::Data)?;
-        let mut model = graph::write(&self.head);
+        let mut model = graph::write(&self.head, self.calibrator(), self.detector.as_ref());
         set_metadata(&mut model, "engraft.head", as_text(&self.kind)?.trim_matches('"'));
         set_metadata(&mut model, "engraft.labels", as_text(&self.labels)?);
         if let Some(provenance) = &self.provenance {
@@ -81,6 +137,15 @@ impl HeadFile {
         }
         if let Some(certificate) = &self.certificate {
             set_metadata(&mut model, "engraft.certificate", as_text(certificate)?);
+        }
+        if let Some(calibration) = &self.calibration {
+            set_metadata(&mut model, "engraft.calibration", as_text(calibration)?);
+        }
+        if let Some(detector) = &self.detector {
+            set_metadata(&mut model, "engraft.ood", as_text(&detector.record())?);
+        }
+        for (name, value) in &self.attached {
+            set_metadata(&mut model, &format!("engraft.{name}"), value);
         }
         // Last and required: a file that was cut off lacks it.
         set_metadata(&mut model, "engraft.version", &self.engraft_version);
@@ -108,16 +173,20 @@ impl HeadFile {
         let kind = metadata(model, "engraft.head").ok_or("it is not a head that engraft trained (no engraft.head)")?;
         let kind = serde_json::from_str(&format!("\"{kind}\""))
             .map_err(|_| format!("it is a head of a kind this version does not know: {kind:?}"))?;
+        let detector: Option<DetectorRecord> = parse(model, "engraft.ood")?;
         let file = Self {
             kind,
             head: graph::read(kind, model)?,
             labels: parse(model, "engraft.labels")?.ok_or("it has no engraft.labels")?,
             provenance: parse(model, "engraft.provenance")?,
             certificate: parse(model, "engraft.certificate")?,
+            calibration: parse(model, "engraft.calibration")?,
+            detector: detector.map(|record| graph::detector::read(record, model)).transpose()?,
+            attached: attachments(model),
             engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
         };
         file.check()?;
-        graph::check(&file.head, model)?;
+        graph::check(&file.head, file.calibrator(), file.detector.as_ref(), model)?;
         Ok(file)
     }
 
@@ -134,6 +203,12 @@ impl HeadFile {
                 distinct.len()
             ));
         }
+        if let Some(calibrator) = self.calibrator() {
+            calibrator.check(self.head.classes())?;
+        }
+        if let Some(detector) = &self.detector {
+            detector.check(self.head.dimension())?;
+        }
         match &self.provenance {
             Some(provenance) if provenance.dimension != self.head.dimension() => Err(format!(
                 "the head takes embeddings of length {}, its provenance says {}",
@@ -147,6 +222,12 @@ impl HeadFile {
 
 fn as_text(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Data(format!("metadata of the head: {e}")))
+}
+
+fn attachments(model: &Model) -> BTreeMap<String, String> {
+    let named = model.metadata_props.iter().filter_map(|entry| Some((entry.key().strip_prefix("engraft.")?, entry)));
+    let others = named.filter(|(name, _)| !OWN.contains(name));
+    others.map(|(name, entry)| (name.to_owned(), entry.value().to_owned())).collect()
 }
 
 fn parse<T: DeserializeOwned>(model: &Model, key: &str) -> Result<Option<T>, String> {
@@ -192,6 +273,9 @@ mod tests {
                 converged: true,
                 seconds: 0.25,
             }),
+            calibration: None,
+            detector: None,
+            attached: BTreeMap::new(),
             engraft_version: "0.1.0".into(),
         }
     }

@@ -1,7 +1,9 @@
 //! Heads: what is fitted on features, and the solver that fits it.
 
+mod calibrator;
 mod centroid;
 mod certificate;
+mod detector;
 mod fitted;
 mod graph;
 mod head_onnx;
@@ -20,8 +22,10 @@ mod samples;
 mod standardize;
 mod training;
 
+pub use calibrator::{CalibrationFigures, CalibrationRecord, Calibrator};
 pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
+pub use detector::{Detector, Strangeness};
 pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};

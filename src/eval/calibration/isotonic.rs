@@ -49,6 +49,10 @@ impl Isotonic {
         Self { corners }
     }
 
+    pub(super) fn corners(&self) -> &[(f64, f64)] {
+        &self.corners
+    }
+
     pub(super) fn apply(&self, z: f64) -> f64 {
         let after = self.corners.partition_point(|corner| corner.0 <= z);
         match (after.checked_sub(1).and_then(|before| self.corners.get(before)), self.corners.get(after)) {

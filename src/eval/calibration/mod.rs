@@ -89,6 +89,23 @@ impl Calibration {
         }
     }
 
+    /// Slope and intercept of each sigmoid, where the method is [`Method::Platt`]: one for two classes, else one a class.
+    pub fn sigmoids(&self) -> Option<Vec<[f64; 2]>> {
+        match &self.map {
+            Map::Platt(each) => Some(each.iter().map(|sigmoid| [sigmoid.slope, sigmoid.intercept]).collect()),
+            _ => None,
+        }
+    }
+
+    /// The corners (decision, probability) of each curve, ascending in both, where the method is [`Method::Isotonic`]: one
+    /// curve for two classes, else one a class.
+    pub fn corners(&self) -> Option<Vec<&[(f64, f64)]>> {
+        match &self.map {
+            Map::Isotonic(each) => Some(each.iter().map(Isotonic::corners).collect()),
+            _ => None,
+        }
+    }
+
     /// n×K probabilities of n×K `logits`. Where one-against-the-rest gives every class 0, all are equally likely.
     ///
     /// # Errors

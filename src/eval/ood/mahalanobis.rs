@@ -43,6 +43,14 @@ impl Mahalanobis {
         Ok(Self { whiten, means })
     }
 
+    pub(super) fn whiten(&self) -> ArrayView2<'_, f64> {
+        self.whiten.view()
+    }
+
+    pub(super) fn means(&self) -> ArrayView2<'_, f64> {
+        self.means.view()
+    }
+
     pub(super) fn scores(&self, features: ArrayView2<f32>) -> Vec<f64> {
         let rows = features.mapv(f64::from).dot(&self.whiten);
         let nearest = |row| {

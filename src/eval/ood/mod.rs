@@ -18,7 +18,7 @@ use super::report::check_labels;
 use crate::error::{Error, Result};
 
 /// Of the in-distribution rows, the share that a threshold keeps.
-const KEPT: f64 = 0.95;
+pub const KEPT: f64 = 0.95;
 /// Folds of the out-of-fold scores behind the threshold.
 const FOLDS: usize = 5;
 
@@ -123,6 +123,15 @@ impl Ood {
     /// Rows that score above this are out of distribution; 95 % of the in-distribution rows do not.
     pub fn threshold(&self) -> f64 {
         self.threshold
+    }
+
+    /// The whitening d×d and the whitened class means, a row each, where the score is [`Score::Mahalanobis`]: the score is
+    /// the least `|x·whitening − mean|²`.
+    pub fn mahalanobis(&self) -> Option<(ArrayView2<'_, f64>, ArrayView2<'_, f64>)> {
+        match &self.model {
+            Model::Mahalanobis(model) => Some((model.whiten(), model.means())),
+            _ => None,
+        }
     }
 
     /// The score of each row of n×d `features` with n×K `logits`.

@@ -1,0 +1,245 @@
+//! How far predictions can be believed: the flags of `train`, and what they ask for.
+
+use clap::ValueEnum;
+use ndarray::{Array2, ArrayView2, Axis};
+use serde::Serialize;
+
+use super::Context;
+use super::fit::FitArgs;
+use crate::curate::{Calibrated, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits};
+use crate::error::{Error, Result};
+use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
+use crate::head::{CalibrationRecord, Detector, HeadFile, softmax};
+use crate::progress::Progress;
+
+/// Folds of the logits behind calibration and prediction sets.
+const FOLDS: usize = 5;
+/// What prediction sets are attached to a head as.
+const CONFORMAL: &str = "conformal";
+
+/// What a head is given besides its fit.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Confidence")]
+pub(super) struct ConfidenceArgs {
+    /// Calibrate the probabilities on logits of heads that have not seen the row (5 folds)
+    #[arg(long, value_enum, default_value_t = CalibrateArg::None)]
+    calibrate: CalibrateArg,
+    /// Let the head predict sets of classes that hold the true one with the chance of --coverage
+    #[arg(long, value_enum)]
+    conformal: Option<ConformalArg>,
+    /// The chance with which a set is to hold the true class [default: 0.9]
+    #[arg(long, value_name = "SHARE", requires = "conformal")]
+    coverage: Option<f64>,
+    /// Let the head tell how unlike its training rows a row is; the threshold keeps 95 % of them
+    #[arg(long, value_enum)]
+    ood: Option<OodArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OodArg {
+    /// Of the logits: `−ln Σ exp(logit)`
+    Energy,
+    /// Of the embedding: the squared Mahalanobis distance to the nearest class mean
+    Mahalanobis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CalibrateArg {
+    /// The softmax of the logits, as fitted
+    None,
+    /// One number for all logits: needs the fewest rows, changes no label
+    Temperature,
+    /// A sigmoid for each class
+    Platt,
+    /// An increasing function for each class: needs the most rows
+    Isotonic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ConformalArg {
+    /// Classes likely enough: the smallest sets; a set may be empty
+    Lac,
+    /// The same with a threshold for each class, so that the coverage holds for each
+    ClassLac,
+    /// The likeliest classes until they are likely enough together: larger sets for harder rows
+    Aps,
+    /// The same with a penalty of 0.01 for each class beyond the fifth
+    Raps,
+}
+
+impl CalibrateArg {
+    fn method(self) -> Option<Method> {
+        match self {
+            Self::None => None,
+            Self::Temperature => Some(Method::Temperature),
+            Self::Platt => Some(Method::Platt),
+            Self::Isotonic => Some(Method::Isotonic),
+        }
+    }
+}
+
+impl ConformalArg {
+    fn rule(self) -> Rule {
+        match self {
+            Self::Lac => Rule::Lac,
+            Self::ClassLac => Rule::ClassLac,
+            Self::Aps => Rule::Aps,
+            // The paper's own choice for ImageNet.
+            Self::Raps => Rule::Raps { penalty: 0.01, free: 5 },
+        }
+    }
+}
+
+/// What the flags asked for, fitted.
+#[derive(Debug, Default)]
+pub(super) struct Confidence {
+    pub(super) calibration: Option<CalibrationRecord>,
+    pub(super) conformal: Option<Conformal>,
+    pub(super) detector: Option<Detector>,
+}
+
+impl ConfidenceArgs {
+    /// Refuses values that cannot be meant.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.coverage {
+            Some(share) if !(share > 0.0 && share < 1.0) => {
+                Err(Error::Usage(format!("--coverage must be above 0 and below 1, got {share}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether probabilities are those of the softmax.
+    pub(super) fn is_plain(&self) -> bool {
+        self.calibrate == CalibrateArg::None
+    }
+}
+
+impl FitArgs {
+    /// Fits what the flags ask for besides the head, on what heads say of rows they have not seen. `names` are of the
+    /// classes of `labels`.
+    pub(super) fn confidence(
+        &self,
+        context: &Context,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        names: &[String],
+    ) -> Result<Confidence> {
+        let ConfidenceArgs { calibrate: wanted, conformal, coverage, ood } = self.confidence;
+        let detector = match ood {
+            Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
+            Some(OodArg::Energy) | None => None,
+        };
+        if wanted == CalibrateArg::None && conformal.is_none() && ood != Some(OodArg::Energy) {
+            return Ok(Confidence { detector, ..Confidence::default() });
+        }
+        let judgeable = Judgeable::of(labels);
+        let alone = (0..names.len()).find(|class| !judgeable.classes.contains(class));
+        // One temperature and one threshold serve all classes; the others have to see each of them.
+        let each = matches!(wanted, CalibrateArg::Platt | CalibrateArg::Isotonic) || conformal.is_some();
+        if let Some(class) = alone.filter(|_| each) {
+            return Err(Error::Data(format!(
+                "class {:?} has one row to learn from: --calibrate platt and isotonic and --conformal need two of each",
+                names[class]
+            )));
+        }
+        let picked = x.select(Axis(0), &judgeable.rows);
+        let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
+        let classes = (&judgeable.labels[..], judgeable.classes.len());
+        let logits = out_of_fold_logits(picked.view(), classes, &fit, (FOLDS, context.seed))?;
+        let detector = match ood {
+            Some(OodArg::Energy) => Some(energy_detector(logits.view())?),
+            Some(OodArg::Mahalanobis) | None => detector,
+        };
+        let (calibration, probabilities) = match wanted.method() {
+            Some(method) => {
+                let Calibrated { record, probabilities } =
+                    calibrate(method, logits.view(), &judgeable.labels, context.seed)?;
+                (Some(record), probabilities)
+            }
+            None => (None, softmax(logits)),
+        };
+        let fitted =
+            |rule| Conformal::fit(rule, 1.0 - coverage.unwrap_or(0.9), probabilities.view(), &judgeable.labels);
+        Ok(Confidence { calibration, conformal: conformal.map(|arg| fitted(arg.rule())).transpose()?, detector })
+    }
+
+    /// What a head of these flags, calibrated if they ask for it, says of other rows.
+    pub(super) fn judge(
+        &self,
+        context: &Context,
+        (x, labels, names): (ArrayView2<f32>, &[usize], &[String]),
+        others: ArrayView2<f32>,
+    ) -> Result<Array2<f32>> {
+        let logits = self.fit(context, x, labels)?.head.logits(others)?;
+        if self.confidence.is_plain() {
+            return Ok(softmax(logits));
+        }
+        let mut alone = self.clone();
+        (alone.confidence.conformal, alone.confidence.ood) = (None, None);
+        let calibration = alone.confidence(context, x, labels, names)?.calibration;
+        Ok(softmax(match calibration {
+            Some(record) => record.calibrator.apply(logits.view())?,
+            None => logits,
+        }))
+    }
+}
+
+impl Confidence {
+    /// Makes it part of a head, and says what it is worth.
+    pub(super) fn give(self, context: &Context, head: &mut HeadFile) -> Result<()> {
+        if let Some(record) = &self.calibration {
+            context.console.note(&format!(
+                "calibrated on {} out-of-fold rows: log loss {:.4} before, {:.4} after; calibration error {:.4}, {:.4}",
+                record.rows, record.before.log_loss, record.after.log_loss, record.before.ece, record.after.ece
+            ));
+        }
+        head.calibration = self.calibration;
+        head.detector = self.detector;
+        if let Some(conformal) = &self.conformal {
+            head.attach(CONFORMAL, conformal)?;
+        }
+        Ok(())
+    }
+}
+
+/// The sets of classes of each row of `probabilities`, where the head was given thresholds.
+pub(super) fn prediction_sets(head: &HeadFile, probabilities: ArrayView2<f32>) -> Result<Option<Vec<Vec<usize>>>> {
+    match head.attached::<Conformal>(CONFORMAL)? {
+        Some(conformal) => conformal.sets(probabilities).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// How well prediction sets hold on labelled rows.
+#[derive(Debug, Serialize)]
+pub(super) struct SetFigures {
+    /// Share of rows whose set holds their label.
+    conformal_coverage: f64,
+    /// Wilson's 95 % interval.
+    conformal_coverage_interval: Interval,
+    /// Mean number of classes in a set.
+    mean_set_size: f64,
+}
+
+impl SetFigures {
+    /// Of the head's sets for rows of the classes `truth`; none where it has no thresholds.
+    pub(super) fn of(head: &HeadFile, probabilities: ArrayView2<f32>, truth: &[usize]) -> Result<Option<Self>> {
+        let Some(sets) = prediction_sets(head, probabilities)? else { return Ok(None) };
+        let covered = sets.iter().zip(truth).filter(|(set, label)| set.contains(label)).count();
+        Ok(Some(Self {
+            conformal_coverage: coverage(&sets, truth)?,
+            conformal_coverage_interval: wilson(covered as u64, truth.len() as u64),
+            mean_set_size: mean_size(&sets),
+        }))
+    }
+
+    /// One line of text.
+    pub(super) fn text(&self) -> String {
+        let [low, high] = self.conformal_coverage_interval;
+        format!(
+            "prediction sets hold the true class of {:.4} of the rows [{low:.4}, {high:.4}], with {:.2} classes on average",
+            self.conformal_coverage, self.mean_set_size
+        )
+    }
+}
