@@ -32,6 +32,8 @@ pub mod head;
 
 pub mod eval;
 
+pub mod report;
+
 pub mod cli;
 
 #[cfg(test)]
