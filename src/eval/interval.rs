@@ -4,7 +4,7 @@
 pub type Interval = [f64; 2];
 
 /// The 0.975 quantile of the standard normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(super) const Z: f64 = 1.959_963_984_540_054;
 
 /// Wilson's 95 % score interval of a share of `correct` among `n` (J. Am. Stat. Assoc. 22, 1927): unlike `p ± 1.96·σ` it
 /// stays in 0..1 and keeps its coverage for few rows and for shares near 0 and 1. `[0, 1]` for n = 0.

@@ -3,13 +3,33 @@
 //! Classes are indices `0..K`. A test row whose label is not among the classes of the head has no index: the caller has to
 //! decide whether such rows are left out (and say how many) or refuse the data; here they cannot be expressed.
 
-mod auc;
+mod bootstrap;
+mod calibration;
+mod comparison;
+mod conformal;
 mod confusion;
+mod few_shot;
+mod folds;
+#[cfg(test)]
+mod goldens;
+mod groups;
 mod interval;
+mod multi_label;
+mod ranking;
+mod reliability;
 mod report;
 mod rows;
+mod student;
 
+pub use calibration::{Calibration, Method};
+pub use comparison::{FoldComparison, PairedComparison};
+pub use conformal::{Conformal, Rule, coverage, mean_size};
 pub use confusion::{ClassScores, Confusion};
+pub use few_shot::FewShot;
+pub use folds::{Fold, Folds};
+pub use groups::{GroupScores, group_scores};
 pub use interval::{Interval, percentile, wilson};
+pub use multi_label::{LabelReport, MultiLabelReport};
+pub use reliability::ReliabilityBin;
 pub use report::{ClassReport, Options, Report, TopK};
 pub use rows::argmax;

@@ -27,3 +27,24 @@ pub(super) fn ranks(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<usi
     };
     probabilities.rows().into_iter().zip(labels).map(rank).collect()
 }
+
+/// Each row's `Σ (pₖ − [k = label])²`, halved for two classes, as scikit-learn's `brier_score_loss` has it: 0..=1 for
+/// two classes, 0..=2 for more.
+pub(super) fn brier_scores(labels: &[usize], probabilities: ArrayView2<f32>) -> Vec<f64> {
+    let scale = if probabilities.ncols() == 2 { 0.5 } else { 1.0 };
+    let score = |(row, &label): (ArrayView1<f32>, &usize)| {
+        let squares =
+            row.iter().enumerate().map(|(class, &p)| (f64::from(p) - f64::from(u8::from(class == label))).powi(2));
+        scale * squares.sum::<f64>()
+    };
+    probabilities.rows().into_iter().zip(labels).map(score).collect()
+}
+
+/// The mean of `values` when row i counts `times[i]` times.
+pub(super) fn weighted_mean(values: &[f64], times: &[u32]) -> f64 {
+    let (sum, count) = values
+        .iter()
+        .zip(times)
+        .fold((0.0, 0_u64), |(sum, count), (value, &t)| (sum + value * f64::from(t), count + u64::from(t)));
+    sum / count as f64
+}
