@@ -12,6 +12,7 @@ mod map;
 mod mistakes;
 mod page;
 mod provenance;
+mod reliability;
 
 pub use embedding::{EmbeddingMap, MOST_POINTS};
 pub use figures::{Figure, figures};
