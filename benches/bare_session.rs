@@ -90,7 +90,7 @@ fn run(
                 })
             };
             let options = SessionOptions::new(device, 1);
-            variants::half_precision(runtime, &home, (&model, &output.tensor), &options, &mut probe, &())?.model
+            variants::half_precision(runtime, &home, (&model, &output), &options, &mut probe, &())?.model
         }
     };
     let graph = variants::taking_bytes(&home, &graph, spec, PixelLayout::Hwc, &())?;

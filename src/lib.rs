@@ -16,6 +16,8 @@ pub mod file;
 
 pub mod footer;
 
+mod eigen;
+
 pub mod onnx;
 
 pub mod source;
@@ -31,6 +33,10 @@ pub mod extract;
 pub mod head;
 
 pub mod eval;
+
+pub mod curate;
+
+pub mod rank;
 
 pub mod report;
 

@@ -23,7 +23,21 @@ fn commands(help: &str) -> Vec<String> {
 #[test]
 fn every_verb_has_an_example() {
     let verbs = commands(&output(&["--help"], 0).0);
-    for verb in ["setup", "doctor", "models", "embed", "train", "eval", "predict", "inspect", "demo", "completions"] {
+    for verb in [
+        "setup",
+        "doctor",
+        "models",
+        "embed",
+        "train",
+        "eval",
+        "predict",
+        "inspect",
+        "audit",
+        "suggest",
+        "rank",
+        "demo",
+        "completions",
+    ] {
         assert!(verbs.iter().any(|v| v == verb), "{verb} is not in {verbs:?}");
     }
     for verb in &verbs {

@@ -11,12 +11,13 @@ use std::path::Path;
 use support::rust_paths::{Use, uses};
 
 /// The modules in the order of the flow: each may use those before it, and itself.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 22] = [
     "error",
     "guard",
     "progress",
     "file",
     "footer",
+    "eigen",
     "onnx",
     "source",
     "preprocess",
@@ -25,6 +26,8 @@ const ORDER: [&str; 19] = [
     "extract",
     "head",
     "eval",
+    "curate",
+    "rank",
     "adapt",
     "tune",
     "export",
@@ -120,8 +123,8 @@ fn arrow(from: &str, to: &str) -> Option<String> {
         Some(format!("{from} comes before {to} and may not use it"))
     } else if STRANGERS.contains(&(from, to)) {
         Some(format!("{from} may not know {to}"))
-    } else if from == "eval" && to != "error" {
-        Some(format!("eval sees arrays and may use error alone, not {to}"))
+    } else if from == "eval" && !matches!(to, "error" | "eigen") {
+        Some(format!("eval sees arrays and may use error and eigen alone, not {to}"))
     } else {
         None
     }

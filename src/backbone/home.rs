@@ -65,6 +65,11 @@ impl Home {
         self.0.join("cuts")
     }
 
+    /// Features of inputs whose backbones were ranked, a folder for each run.
+    pub fn ranked(&self) -> PathBuf {
+        self.0.join("ranked")
+    }
+
     /// Waits until no other process holds `name`, and holds it until the file is dropped: two processes that need the
     /// same download make it once.
     ///

@@ -55,7 +55,7 @@ impl Eval {
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
         super::predict::warn_of_unknown(context, &head, &features);
         let report = report(&head, &features.select(&known), context.seed)?;
-        context.result(&report, || format!("{}\n\n{}", headline(&report, "rows"), details(&report)))?;
+        context.result(&report, || [headline(&report, "rows"), further(&report), details(&report)].join("\n\n"))?;
         Ok(status)
     }
 }
@@ -68,12 +68,25 @@ pub(super) fn report(head: &HeadFile, features: &FeatureSet, seed: u64) -> Resul
     Report::new(&truth, probabilities.view(), &head.labels, Options { seed, ..Options::default() })
 }
 
+fn line(name: &str, value: f64, interval: Option<Interval>) -> Vec<String> {
+    let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
+    vec![name.to_owned(), format!("{value:.4}{interval}")]
+}
+
+/// What else tells how good the classes and the probabilities are.
+fn further(report: &Report) -> String {
+    let mut lines = vec![
+        line("Matthews' correlation", report.mcc, report.mcc_interval),
+        line("Brier score", report.brier, report.brier_interval),
+        line("calibration error", report.ece, report.ece_interval),
+    ];
+    let average_precision = |value| line("average precision", value, report.average_precision_interval);
+    lines.extend(report.average_precision.map(average_precision));
+    table(&["further figures", "value and 95 % interval"], lines)
+}
+
 /// The figures that matter most, with their intervals, a line each.
 pub(super) fn headline(report: &Report, rows: &str) -> String {
-    let line = |name: &str, value: f64, interval: Option<Interval>| {
-        let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
-        vec![name.to_owned(), format!("{value:.4}{interval}")]
-    };
     let mut lines = vec![
         line("accuracy", report.accuracy, Some(report.accuracy_interval)),
         line("balanced accuracy", report.balanced_accuracy, None),

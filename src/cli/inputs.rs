@@ -8,7 +8,7 @@ use super::{Context, Status};
 use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, RunPrecision, registry};
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
-use crate::features::{FeatureSet, Format, Part, Precision, Provenance, RunState, run_state};
+use crate::features::{FeatureSet, Finished, Format, Part, Precision, Provenance, RunState, ShardFolder, run_state};
 use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
 use crate::source::{Modality, Reject, Separator, Source, SourceOptions, TableOptions, holds_embeddings, open_all};
 
@@ -340,8 +340,19 @@ pub(super) fn load(
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
 }
 
+/// Fails when two sets are known to be of different backbones, preprocessing or pooling.
+pub(super) fn check_same_features(first: &FeatureSet, second: &FeatureSet) -> Result<()> {
+    let fingerprints = first.provenance.as_ref().zip(second.provenance.as_ref());
+    match fingerprints.map(|(first, second)| (first.fingerprint(), second.fingerprint())) {
+        Some((expected, got)) if expected != got => {
+            Err(Error::Mismatch { what: "the fingerprints of the features".into(), expected, got })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether an input is features rather than what they are made from: both may be Parquet.
-fn are_features(input: &Path) -> Result<bool> {
+pub(super) fn are_features(input: &Path) -> Result<bool> {
     match Format::detect(input) {
         None => Ok(false),
         Some(Format::Parquet) => holds_embeddings(input),
@@ -405,6 +416,26 @@ impl Job<'_> {
         }
         Ok(summary)
     }
+}
+
+/// Runs what is unfinished of a job into its folder at `place`, and closes that.
+pub(super) fn run_into(
+    context: &Context,
+    mut job: Job,
+    mut folder: ShardFolder,
+    place: &Path,
+) -> Result<(Summary, Finished)> {
+    job.source.list = folder.unfinished(job.source.list);
+    let run = job.run(context, &mut folder);
+    // Whatever ended the run: what was computed is kept.
+    let closed = folder.close();
+    let run = run.and_then(|summary| closed.map(|()| summary));
+    let (rows, place) = (folder.rows(), place.display());
+    if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
+        context.console.say(&format!("{rows} rows are kept in {place}: the same command continues"));
+    }
+    let summary = run?;
+    Ok((summary, folder.finish()?))
 }
 
 /// Runs the inputs through the backbone into `sink`.

@@ -1,6 +1,7 @@
 //! The command line: one file a verb. The only code that knows clap, prints, or chooses an exit code.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod audit;
 mod completions;
 mod console;
 mod context;
@@ -8,12 +9,15 @@ mod demo;
 mod doctor;
 mod embed;
 mod eval;
+mod fit;
 mod inputs;
 mod inspect;
 mod models;
 mod predict;
+mod rank;
 mod results;
 mod setup;
+mod suggest;
 mod train;
 
 use std::path::PathBuf;
@@ -73,6 +77,9 @@ enum Verb {
     Models(models::Models),
     Embed(embed::Embed),
     Inspect(inspect::Inspect),
+    Audit(audit::Audit),
+    Suggest(suggest::Suggest),
+    Rank(rank::Rank),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -131,6 +138,9 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Models(verb) => verb.run(context),
         Verb::Embed(verb) => verb.run(context),
         Verb::Inspect(verb) => verb.run(context),
+        Verb::Audit(verb) => verb.run(context),
+        Verb::Suggest(verb) => verb.run(context),
+        Verb::Rank(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),

@@ -69,7 +69,7 @@ impl Predict {
 }
 
 /// A name as one field of a tab-separated line.
-fn one_field(text: &str) -> String {
+pub(super) fn one_field(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
 }
 

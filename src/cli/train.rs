@@ -1,21 +1,23 @@
 //! `engraft train`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-use ndarray::Axis;
+use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
+use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, ModelArgs, SourceArgs};
 use super::{Context, Status};
+use crate::curate::out_of_fold;
 use crate::error::{Error, Result};
-use crate::eval::Report;
+use crate::eval::{Judgeable, Options, Report};
 use crate::features::FeatureSet;
-use crate::head::{Certificate, HeadFile, HeadKind, Logistic, Scaling, Solver};
+use crate::head::{Certificate, HeadFile};
 use crate::progress::Progress;
 use crate::source::{Split, shared_content, stratified_split};
 
-/// Train a linear probe and save it as an ONNX file
+/// Train a head, a linear probe unless told otherwise, and save it as an ONNX file
 ///
 /// INPUT is features (from `engraft embed`), or labelled images or texts with --model. A fifth of the rows is held out,
 /// the head is fitted on the rest, and the accuracy on the rows it has not seen is reported.
@@ -23,6 +25,8 @@ use crate::source::{Split, shared_content, stratified_split};
 /// Examples:
 ///   engraft train photos.parquet -o head.onnx
 ///   engraft train reviews.csv --model all-minilm-l6-v2 --label-column stars -o head.onnx
+///   engraft train photos.parquet --head knn -o knn.onnx
+///   engraft train photos.parquet --head auto --cv 5 -o head.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Train {
@@ -43,70 +47,23 @@ pub(super) struct Train {
     source: SourceArgs,
 }
 
-/// How the probe is fitted.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Fit")]
-pub(super) struct FitArgs {
-    /// Share of each class that is held out for the report; 0 trains on every row
-    #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
-    holdout: f64,
-    /// Strength of the L2 penalty on the weights: scikit-learn's 1/C
-    /// [default: 100 for standardize, 0.1 for l2, 1 for none]
-    #[arg(long, value_name = "ALPHA")]
-    alpha: Option<f64>,
-    /// How features are scaled; the scaling becomes part of the head
-    #[arg(long, value_enum, default_value_t = ScalingArg::Standardize)]
-    scaling: ScalingArg,
-    /// Stop when the objective is certified to be within this share of the optimum
-    #[arg(long, value_name = "SHARE", default_value_t = 1e-6)]
-    tolerance: f64,
-    /// Stop, unconverged, after this many iterations
-    #[arg(long, value_name = "N", default_value_t = 2000)]
-    max_iterations: usize,
-    /// Which solver minimises; the certificate is always engraft's
-    #[arg(long, value_enum, default_value_t = SolverArg::Lbfgs)]
-    solver: SolverArg,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ScalingArg {
-    /// Each column to mean 0 and deviation 1: one alpha then means the same for every backbone
-    Standardize,
-    /// Each row to length 1
-    L2,
-    /// As they are
-    None,
-}
-
-impl ScalingArg {
-    /// The penalty that did best or nearly so, of powers of ten, in 5-fold cross-validation on emoji with
-    /// efficientnet-lite0 and on tweets with all-minilm-l6-v2.
-    fn alpha(self) -> f64 {
-        match self {
-            ScalingArg::Standardize => 100.0,
-            ScalingArg::L2 => 0.1,
-            ScalingArg::None => 1.0,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SolverArg {
-    /// engraft's own
-    Lbfgs,
-    /// linfa-logistic; refused when its result is not the optimum
-    Linfa,
-}
-
 /// What training did; the report is of the rows that were held out.
 #[derive(Debug, Serialize)]
 pub(super) struct Trained {
     pub(super) head: PathBuf,
     pub(super) classes: usize,
     pub(super) n_train: usize,
-    pub(super) certificate: Certificate,
+    /// Of a logistic or ridge head: the others minimise nothing that could be certified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<Certificate>,
+    /// Of `--head auto`: what was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) choice: Option<Chosen>,
     #[serde(flatten)]
     pub(super) report: Option<Report>,
+    /// What rows the report is of.
+    #[serde(skip)]
+    judged: &'static str,
     /// Ids that were held out: what `predict` may be tried on.
     #[serde(skip)]
     pub(super) held_out: Vec<usize>,
@@ -123,6 +80,7 @@ impl Train {
                 self.output.display()
             )));
         }
+        self.fit.check_flags()?;
         let loaded = inputs::load(context, &self.inputs, &self.source, || self.model.resolve(context))?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
@@ -156,15 +114,69 @@ pub(super) fn no_labels() -> Error {
 impl FitArgs {
     /// Splits, fits, evaluates on what was held out, and writes the head.
     pub(super) fn train(&self, context: &Context, features: &FeatureSet, output: &std::path::Path) -> Result<Trained> {
+        let labels = features.class_names();
+        let classes = features.class_indices(&labels)?;
+        let split = match self.cv {
+            Some(_) => Split { train: (0..classes.len()).collect(), ..Split::default() },
+            None => self.split(context, features)?,
+        };
+        let picked;
+        let x = if split.test.is_empty() {
+            features.matrix.view()
+        } else {
+            picked = features.matrix.select(Axis(0), &split.train);
+            picked.view()
+        };
+        let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
+        let cross_validated = match self.cv {
+            Some(folds) => Some(self.cross_validate(context, features, (&classes, &labels), folds)?),
+            None => None,
+        };
+        let Fitted { kind, head, certificate, note, chosen } = self.fit(context, x, &y)?;
+        if !note.is_empty() {
+            context.console.note(&note);
+        }
+        if let Some(certificate) = certificate.filter(|c| !c.converged) {
+            context.console.note(&format!(
+                "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
+                certificate.iterations, certificate.gap
+            ));
+        }
+        let head = HeadFile {
+            kind,
+            head,
+            labels,
+            provenance: features.provenance.clone(),
+            certificate,
+            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let report = match (cross_validated, split.test.is_empty()) {
+            (Some(report), _) => Some(report),
+            (None, true) => None,
+            (None, false) => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
+        };
+        head.write(output)?;
+        Ok(Trained {
+            head: output.to_path_buf(),
+            classes: head.labels.len(),
+            n_train: y.len(),
+            certificate,
+            choice: chosen,
+            report,
+            judged: if self.cv.is_some() { "cross-validated rows" } else { "held-out rows" },
+            held_out: split.test,
+        })
+    }
+
+    /// What is trained on and what is held out.
+    fn split(&self, context: &Context, features: &FeatureSet) -> Result<Split> {
         if !(0.0..1.0).contains(&self.holdout) {
             return Err(Error::Usage(format!("--holdout must be at least 0 and below 1, got {}", self.holdout)));
         }
-        let labels = features.class_names();
-        let classes = features.class_indices(&labels)?;
-        let split = match self.holdout {
-            0.0 => Split { train: (0..classes.len()).collect(), ..Split::default() },
-            fraction => stratified_split(&features.labels, fraction, context.seed)?,
-        };
+        if self.holdout == 0.0 {
+            return Ok(Split { train: (0..features.ids.len()).collect(), ..Split::default() });
+        }
+        let split = stratified_split(&features.labels, self.holdout, context.seed)?;
         for class in &split.untested {
             context.console.note(&format!("class {class:?} has one sample only: it is trained on, not tested"));
         }
@@ -178,68 +190,55 @@ impl FitArgs {
                 features.ids[train]
             ));
         }
-        let x = features.matrix.select(Axis(0), &split.train);
-        let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
-        let fitted = self.logistic(context).fit_watched(x.view(), &y, &context.console)?;
-        if !fitted.certificate.converged {
-            context.console.note(&format!(
-                "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
-                fitted.certificate.iterations, fitted.certificate.gap
-            ));
-        }
-        let head = HeadFile {
-            kind: HeadKind::Logistic,
-            head: fitted.head,
-            labels,
-            provenance: features.provenance.clone(),
-            certificate: Some(fitted.certificate),
-            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let report = match split.test.is_empty() {
-            true => None,
-            false => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
-        };
-        head.write(output)?;
-        Ok(Trained {
-            head: output.to_path_buf(),
-            classes: head.labels.len(),
-            n_train: y.len(),
-            certificate: fitted.certificate,
-            report,
-            held_out: split.test,
-        })
+        Ok(split)
     }
 
-    fn logistic(&self, context: &Context) -> Logistic {
-        let scaling = match self.scaling {
-            ScalingArg::Standardize => Scaling::Standardize,
-            ScalingArg::L2 => Scaling::L2,
-            ScalingArg::None => Scaling::None,
+    /// The report of each row by a head that was fitted, and where asked for chosen, without it.
+    fn cross_validate(
+        &self,
+        context: &Context,
+        features: &FeatureSet,
+        (classes, names): (&[usize], &[String]),
+        folds: usize,
+    ) -> Result<Report> {
+        let Judgeable { rows, labels, classes } = Judgeable::of(classes);
+        let single = names.len() - classes.len();
+        if single > 0 {
+            context.console.note(&format!("{single} classes have one sample only: they are trained on, not tested"));
+        }
+        let known: HashSet<&String> = features.contents.iter().flatten().collect();
+        let repeated = features.contents.iter().flatten().count() - known.len();
+        if repeated > 0 {
+            context.console.note(&format!(
+                "warning: {repeated} samples have the same content as another: where they fall in two folds the reported accuracy is too good"
+            ));
+        }
+        let picked;
+        let x = if single == 0 {
+            features.matrix.view()
+        } else {
+            picked = features.matrix.select(Axis(0), &rows);
+            picked.view()
         };
-        let solver = match self.solver {
-            SolverArg::Lbfgs => Solver::Lbfgs,
-            SolverArg::Linfa => Solver::Linfa,
-        };
-        Logistic::new()
-            .alpha(self.alpha.unwrap_or_else(|| self.scaling.alpha()))
-            .scaling(scaling)
-            .tolerance(self.tolerance)
-            .max_iterations(self.max_iterations)
-            .threads(context.threads)
-            .solver(solver)
+        let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
+        let probabilities = out_of_fold(x, (&labels, classes.len()), &fit, (folds, context.seed))?;
+        let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
+        Report::new(&labels, probabilities.view(), &names, Options { seed: context.seed, ..Options::default() })
     }
 }
 
 impl Trained {
     pub(super) fn text(&self) -> String {
-        let c = &self.certificate;
-        let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
-        let mut text = format!(
-            "{converged} in {} iterations, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
-            c.iterations, c.seconds, c.objective, c.gap, c.gradient_norm
-        );
+        let mut text = self.choice.as_ref().map_or_else(String::new, |choice| choice.text() + "\n\n");
+        text += &self.certificate.map_or_else(String::new, |c| {
+            let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
+            format!(
+                "{converged} in {} iterations, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
+                c.iterations, c.seconds, c.objective, c.gap, c.gradient_norm
+            )
+        });
         match &self.report {
-            Some(report) => text += &super::eval::headline(report, "held-out rows"),
+            Some(report) => text += &super::eval::headline(report, self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
         text + &format!("\n{} classes, {} training rows: {}", self.classes, self.n_train, self.head.display())

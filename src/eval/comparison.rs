@@ -39,12 +39,21 @@ impl PairedComparison {
                 labels.len()
             )));
         }
-        let (mut only_first, mut only_second) = (0, 0);
-        for ((label, first), second) in labels.iter().zip(first).zip(second) {
-            only_first += u64::from(first == label && second != label);
-            only_second += u64::from(first != label && second == label);
+        let right = |predicted: &[usize]| labels.iter().zip(predicted).map(|(label, p)| label == p).collect::<Vec<_>>();
+        Self::of_correct(&right(first), &right(second))
+    }
+
+    /// Compares two classifiers by which rows each has right.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there are no rows or the numbers of rows differ.
+    pub fn of_correct(first: &[bool], second: &[bool]) -> Result<Self> {
+        if first.is_empty() || first.len() != second.len() {
+            let (a, b) = (first.len(), second.len());
+            return Err(Error::Data(format!("classifiers are compared on the same rows, got {a} and {b}")));
         }
-        let n = labels.len() as u64;
+        let count = |wins: bool| first.iter().zip(second).filter(|&(&a, &b)| a != b && a == wins).count() as u64;
+        let (n, only_first, only_second) = (first.len() as u64, count(true), count(false));
         let (a, b) = (only_first as f64, only_second as f64);
         let padded = n as f64 + 2.0;
         let center = (a - b) / padded;

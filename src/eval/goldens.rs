@@ -1,6 +1,7 @@
 //! The report against scikit-learn's numbers: `tests/golden/eval/make_eval.py`.
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{MultiLabelReport, Options, Report, group_scores};
@@ -200,7 +201,7 @@ fn multi_label_metrics_are_scikit_learns() {
 #[test]
 fn groups_are_scored_as_if_alone() {
     let case = golden().remove(0);
-    let group = |row: usize| if row % 3 == 0 { "b" } else { "a" };
+    let group = |row: usize| if row.is_multiple_of(3) { "b" } else { "a" };
     let groups: Vec<&str> = (0..60).map(group).collect();
     let got = group_scores(&groups, &case.labels, matrix(&case.probabilities).view()).unwrap();
     assert_eq!(got.iter().map(|g| (g.group.as_str(), g.n)).collect::<Vec<_>>(), [("a", 40), ("b", 20)]);
@@ -215,4 +216,27 @@ fn groups_are_scored_as_if_alone() {
     }
     let message = group_scores(&["a"], &case.labels, matrix(&case.probabilities).view()).unwrap_err().to_string();
     assert!(message.contains("1 groups for 60 rows"));
+}
+
+proptest! {
+    #[test]
+    fn orders_of_rows_and_of_classes_change_nothing(seed: u64) {
+        let case = golden().remove(3);
+        let options = Options { resamples: 0, ..Options::default() };
+        let report = |labels: &[usize], p: &Array2<f32>| Report::new(labels, p.view(), &names(5), options).unwrap();
+        let p = matrix(&case.probabilities);
+        let (mut rows, mut classes): (Vec<usize>, Vec<usize>) = ((0..40).collect(), (0..5).collect());
+        let mut rng = fastrand::Rng::with_seed(seed);
+        rng.shuffle(&mut rows);
+        rng.shuffle(&mut classes);
+        // Class c becomes place[c].
+        let place = |class: usize| classes.iter().position(|&c| c == class).unwrap();
+        let labels: Vec<usize> = rows.iter().map(|&row| place(case.labels[row])).collect();
+        let moved = report(&labels, &p.select(Axis(0), &rows).select(Axis(1), &classes));
+        let numbers = |r: &Report| {
+            let ece = [r.ece, r.roc_auc.unwrap(), r.average_precision.unwrap()];
+            [[r.accuracy, r.balanced_accuracy, r.macro_f1].as_slice(), &[r.mcc, r.log_loss, r.brier], &ece].concat()
+        };
+        assert_close(numbers(&moved), numbers(&report(&case.labels, &p)), Tolerance::Close);
+    }
 }

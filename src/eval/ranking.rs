@@ -33,12 +33,13 @@ pub(super) struct Areas {
 
 impl Ranking {
     /// Ranks rows by `scores`, which have no NaN.
-    pub(super) fn new(scores: ArrayView1<f32>, is_positive: impl Fn(usize) -> bool) -> Self {
+    pub(super) fn new<S: Copy + Into<f64>>(scores: ArrayView1<S>, is_positive: impl Fn(usize) -> bool) -> Self {
+        let score = |row: usize| -> f64 { scores[row].into() };
         let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
         let (mut rows, mut steps) = (Vec::with_capacity(order.len()), Vec::new());
         // Not by bits: 0 and −0 tie.
-        for group in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+        for group in order.chunk_by(|&a, &b| score(a) == score(b)) {
             let above = rows.len();
             rows.extend(group.iter().filter(|&&row| !is_positive(row)).map(|&row| row as u32));
             let tied = rows.len();

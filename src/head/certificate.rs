@@ -3,12 +3,12 @@
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::standardize::Scaler;
+use super::objective::Problem;
 
 /// What a fit reports of itself, computed in f64 from the final weights by code that no solver uses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// `J = Σ_i CE_i + (alpha/2)·‖W‖²` in nats, on the scaled features; scikit-learn's objective with `C = 1/alpha`.
+    /// `J = Σ_i w_i·CE_i + (alpha/2)·‖W‖²` in nats, w being the rows' weights, on the scaled features; scikit-learn's objective with `C = 1/alpha`.
     pub objective: f64,
     /// `‖∇J‖₂` divided by the same norm at zero weights.
     pub gradient_norm: f64,
@@ -16,7 +16,7 @@ pub struct Certificate {
     ///
     /// With the best intercepts for W, J is strongly convex in W with modulus alpha, so `J − J* ≤ ‖∇_W J‖²/(2·alpha)`.
     /// Away from the best intercepts `∇_W J` may be off by the longest feature row R times `‖∇_b J‖`, and J by the
-    /// Newton decrement along the intercepts, `h_k = Σ_i p_ik (1 − p_ik)` being their curvature. Hence
+    /// Newton decrement along the intercepts, `h_k = Σ_i w_i p_ik (1 − p_ik)` being their curvature. Hence
     /// `(‖∇_W J‖ + R·‖∇_b J‖)²/(2·alpha) + Σ_k (∂J/∂b_k)²/h_k`, divided by J.
     pub gap: f64,
     /// Iterations of the solver.
@@ -54,31 +54,29 @@ pub(crate) fn gap_bound(
 /// One pass in f64 over the data: `weights` d×K and `intercepts` K on the scaled features.
 ///
 /// Two classes count as one logit `z = z₁ − z₀` with one weight vector, as scikit-learn does.
-pub(crate) fn optimality(
-    x: ArrayView2<f32>,
-    labels: &[usize],
-    scaler: &Scaler,
-    weights: ArrayView2<f64>,
-    intercepts: ArrayView1<f64>,
-    alpha: f64,
-) -> Optimality {
-    let classes = intercepts.len();
+pub(crate) fn optimality(problem: &Problem, weights: ArrayView2<f64>, intercepts: ArrayView1<f64>) -> Optimality {
+    let (classes, alpha) = (intercepts.len(), problem.alpha);
     let (mut loss, mut longest_row) = (0.0, 0.0_f64);
     let mut curvature = Array2::zeros((1, classes));
     let mut weight_gradient = Array2::zeros(weights.dim());
     let mut intercept_gradient = Array2::zeros((1, classes));
     let mut class_sums = Array2::<f64>::zeros(weights.t().dim());
-    for (rows, labels) in x.axis_chunks_iter(Axis(0), 256).zip(labels.chunks(256)) {
-        let features = scaler.scaled(rows);
+    let mut class_weights = Array2::<f64>::zeros((classes, 1));
+    let mut samples = problem.labels.iter().enumerate().map(|(row, &label)| (label, problem.weight(row)));
+    for rows in problem.x.axis_chunks_iter(Axis(0), 256) {
+        let features = problem.scaler.scaled(rows);
         let mut residual = features.dot(&weights) + intercepts;
-        for ((mut row, features), &label) in residual.rows_mut().into_iter().zip(features.rows()).zip(labels) {
+        let rows = residual.rows_mut().into_iter().zip(features.rows());
+        for ((mut row, features), (label, weight)) in rows.zip(samples.by_ref()) {
             let max = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
             let log_sum = max + row.mapv(|z| (z - max).exp()).sum().ln();
-            loss += log_sum - row[label];
+            loss += weight * (log_sum - row[label]);
             row.mapv_inplace(|z| (z - log_sum).exp());
-            curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += p * (1.0 - p));
+            curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += weight * p * (1.0 - p));
             row[label] -= 1.0;
-            class_sums.row_mut(label).scaled_add(1.0, &features);
+            row *= weight;
+            class_sums.row_mut(label).scaled_add(weight, &features);
+            class_weights[[label, 0]] += weight;
             longest_row = longest_row.max(features.dot(&features));
         }
         weight_gradient += &features.t().dot(&residual);
@@ -87,7 +85,7 @@ pub(crate) fn optimality(
     let weights = one_logit(weights, 1.0);
     let weight_norm = norm(&(one_logit(weight_gradient.view(), 0.5) + alpha * &weights));
     let intercept_gradient = one_logit(intercept_gradient.view(), 0.5);
-    let start = start_norm(&class_sums, labels);
+    let start = start_norm(&class_sums, &class_weights);
     let objective = loss + 0.5 * alpha * norm(&weights).powi(2);
     let gap = gap_bound(weight_norm, intercept_gradient.iter().copied(), curvature, longest_row.sqrt(), alpha);
     Optimality {
@@ -99,16 +97,14 @@ pub(crate) fn optimality(
 }
 
 /// Length of the gradient at zero weights, where every class has the probability 1/K: `X̄/K − (sum of the class' rows)`, X̄
-/// being the sum of all rows, and likewise of the intercepts with 1 for each row. `class_sums` is K×d.
-fn start_norm(class_sums: &Array2<f64>, labels: &[usize]) -> f64 {
-    let classes = class_sums.nrows();
-    let mut counts = Array2::zeros((classes, 1));
-    labels.iter().for_each(|&label| counts[[label, 0]] += 1.0);
+/// being the sum of all rows, and likewise of the intercepts with 1 for each row. `class_sums` is K×d, `class_weights` K×1;
+/// rows count by their weights.
+fn start_norm(class_sums: &Array2<f64>, class_weights: &Array2<f64>) -> f64 {
     let residual = |sums: &Array2<f64>| {
         let mean = sums.mean_axis(Axis(0)).unwrap_or_default();
         norm(&one_logit((mean - sums).t(), 0.5))
     };
-    residual(class_sums).hypot(residual(&counts))
+    residual(class_sums).hypot(residual(class_weights))
 }
 
 /// For two classes the one column that belongs to `z = z₁ − z₀`: `scale · (column₁ − column₀)`. Of weights that is the
@@ -129,9 +125,13 @@ mod tests {
     use ndarray::{Array1, array};
 
     use super::super::linear::Input;
-    use super::super::standardize::Scaling;
+    use super::super::standardize::{Scaler, Scaling};
     use super::*;
     use crate::close::{Tolerance, assert_close};
+
+    fn problem<'a>(x: &'a Array2<f32>, labels: &'a [usize], scaler: &'a Scaler, alpha: f64) -> Problem<'a> {
+        Problem { x: x.view(), labels, weights: None, scaler, outputs: 1, alpha, threads: 1 }
+    }
 
     #[test]
     fn zero_weights_have_objective_n_ln_k_and_gradient_one() {
@@ -139,7 +139,7 @@ mod tests {
         for (labels, classes) in [([0, 1, 1, 0], 2), ([0, 1, 2, 0], 3)] {
             let scaler = Scaler::fit(Scaling::Standardize, x.view());
             let zero = Array2::<f64>::zeros((2, classes));
-            let got = optimality(x.view(), &labels, &scaler, zero.view(), Array1::zeros(classes).view(), 2.0);
+            let got = optimality(&problem(&x, &labels, &scaler, 2.0), zero.view(), Array1::zeros(classes).view());
             assert_close([got.objective], [4.0 * (classes as f64).ln()], Tolerance::Close);
             assert_close([got.gradient_norm], [1.0], Tolerance::Close);
         }
@@ -151,7 +151,7 @@ mod tests {
         let (x, w, alpha) = (array![[1.0_f32]], 0.3_f64, 0.5);
         let scaler = Scaler { input: Input::Raw, mean: array![0.0], inverse: array![1.0] };
         let weights = array![[-w / 2.0, w / 2.0]];
-        let got = optimality(x.view(), &[1], &scaler, weights.view(), array![0.0, 0.0].view(), alpha);
+        let got = optimality(&problem(&x, &[1], &scaler, alpha), weights.view(), array![0.0, 0.0].view());
         let residual = -1.0 / (1.0 + w.exp());
         assert_close([got.objective], [(1.0 + (-w).exp()).ln() + alpha / 2.0 * w * w], Tolerance::Close);
         let norm = (residual + alpha * w).hypot(residual) / 0.5_f64.hypot(0.5);

@@ -4,7 +4,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `engraft.head` | the kind of head: `logistic` |
+//! | `engraft.head` | the kind of head: `logistic`, `ridge`, `centroid`, `knn` or `mlp` |
 //! | `engraft.labels` | JSON list of the K class names, in the order of the logits |
 //! | `engraft.provenance` | JSON of the [`Provenance`] of the features it was trained on, if known |
 //! | `engraft.certificate` | JSON of the fit's [`Certificate`], if there is one |
@@ -13,19 +13,15 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use ndarray::{Array1, Array2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::Certificate;
-use super::linear::{Input, LinearHead};
-use super::standardize::MIN_LENGTH;
+use super::fitted::Head;
+use super::graph;
 use crate::error::{Error, Result};
 use crate::features::Provenance;
-use crate::onnx::build::{Dim, attr_int, attr_ints};
-use crate::onnx::{
-    DataType, GraphBuilder, Model, float_constant, metadata, read_model, same_computation, set_metadata, write_model,
-};
+use crate::onnx::{Model, metadata, read_model, set_metadata, write_model};
 
 /// What kind of head a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +29,24 @@ use crate::onnx::{
 pub enum HeadKind {
     /// Multinomial logistic regression, see [`super::Logistic`].
     Logistic,
+    /// Ridge regression on ±1, see [`super::Ridge`].
+    Ridge,
+    /// Nearest centroid, see [`super::Centroid`].
+    Centroid,
+    /// k nearest neighbours, see [`super::Knn`].
+    Knn,
+    /// A multilayer perceptron, see [`super::Mlp`].
+    Mlp,
+}
+
+impl HeadKind {
+    fn fits(self, head: &Head) -> bool {
+        match self {
+            HeadKind::Logistic | HeadKind::Ridge | HeadKind::Centroid => matches!(head, Head::Linear(_)),
+            HeadKind::Knn => matches!(head, Head::Knn(_)),
+            HeadKind::Mlp => matches!(head, Head::Mlp(_)),
+        }
+    }
 }
 
 /// A head with all that travels with it.
@@ -40,8 +54,8 @@ pub enum HeadKind {
 pub struct HeadFile {
     /// What kind it is.
     pub kind: HeadKind,
-    /// The fitted weights.
-    pub head: LinearHead,
+    /// What was fitted.
+    pub head: Head,
     /// K distinct class names, in the order of the logits.
     pub labels: Vec<String>,
     /// What made the features it was trained on. A head takes only features of the same fingerprint.
@@ -56,10 +70,10 @@ impl HeadFile {
     /// The ONNX model of this head.
     ///
     /// # Errors
-    /// When there is not one distinct label for each class, or the provenance is of another dimension.
+    /// When the head is not of its kind, there is not one distinct label for each class, or the provenance is of another dimension.
     pub fn to_model(&self) -> Result<Model> {
         self.check().map_err(Error::Data)?;
-        let mut model = graph(&self.head);
+        let mut model = graph::write(&self.head);
         set_metadata(&mut model, "engraft.head", as_text(&self.kind)?.trim_matches('"'));
         set_metadata(&mut model, "engraft.labels", as_text(&self.labels)?);
         if let Some(provenance) = &self.provenance {
@@ -94,33 +108,23 @@ impl HeadFile {
         let kind = metadata(model, "engraft.head").ok_or("it is not a head that engraft trained (no engraft.head)")?;
         let kind = serde_json::from_str(&format!("\"{kind}\""))
             .map_err(|_| format!("it is a head of a kind this version does not know: {kind:?}"))?;
-        let weights = float_constant(model, "weight")?;
-        let bias = float_constant(model, "bias")?;
-        let [d, classes] = weights.dims[..] else {
-            return Err(format!("tensor weight has {} dimensions, not 2", weights.dims.len()));
-        };
-        if bias.dims != [classes] {
-            return Err(format!("tensor bias is {:?}, not [{classes}] as weight [{d}, {classes}] asks for", bias.dims));
-        }
-        let matrix = Array2::from_shape_vec((d, classes), weights.values).map_err(|e| e.to_string())?;
-        let input = if float_constant(model, "min_length").is_ok() { Input::UnitLength } else { Input::Raw };
         let file = Self {
             kind,
-            head: LinearHead::new(matrix, Array1::from(bias.values), input).map_err(|e| e.to_string())?,
+            head: graph::read(kind, model)?,
             labels: parse(model, "engraft.labels")?.ok_or("it has no engraft.labels")?,
             provenance: parse(model, "engraft.provenance")?,
             certificate: parse(model, "engraft.certificate")?,
             engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
         };
         file.check()?;
-        // The weights alone do not say what a changed graph would compute.
-        if !same_computation(model, &graph(&file.head)) {
-            return Err("its graph is not the one that engraft writes for this kind of head".into());
-        }
+        graph::check(&file.head, model)?;
         Ok(file)
     }
 
     fn check(&self) -> Result<(), String> {
+        if !self.kind.fits(&self.head) {
+            return Err(format!("the head is not of the kind {:?}", self.kind));
+        }
         let distinct: HashSet<&String> = self.labels.iter().collect();
         if self.labels.len() != self.head.classes() || distinct.len() != self.labels.len() {
             return Err(format!(
@@ -150,35 +154,11 @@ fn parse<T: DeserializeOwned>(model: &Model, key: &str) -> Result<Option<T>, Str
     metadata(model, key).map(read).transpose()
 }
 
-fn graph(head: &LinearHead) -> Model {
-    let (d, classes) = (head.dimension() as i64, head.classes() as i64);
-    let mut graph = GraphBuilder::new("engraft-head");
-    graph.input("embedding", DataType::Float, &[Dim::Named("n"), Dim::Fixed(d)]);
-    graph.tensor_f32("weight", &[d, classes], &head.weights().iter().copied().collect::<Vec<_>>());
-    graph.tensor_f32("bias", &[classes], &head.intercepts().to_vec());
-    let features = match head.input() {
-        Input::Raw => "embedding".to_owned(),
-        Input::UnitLength => {
-            graph.tensor_f32("min_length", &[1], &[MIN_LENGTH]);
-            graph.node("ReduceL2", &["embedding"], "norm", vec![attr_ints("axes", &[1]), attr_int("keepdims", 1)]);
-            graph.node("Max", &["norm", "min_length"], "length", vec![]);
-            graph.node("Div", &["embedding", "length"], "unit", vec![])
-        }
-    };
-    graph.node("Gemm", &[&features, "weight", "bias"], "logits", vec![]);
-    graph.node("Softmax", &["logits"], "probabilities", vec![attr_int("axis", 1)]);
-    graph.node("ArgMax", &["logits"], "label", vec![attr_int("axis", 1), attr_int("keepdims", 0)]);
-    for output in ["logits", "probabilities"] {
-        graph.output(output, DataType::Float, &[Dim::Named("n"), Dim::Fixed(classes)]);
-    }
-    graph.output("label", DataType::Int64, &[Dim::Named("n")]);
-    graph.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::array;
 
+    use super::super::linear::{Input, LinearHead};
     use super::*;
     use crate::backbone::{Output, Pooling, RunPrecision};
     use crate::onnx::build::tensor_f32;
@@ -187,7 +167,9 @@ mod tests {
     fn example(input: Input) -> HeadFile {
         HeadFile {
             kind: HeadKind::Logistic,
-            head: LinearHead::new(array![[1.0, -0.5], [0.25, 3.0], [0.0, 2.0]], array![0.5, -1.0], input).unwrap(),
+            head: LinearHead::new(array![[1.0, -0.5], [0.25, 3.0], [0.0, 2.0]], array![0.5, -1.0], input)
+                .unwrap()
+                .into(),
             labels: vec!["a \"quoted\" cat".into(), "犬".into()],
             provenance: Some(Provenance {
                 backbone: "some".into(),

@@ -1,10 +1,10 @@
 //! A fitted linear head.
 
 use linfa::traits::PredictInplace;
-use ndarray::{Array1, Array2, ArrayBase, ArrayView1, ArrayView2, Axis, Data, Ix2};
+use ndarray::{Array1, Array2, ArrayBase, ArrayView1, ArrayView2, Axis, CowArray, Data, Ix2};
 use serde::{Deserialize, Serialize};
 
-use super::standardize::MIN_LENGTH;
+use super::standardize::{MIN_LENGTH, Scaler};
 use crate::error::{Error, Result};
 
 /// What a head does to an embedding before the product.
@@ -15,6 +15,19 @@ pub enum Input {
     Raw,
     /// Divides each row by its Euclidean length.
     UnitLength,
+}
+
+impl Input {
+    /// What this does to n×d embeddings.
+    pub(crate) fn of<'a>(self, x: ArrayView2<'a, f32>) -> CowArray<'a, f32, Ix2> {
+        match self {
+            Input::Raw => x.into(),
+            Input::UnitLength => {
+                let length = x.map_axis(Axis(1), |row| row.dot(&row).sqrt().max(MIN_LENGTH));
+                (&x / &length.insert_axis(Axis(1))).into()
+            }
+        }
+    }
 }
 
 /// `logits = input(x)·W + b` in the space of raw embeddings.
@@ -48,6 +61,14 @@ impl LinearHead {
         Ok(Self { weights: weights.as_standard_layout().into_owned(), intercepts, input })
     }
 
+    /// A head of raw embeddings from `weights` d×K and `intercepts` K on scaled ones:
+    /// `((x − mean)·inverse)·W + b = x·(inverse·W) + (b − mean·(inverse·W))`.
+    pub(crate) fn unscaled(mut weights: Array2<f64>, mut intercepts: Array1<f64>, scaler: &Scaler) -> Result<Self> {
+        weights *= &scaler.inverse.view().insert_axis(Axis(1));
+        intercepts -= &scaler.mean.dot(&weights);
+        Self::new(weights.mapv(|v| v as f32), intercepts.mapv(|v| v as f32), scaler.input)
+    }
+
     /// Length of the embeddings it takes.
     pub fn dimension(&self) -> usize {
         self.weights.nrows()
@@ -78,21 +99,8 @@ impl LinearHead {
     /// # Errors
     /// When the number of columns is not the head's dimension.
     pub fn logits(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-        if x.ncols() != self.dimension() {
-            return Err(Error::Mismatch {
-                what: "the head's and the embeddings' dimensions".into(),
-                expected: self.dimension().to_string(),
-                got: x.ncols().to_string(),
-            });
-        }
-        let product = match self.input {
-            Input::Raw => x.dot(&self.weights),
-            Input::UnitLength => {
-                let length = x.map_axis(Axis(1), |row| row.dot(&row).sqrt().max(MIN_LENGTH));
-                (&x / &length.insert_axis(Axis(1))).dot(&self.weights)
-            }
-        };
-        Ok(product + &self.intercepts)
+        check_dimension(x, self.dimension())?;
+        Ok(self.input.of(x).dot(&self.weights) + &self.intercepts)
     }
 
     /// The n×K class probabilities, the softmax of [`LinearHead::logits`]; each row sums to 1.
@@ -100,14 +108,7 @@ impl LinearHead {
     /// # Errors
     /// As [`LinearHead::logits`].
     pub fn probabilities(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-        let mut logits = self.logits(x)?;
-        for mut row in logits.rows_mut() {
-            let max = row.fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-            row.mapv_inplace(|z| (z - max).exp());
-            let sum = row.sum();
-            row /= sum;
-        }
-        Ok(logits)
+        Ok(softmax(self.logits(x)?))
     }
 
     /// The index of the likeliest class of each row, the first among equals.
@@ -119,14 +120,32 @@ impl LinearHead {
     }
 }
 
-fn first_maximum(row: ArrayView1<f32>) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, &value) in row.iter().enumerate() {
-        if value > best.1 {
-            best = (index, value);
-        }
+/// The error when embeddings are not as long as a head's.
+pub(crate) fn check_dimension(x: ArrayView2<f32>, dimension: usize) -> Result<()> {
+    if x.ncols() == dimension {
+        return Ok(());
     }
-    best.0
+    Err(Error::Mismatch {
+        what: "the head's and the embeddings' dimensions".into(),
+        expected: dimension.to_string(),
+        got: x.ncols().to_string(),
+    })
+}
+
+/// The softmax of each of n rows of logits.
+pub fn softmax(mut logits: Array2<f32>) -> Array2<f32> {
+    for mut row in logits.rows_mut() {
+        let max = row.fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        row.mapv_inplace(|z| (z - max).exp());
+        let sum = row.sum();
+        row /= sum;
+    }
+    logits
+}
+
+/// Index of the greatest value, the first among equals.
+pub(crate) fn first_maximum<F: Copy + PartialOrd>(row: ArrayView1<F>) -> usize {
+    row.iter().enumerate().fold(0, |best, (index, value)| if *value > row[best] { index } else { best })
 }
 
 impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for LinearHead {
@@ -139,5 +158,17 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
 
     fn default_target(&self, x: &ArrayBase<D, Ix2>) -> Array1<usize> {
         Array1::zeros(x.nrows())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+
+    #[test]
+    fn softmax_holds_for_large_logits() {
+        let p = softmax(ndarray::array![[1000.0_f32, 1000.0 + 3.0_f32.ln()], [-2000.0, 0.0]]);
+        assert_close(p, [0.25, 0.75, 0.0, 1.0], Tolerance::Within(1e-4));
     }
 }

@@ -21,6 +21,9 @@ impl From<linfa::Error> for Error {
 
 /// θ as [`Problem`] lays it out, and the number of iterations, which linfa does not tell (0).
 pub(super) fn minimize(problem: &Problem, tolerance: f64, max_iterations: usize) -> Result<(Vec<f64>, usize)> {
+    if problem.weights.is_some() {
+        return Err(Error::Usage("linfa-logistic takes no weights: use engraft's own solver".into()));
+    }
     let data = DatasetBase::new(problem.scaler.scaled(problem.x), Array1::from(problem.labels.to_vec()));
     let failed = |error: linfa_logistic::error::Error| Error::Data(format!("linfa-logistic: {error}"));
     // linfa's tolerance is absolute, on the gradient of the sum; this one makes the gap about `tolerance` for J near 1.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use linfa::ParamGuard;
 use linfa::traits::Fit;
-use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Axis, Data, Ix1, Ix2, s};
+use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2, s};
 
 use super::certificate::{Certificate, gap_bound, optimality};
 use super::lbfgs::{self, Point};
@@ -14,7 +14,9 @@ use super::linfa_solver;
 use super::objective::Problem;
 use super::precondition::Preconditioner;
 use super::real::Real;
+use super::samples::{ClassWeight, Samples};
 use super::standardize::{Scaler, Scaling};
+use super::training::positive;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -30,7 +32,7 @@ pub enum Solver {
 
 /// Multinomial logistic regression with an L2 penalty on the weights and a free intercept.
 ///
-/// Minimises `Σ_i CE_i + (alpha/2)·‖W‖²` over the scaled features. That is scikit-learn's `LogisticRegression(C=1/alpha)`:
+/// Minimises `Σ_i w_i·CE_i + (alpha/2)·‖W‖²` over the scaled features. That is scikit-learn's `LogisticRegression(C=1/alpha)`:
 /// three and more classes have a weight vector each, two classes share one.
 ///
 /// ```
@@ -53,6 +55,7 @@ pub struct Logistic(CheckedLogistic);
 pub struct CheckedLogistic {
     alpha: f64,
     scaling: Scaling,
+    class_weight: ClassWeight,
     tolerance: f64,
     max_iterations: usize,
     threads: Option<NonZeroUsize>,
@@ -73,6 +76,7 @@ impl Default for Logistic {
         Self(CheckedLogistic {
             alpha: 1.0,
             scaling: Scaling::default(),
+            class_weight: ClassWeight::default(),
             tolerance: 1e-6,
             max_iterations: 2000,
             threads: None,
@@ -96,6 +100,12 @@ impl Logistic {
     /// How features are scaled; standardised by default.
     pub fn scaling(mut self, scaling: Scaling) -> Self {
         self.0.scaling = scaling;
+        self
+    }
+
+    /// How much each class counts; all alike by default.
+    pub fn class_weight(mut self, class_weight: ClassWeight) -> Self {
+        self.0.class_weight = class_weight;
         self
     }
 
@@ -132,6 +142,22 @@ impl Logistic {
     pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedLogistic> {
         self.check_ref()?.fit_watched(x, labels, progress)
     }
+
+    /// Checks the parameters and fits; see [`CheckedLogistic::fit_samples`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when a parameter is out of range; those of the fit.
+    pub fn fit_samples(&self, samples: Samples, progress: &dyn Progress) -> Result<FittedLogistic> {
+        self.check_ref()?.fit_samples(samples, progress)
+    }
+
+    /// Checks the parameters and fits; see [`CheckedLogistic::fit_path`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when a parameter is out of range; those of the fit.
+    pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
+        self.check_ref()?.fit_path(samples, alphas, progress)
+    }
 }
 
 impl ParamGuard for Logistic {
@@ -139,10 +165,6 @@ impl ParamGuard for Logistic {
     type Error = Error;
 
     fn check_ref(&self) -> Result<&CheckedLogistic> {
-        let positive = |name: &str, value: f64| {
-            let usable = value.is_finite() && value > 0.0;
-            usable.then_some(()).ok_or_else(|| Error::Usage(format!("{name} must be above 0, got {value}")))
-        };
         positive("alpha", self.0.alpha)?;
         positive("tolerance", self.0.tolerance)?;
         Ok(&self.0)
@@ -158,7 +180,10 @@ impl<D: Data<Elem = f32>, T: Data<Elem = usize>> Fit<ArrayBase<D, Ix2>, ArrayBas
     type Object = FittedLogistic;
 
     fn fit(&self, dataset: &linfa::DatasetBase<ArrayBase<D, Ix2>, ArrayBase<T, Ix1>>) -> Result<FittedLogistic> {
-        self.fit_watched(dataset.records().view(), &dataset.targets().to_vec(), &())
+        let (labels, weights) = (dataset.targets().to_vec(), dataset.weights());
+        let weights: Option<Vec<f64>> = weights.map(|weights| weights.iter().copied().map(f64::from).collect());
+        let samples = Samples::new(dataset.records().view(), &labels);
+        self.fit_samples(weights.as_ref().map_or(samples, |weights| samples.weighted(weights)), &())
     }
 }
 
@@ -168,27 +193,72 @@ impl CheckedLogistic {
     /// The classes are `0..K`, and each must occur.
     ///
     /// # Errors
-    /// [`Error::Data`] when there are no rows, no columns, fewer than two classes, a class without rows, another number
-    /// of labels than rows, or a value that is not finite; when [`Solver::Linfa`] misses the optimum;
-    /// [`Error::Interrupted`].
+    /// As [`CheckedLogistic::fit_samples`].
     pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedLogistic> {
-        let started = Instant::now();
-        let classes = check_data(x, labels)?;
-        let scaler = Scaler::fit(self.scaling, x);
-        let threads = self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let outputs = if classes == 2 { 1 } else { classes };
-        let problem = Problem { x: x.view(), labels, scaler: &scaler, outputs, alpha: self.alpha, threads };
-        let (theta, iterations) = match self.solver {
-            Solver::Lbfgs => {
-                progress.begin("fit", None);
-                let found = self.minimize(&problem, progress);
-                progress.end();
-                found?
-            }
-            Solver::Linfa => linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?,
+        self.fit_samples(Samples::new(x.view(), labels), progress)
+    }
+
+    /// Fits a head, telling `progress` of each iteration.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there are no rows, no columns, fewer than two classes, a class without rows or of no weight, another
+    /// number of labels or weights than rows, or a value that is not finite; when [`Solver::Linfa`] misses the optimum;
+    /// [`Error::Interrupted`].
+    pub fn fit_samples(&self, samples: Samples, progress: &dyn Progress) -> Result<FittedLogistic> {
+        let mut fitted = self.fit_path(samples, &[self.alpha], progress)?;
+        fitted.pop().ok_or_else(|| Error::Usage("no penalty to fit with".into()))
+    }
+
+    /// Fits a head for each of `alphas` in turn, in their order, from the strongest to the weakest penalty; each fit starts
+    /// where the one before ended.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when an alpha is not above 0; as [`CheckedLogistic::fit_samples`].
+    pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
+        alphas.iter().try_for_each(|&alpha| positive("alpha", alpha))?;
+        let mut started = Instant::now();
+        let classes = samples.check()?;
+        let weights = samples.row_weights(&self.class_weight, classes)?;
+        let scaler = Scaler::fit(self.scaling, samples.x.view());
+        let problem = Problem {
+            x: samples.x.view(),
+            labels: samples.labels,
+            weights: weights.as_deref(),
+            scaler: &scaler,
+            outputs: if classes == 2 { 1 } else { classes },
+            alpha: self.alpha,
+            threads: self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get),
         };
-        let (weights, intercepts) = split_parameters(&theta, outputs);
-        let found = optimality(x, labels, &scaler, weights.view(), intercepts.view(), self.alpha);
+        let mut order: Vec<usize> = (0..alphas.len()).collect();
+        order.sort_by(|&a, &b| alphas[b].total_cmp(&alphas[a]));
+        let mut descent = Descent::new(problem, self.tolerance, progress);
+        let mut fitted: Vec<Option<FittedLogistic>> = vec![None; alphas.len()];
+        for index in order {
+            let problem = Problem { alpha: alphas[index], ..problem };
+            let (theta, iterations) = match self.solver {
+                Solver::Lbfgs => {
+                    progress.begin("fit", None);
+                    let found = descent.go_on(alphas[index], self.max_iterations);
+                    progress.end();
+                    found?
+                }
+                Solver::Linfa => linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?,
+            };
+            fitted[index] = Some(self.certified(&problem, &theta, iterations, started)?);
+            started = Instant::now();
+        }
+        Ok(fitted.into_iter().flatten().collect())
+    }
+
+    fn certified(
+        &self,
+        problem: &Problem,
+        theta: &[f64],
+        iterations: usize,
+        started: Instant,
+    ) -> Result<FittedLogistic> {
+        let (weights, intercepts) = split_parameters(theta, problem.outputs);
+        let found = optimality(problem, weights.view(), intercepts.view());
         if !found.objective.is_finite() {
             return Err(Error::Data("the fit overflowed: the features are too large to be used unscaled".into()));
         }
@@ -203,40 +273,42 @@ impl CheckedLogistic {
         if self.solver == Solver::Linfa && !certificate.converged {
             return Err(linfa_solver::refusal(&certificate, self.tolerance));
         }
-        Ok(FittedLogistic { head: fold(weights, intercepts, &scaler)?, certificate })
-    }
-
-    /// f32 while it helps, then f64 for what is left. Returns θ and the number of iterations.
-    fn minimize<'a>(&self, problem: &'a Problem<'a>, progress: &'a dyn Progress) -> Result<(Vec<f64>, usize)> {
-        let (longest_row, squares) = problem.scaler.sizes(problem.x);
-        let mut descent = Descent {
-            problem,
-            tolerance: self.tolerance,
-            longest_row,
-            preconditioner: Preconditioner::new(problem, squares),
-            progress,
-        };
-        // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
-        let start = vec![0.0; problem.parameters()];
-        let (theta, single) = descent.run::<f32>(start, 0.5, self.max_iterations)?;
-        let (theta, double) = descent.run::<f64>(theta, 0.99, self.max_iterations - single)?;
-        Ok((theta, single + double))
+        Ok(FittedLogistic { head: LinearHead::unscaled(weights, intercepts, problem.scaler)?, certificate })
     }
 }
 
-/// What both precisions of one fit share.
+/// A descent that may go on with another penalty.
 struct Descent<'a> {
-    problem: &'a Problem<'a>,
+    problem: Problem<'a>,
     tolerance: f64,
     longest_row: f64,
     preconditioner: Preconditioner,
     progress: &'a dyn Progress,
+    /// Where it is.
+    theta: Vec<f64>,
 }
 
-impl Descent<'_> {
-    /// Descends until the gap is below `margin` times the tolerance. Returns θ and the number of iterations.
-    fn run<F: Real>(&mut self, start: Vec<f64>, margin: f64, max_iterations: usize) -> Result<(Vec<f64>, usize)> {
-        let Descent { problem, tolerance, longest_row, ref mut preconditioner, progress } = *self;
+impl<'a> Descent<'a> {
+    /// At zero.
+    fn new(problem: Problem<'a>, tolerance: f64, progress: &'a dyn Progress) -> Self {
+        let (longest_row, squares) = problem.scaler.sizes(problem.x);
+        let preconditioner = Preconditioner::new(&problem, squares);
+        Self { theta: vec![0.0; problem.parameters()], problem, tolerance, longest_row, preconditioner, progress }
+    }
+
+    /// Goes to the optimum for `alpha`: in f32 while it helps, then in f64 for what is left. Returns θ and the number of iterations.
+    fn go_on(&mut self, alpha: f64, max_iterations: usize) -> Result<(Vec<f64>, usize)> {
+        self.problem.alpha = alpha;
+        self.preconditioner.set_alpha(alpha);
+        // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
+        let single = self.run::<f32>(0.5, max_iterations)?;
+        let double = self.run::<f64>(0.99, max_iterations - single)?;
+        Ok((self.theta.clone(), single + double))
+    }
+
+    /// Descends until the gap is below `margin` times the tolerance. Returns the number of iterations.
+    fn run<F: Real>(&mut self, margin: f64, max_iterations: usize) -> Result<usize> {
+        let Descent { problem, tolerance, longest_row, ref mut preconditioner, progress, ref mut theta } = *self;
         let mut patience = Patience::default();
         let evaluate = |theta: &[f64], gradient: &mut [f64]| {
             if progress.interrupted() { Err(Error::Interrupted) } else { Ok(problem.evaluate::<F>(theta, gradient)) }
@@ -249,8 +321,10 @@ impl Descent<'_> {
             Ok(gap <= margin * tolerance * at.value || patience.is_over(gap))
         };
         let precondition = |at: &Point<Vec<f64>>, vector: &mut [f64]| preconditioner.apply(vector, &at.extra);
+        let start = std::mem::take(theta);
         let (at, iterations, _) = lbfgs::minimize(start, max_iterations, F::NOISE, evaluate, done, precondition)?;
-        Ok((at.x, iterations))
+        *theta = at.x;
+        Ok(iterations)
     }
 }
 
@@ -286,39 +360,6 @@ fn gap(at: &Point<Vec<f64>>, longest_row: f64, alpha: f64) -> f64 {
     gap_bound(norm, intercepts.iter().copied(), at.extra.iter().copied(), longest_row, alpha)
 }
 
-/// Number of classes of data that can be fitted.
-fn check_data(x: ArrayView2<f32>, labels: &[usize]) -> Result<usize> {
-    let (n, d) = x.dim();
-    if n == 0 || d == 0 {
-        return Err(Error::Data(format!("nothing to fit: the features are {n} rows of {d} values")));
-    }
-    if labels.len() != n {
-        return Err(Error::Mismatch {
-            what: "the numbers of feature rows and labels".into(),
-            expected: n.to_string(),
-            got: labels.len().to_string(),
-        });
-    }
-    for (i, row) in x.rows().into_iter().enumerate() {
-        if let Some(j) = row.iter().position(|v| !v.is_finite()) {
-            return Err(Error::Data(format!("feature {j} of row {i} is {}; rows count from 0", row[j])));
-        }
-    }
-    let top = labels.iter().copied().max().unwrap_or(0);
-    let mut seen = vec![false; n];
-    for &label in labels {
-        match seen.get_mut(label) {
-            Some(seen) => *seen = true,
-            None => return Err(Error::Data(format!("class {top} of {n} rows: some class below it has no row"))),
-        }
-    }
-    match seen.iter().take(top + 1).position(|seen| !seen) {
-        Some(class) => Err(Error::Data(format!("class {class} has no row to learn from"))),
-        None if top == 0 => Err(Error::Data("all rows have the same label: nothing to tell apart".into())),
-        None => Ok(top + 1),
-    }
-}
-
 /// θ as weights d×K and intercepts K; the single logit z of two classes becomes `[−z/2, z/2]`.
 fn split_parameters(theta: &[f64], outputs: usize) -> (Array2<f64>, Array1<f64>) {
     let d = theta.len() / outputs - 1;
@@ -327,11 +368,4 @@ fn split_parameters(theta: &[f64], outputs: usize) -> (Array2<f64>, Array1<f64>)
         _ => theta[row * outputs + column],
     });
     (table.slice(s![..d, ..]).to_owned(), table.row(d).to_owned())
-}
-
-/// Moves the scaling into the weights: `((x − mean)·inverse)·W + b = x·(inverse·W) + (b − mean·(inverse·W))`.
-fn fold(mut weights: Array2<f64>, mut intercepts: Array1<f64>, scaler: &Scaler) -> Result<LinearHead> {
-    weights *= &scaler.inverse.view().insert_axis(Axis(1));
-    intercepts -= &scaler.mean.dot(&weights);
-    LinearHead::new(weights.mapv(|v| v as f32), intercepts.mapv(|v| v as f32), scaler.input)
 }

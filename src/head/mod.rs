@@ -1,22 +1,38 @@
 //! Heads: what is fitted on features, and the solver that fits it.
 
+mod centroid;
 mod certificate;
+mod fitted;
+mod graph;
 mod head_onnx;
+mod knn;
 mod lbfgs;
 mod linear;
 mod linfa_solver;
 mod logistic;
+mod mlp;
 mod objective;
 mod precondition;
 mod real;
+mod ridge;
+mod samples;
 mod standardize;
+mod training;
 
+pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
+pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
-pub use linear::{Input, LinearHead};
+pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
+pub use linear::{Input, LinearHead, softmax};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
+pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
+pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
+pub use samples::{ClassWeight, Samples};
 pub use standardize::Scaling;
 
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod goldens;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The penalised multinomial likelihood and its gradient, block by block.
 //!
-//! `J(θ) = Σ_i CE_i + (alpha/2)·‖W‖²`, with `θ = [W; b]` of (d+1)×m, row-major, and `b` not penalised. Three and more
+//! `J(θ) = Σ_i w_i·CE_i + (alpha/2)·‖W‖²`, with `θ = [W; b]` of (d+1)×m, row-major, and `b` not penalised. Three and more
 //! classes have one logit each (m = K). Two classes have one logit `z` for the second class (m = 1): this is
 //! scikit-learn's objective in both cases, with `alpha = 1/C`. As two logits it is written `[−z/2, z/2]`.
 
@@ -16,9 +16,12 @@ use super::standardize::Scaler;
 const BLOCK: usize = 512;
 
 /// The data of one fit. Labels are below the number of classes, checked by the caller.
+#[derive(Clone, Copy)]
 pub(crate) struct Problem<'a> {
     pub(crate) x: ArrayView2<'a, f32>,
     pub(crate) labels: &'a [usize],
+    /// What each row's loss is multiplied by; 1 where there are none.
+    pub(crate) weights: Option<&'a [f64]>,
     pub(crate) scaler: &'a Scaler,
     /// Number of logits: 1 for two classes.
     pub(crate) outputs: usize,
@@ -39,6 +42,15 @@ impl Problem<'_> {
     /// Length of θ.
     pub(crate) fn parameters(&self) -> usize {
         (self.x.ncols() + 1) * self.outputs
+    }
+
+    pub(crate) fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// Of all rows; their number where there are no weights.
+    pub(crate) fn total_weight(&self) -> f64 {
+        self.weights.map_or(self.x.nrows() as f64, |weights| weights.iter().sum())
     }
 
     /// `J(θ)`, and `Σ_i p_ik (1 − p_ik)` for each logit: the curvature along its intercept. The gradient goes into
@@ -84,13 +96,17 @@ impl Problem<'_> {
             general_mat_mul(F::one(), &features, &theta, F::zero(), &mut logits);
             let mut loss = 0.0;
             curvature.fill(F::zero());
-            for (mut row, &label) in logits.rows_mut().into_iter().zip(&self.labels[rows]) {
-                if let Some(row) = row.as_slice_mut() {
-                    loss += if m == 1 { binary_residual(row, label) } else { softmax_residual(row, label) };
-                    for (sum, &r) in curvature.iter_mut().zip(&*row) {
+            for (mut residual, row) in logits.rows_mut().into_iter().zip(rows) {
+                let (label, weight) = (self.labels[row], self.weight(row));
+                if let Some(residual) = residual.as_slice_mut() {
+                    loss += weight
+                        * if m == 1 { binary_residual(residual, label) } else { softmax_residual(residual, label) };
+                    let weight = F::of(weight);
+                    for (sum, r) in curvature.iter_mut().zip(residual) {
                         // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
-                        let size = if r < F::zero() { F::zero() - r } else { r };
-                        *sum = *sum + size * (F::one() - size);
+                        let size = if *r < F::zero() { F::zero() - *r } else { *r };
+                        *r = weight * *r;
+                        *sum = *sum + weight * size * (F::one() - size);
                     }
                 }
             }
@@ -185,8 +201,15 @@ mod tests {
             let outputs = if classes == 2 { 1 } else { classes };
             for scaling in [Scaling::Standardize, Scaling::L2, Scaling::None] {
                 let scaler = Scaler::fit(scaling, x.view());
-                let problem =
-                    Problem { x: x.view(), labels: &labels, scaler: &scaler, outputs, alpha: 0.7, threads: 2 };
+                let problem = Problem {
+                    x: x.view(),
+                    labels: &labels,
+                    weights: None,
+                    scaler: &scaler,
+                    outputs,
+                    alpha: 0.7,
+                    threads: 2,
+                };
                 let at = theta(problem.parameters());
                 let mut gradient = vec![0.0; at.len()];
                 let mut ignored = vec![0.0; at.len()];
@@ -210,8 +233,15 @@ mod tests {
     fn threads_change_no_bit_and_f32_is_near_f64() {
         let (x, labels) = data(3000, 7, 3);
         let scaler = Scaler::fit(Scaling::Standardize, x.view());
-        let problem =
-            |threads| Problem { x: x.view(), labels: &labels, scaler: &scaler, outputs: 3, alpha: 1.0, threads };
+        let problem = |threads| Problem {
+            x: x.view(),
+            labels: &labels,
+            weights: None,
+            scaler: &scaler,
+            outputs: 3,
+            alpha: 1.0,
+            threads,
+        };
         let at = theta(24);
         let mut one = vec![0.0; 24];
         let mut four = vec![0.0; 24];

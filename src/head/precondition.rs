@@ -1,6 +1,6 @@
 //! An approximate Newton direction, so that the solver needs a third of the iterations on correlated embeddings.
 //!
-//! The Hessian's block of class k is `Σ_i p_ik (1 − p_ik) x_i x_iᵀ + alpha·I`. With one weight for all rows and classes, the
+//! The Hessian's block of class k is `Σ_i w_i p_ik (1 − p_ik) x_i x_iᵀ + alpha·I`. With one weight for all rows and classes, the
 //! mean curvature h, it is `h·G + alpha·I`, G being the mean of `x xᵀ`: one Cholesky factor serves all classes. h falls by
 //! orders of magnitude while a fit grows certain, and the factor is then renewed.
 
@@ -48,8 +48,16 @@ impl Preconditioner {
             alpha: problem.alpha,
             outputs: problem.outputs,
             curvature: 0.0,
-            least_curvature: 1e-3 * start * n as f64,
+            least_curvature: 1e-3 * start * problem.total_weight(),
             factor: Array2::zeros((0, 0)),
+        }
+    }
+
+    /// Goes on with another penalty.
+    pub(crate) fn set_alpha(&mut self, alpha: f64) {
+        if self.alpha != alpha {
+            self.alpha = alpha;
+            self.curvature = 0.0;
         }
     }
 

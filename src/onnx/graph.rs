@@ -45,6 +45,11 @@ impl GraphBuilder {
         output.to_owned()
     }
 
+    /// Adds a node `op(inputs) -> outputs` with several outputs.
+    pub fn node_of_many(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) {
+        self.graph.node.push(build::node(op, inputs, outputs, attributes));
+    }
+
     /// The finished model. It does not carry engraft's version: the same weights give the same bytes whichever version
     /// wrote them, so that manifests can pin their digest.
     pub fn finish(self) -> ModelProto {

@@ -27,4 +27,4 @@ pub use pixels::{PixelLayout, PixelScale, take_bytes};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use signature::{Dimension, Port, Signature, signature};
-pub use tensor::{FloatTensor, float_constant, same_computation};
+pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, same_computation};

@@ -12,39 +12,84 @@ pub struct FloatTensor {
     pub values: Vec<f32>,
 }
 
+/// A constant i64 tensor: its dimensions, and the values in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntTensor {
+    /// Sizes; their product is the number of values.
+    pub dims: Vec<usize>,
+    /// Row-major.
+    pub values: Vec<i64>,
+}
+
 /// The graph's constant `name`, or the reason why it cannot be had: it is not there, not f32, stored outside of the
 /// file, or its values are more or fewer than its dimensions say.
 ///
 /// # Errors
 /// The reason, for the caller to put the file's name to.
 pub fn float_constant(model: &ModelProto, name: &str) -> Result<FloatTensor, String> {
-    let constants = model.graph.iter().flat_map(|g| &g.initializer);
-    let tensor = constants.into_iter().find(|t| t.name() == name).ok_or_else(|| format!("it has no tensor {name}"))?;
-    read_floats(tensor).map_err(|reason| format!("tensor {name} {reason}"))
+    read_floats(constant(model, name)?).map_err(|reason| format!("tensor {name} {reason}"))
+}
+
+/// As [`float_constant`], for i64.
+///
+/// # Errors
+/// As [`float_constant`].
+pub fn int_constant(model: &ModelProto, name: &str) -> Result<IntTensor, String> {
+    let read = |tensor: &TensorProto| {
+        check_element(tensor, DataType::Int64, "i64")?;
+        let values = match raw::<8>(tensor)? {
+            Some(chunks) => chunks.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
+            None => tensor.int64_data.clone(),
+        };
+        Ok(IntTensor { dims: sizes(tensor, values.len())?, values })
+    };
+    read(constant(model, name)?).map_err(|reason: String| format!("tensor {name} {reason}"))
+}
+
+fn constant<'a>(model: &'a ModelProto, name: &str) -> Result<&'a TensorProto, String> {
+    let mut constants = model.graph.iter().flat_map(|g| &g.initializer);
+    constants.find(|t| t.name() == name).ok_or_else(|| format!("it has no tensor {name}"))
 }
 
 /// The values of one tensor, or what is wrong with it.
 pub(super) fn read_floats(tensor: &TensorProto) -> Result<FloatTensor, String> {
-    if tensor.data_type() != DataType::Float as i32 {
-        return Err(format!("is of element type {}, not f32", tensor.data_type()));
+    check_element(tensor, DataType::Float, "f32")?;
+    let values: Vec<f32> = match raw::<4>(tensor)? {
+        Some(chunks) => chunks.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        None => tensor.float_data.clone(),
+    };
+    Ok(FloatTensor { dims: sizes(tensor, values.len())?, values })
+}
+
+fn check_element(tensor: &TensorProto, element: DataType, name: &str) -> Result<(), String> {
+    if tensor.data_type() != element as i32 {
+        return Err(format!("is of element type {}, not {name}", tensor.data_type()));
     }
     if tensor.data_location() == DataLocation::External {
         return Err("is stored in another file".into());
     }
+    Ok(())
+}
+
+/// The raw bytes in pieces of an element's size, if the values are stored so.
+fn raw<const SIZE: usize>(tensor: &TensorProto) -> Result<Option<&[[u8; SIZE]]>, String> {
+    match &tensor.raw_data {
+        Some(raw) if raw.len() % SIZE != 0 => Err(format!("has {} bytes, not a multiple of {SIZE}", raw.len())),
+        raw => Ok(raw.as_ref().map(|raw| raw.as_chunks::<SIZE>().0)),
+    }
+}
+
+/// The dimensions, which must ask for `values` values.
+fn sizes(tensor: &TensorProto, values: usize) -> Result<Vec<usize>, String> {
     let sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<usize>>>();
     let count = sizes.as_ref().and_then(|sizes| sizes.iter().try_fold(1_usize, |n, &d| n.checked_mul(d)));
     let (Some(dims), Some(count)) = (sizes, count) else {
         return Err(format!("has impossible dimensions {:?}", tensor.dims));
     };
-    let values: Vec<f32> = match &tensor.raw_data {
-        Some(raw) if raw.len() % 4 != 0 => return Err(format!("has {} bytes, not a multiple of 4", raw.len())),
-        Some(raw) => raw.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-        None => tensor.float_data.clone(),
-    };
-    if values.len() != count {
-        return Err(format!("has {} values where its dimensions {dims:?} ask for {count}", values.len()));
+    if values != count {
+        return Err(format!("has {values} values where its dimensions {dims:?} ask for {count}"));
     }
-    Ok(FloatTensor { dims, values })
+    Ok(dims)
 }
 
 /// Whether two models have the same operator set, inputs, outputs and nodes. Constants are compared by name only.
@@ -92,6 +137,14 @@ mod tests {
         assert!(reason(TensorProto { raw_data: Some(vec![0; 7].into()), ..good.clone() }).contains("7 bytes"));
         assert!(reason(build::tensor_i64("w", &[1], &[1])).contains("not f32"));
         assert!(reason(TensorProto { name: Some("v".into()), ..good.clone() }).contains("no tensor w"));
+        let ints = build::tensor_i64("v", &[2], &[-3, 4]);
+        let read = |tensor: TensorProto| int_constant(&model(tensor), "v");
+        assert_eq!(read(ints.clone()), Ok(IntTensor { dims: vec![2], values: vec![-3, 4] }));
+        assert!(
+            read(TensorProto { raw_data: Some(vec![0; 12].into()), ..ints.clone() }).unwrap_err().contains("12 bytes")
+        );
+        assert!(read(TensorProto { dims: vec![3], ..ints }).unwrap_err().contains("ask for 3"));
+        assert!(read(build::tensor_f32("v", &[1], &[1.0])).unwrap_err().contains("not i64"));
         let external = TensorProto { data_location: Some(DataLocation::External as i32), ..good };
         assert!(reason(external).contains("another file"));
     }

@@ -8,9 +8,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::embed::Files;
+use super::fit::FitArgs;
 use super::inputs::{self, SourceArgs};
 use super::results::table;
-use super::train::{FitArgs, Trained};
+use super::train::Trained;
 use super::{Context, Status, predict};
 use crate::backbone::{self, Flavour, registry};
 use crate::error::{Error, Result};
@@ -82,6 +83,7 @@ impl Steps<'_> {
 
 impl Demo {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
+        self.fit.check_flags()?;
         let mut steps = Steps { context, done: Vec::new() };
         let source = self.source.with_id_column(self.text.then_some("id"));
         let console = &context.console;
@@ -117,10 +119,8 @@ impl Demo {
         let (features, trained) = steps.run("train", || {
             let features = FeatureSet::read(&features_path)?;
             let trained = self.fit.train(context, &features, &head_path)?;
-            let what = format!(
-                "{} classes, {} rows, {} iterations",
-                trained.classes, trained.n_train, trained.certificate.iterations
-            );
+            let iterations = trained.certificate.map_or_else(String::new, |c| format!(", {} iterations", c.iterations));
+            let what = format!("{} classes, {} rows{iterations}", trained.classes, trained.n_train);
             Ok(((features, trained), what))
         })?;
         let predictions = steps.run("predict", || {

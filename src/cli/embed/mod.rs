@@ -147,23 +147,13 @@ impl Embed {
         Ok(Outcome { summary, resumed_rows: 0, first_reject: None, rejects_path })
     }
 
-    fn to_folder(&self, context: &Context, mut job: Job, claim: Claim) -> Result<Outcome> {
+    fn to_folder(&self, context: &Context, job: Job, claim: Claim) -> Result<Outcome> {
         let key = RunKey::new(&self.inputs, &job.options, job.extraction.provenance(), self.precision)?;
         let mut folder = claim.begin(key, self.precision, &self.keep, &context.console)?;
         if let Some(entries) = self.shard_entries {
             folder = folder.with_shard_entries(entries.get() as u64);
         }
-        job.source.list = folder.unfinished(job.source.list);
-        let run = job.run(context, &mut folder);
-        // Whatever ended the run: what was computed is kept.
-        let closed = folder.close();
-        let run = run.and_then(|summary| closed.map(|()| summary));
-        let (rows, place) = (folder.rows(), self.output.display());
-        if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
-            context.console.say(&format!("{rows} rows are kept in {place}: the same command continues"));
-        }
-        let summary = run?;
-        let finished = folder.finish()?;
+        let (summary, finished) = inputs::run_into(context, job, folder, &self.output)?;
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let summary = Summary {
             rows: count(finished.rows),

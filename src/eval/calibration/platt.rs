@@ -51,22 +51,19 @@ impl Sigmoid {
             let determinant = haa * hbb - hab * hab;
             let step = ((hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant);
             let slope = step.0 * ga + step.1 * gb;
-            let mut scale = 1.0;
-            let next = loop {
-                let next = (at.0 - scale * step.0, at.1 - scale * step.1);
-                let reached = loss(next);
-                if reached <= value - 1e-4 * scale * slope {
-                    break Some((next, reached));
-                }
-                if scale < 1e-10 {
-                    break None;
-                }
-                scale *= 0.5;
-            };
-            let Some((next, reached)) = next else {
-                // The loss is level to its last digits; the Newton step still improves the parameters.
+            // Below this the loss is level to its last digits, and Newton's step nearer than any comparison can tell.
+            if slope <= 1e-10 * (1.0 + value) {
                 at = (at.0 - step.0, at.1 - step.1);
                 break;
+            }
+            let mut scale = 1.0;
+            let (next, reached) = loop {
+                let next = (at.0 - scale * step.0, at.1 - scale * step.1);
+                let reached = loss(next);
+                if reached <= value - 1e-4 * scale * slope || scale < 1e-10 {
+                    break (next, reached);
+                }
+                scale *= 0.5;
             };
             (at, value) = (next, reached);
         }

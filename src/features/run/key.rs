@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::features::{Precision, Provenance};
+use crate::file::sha256_hex;
 use crate::source::{SourceOptions, identity};
 
 /// What names a run: a run of another key does not continue it. Neither the device nor the size of batches and shards
@@ -40,6 +41,11 @@ impl RunKey {
             ("run_precision", json!(provenance.run_precision.name())),
         ];
         Ok(Self(key.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+    }
+
+    /// A digest of the key, to name a folder by: runs of equal keys have equal digests.
+    pub fn digest(&self) -> String {
+        sha256_hex(Value::Object(self.0.clone()).to_string().as_bytes())
     }
 
     pub(super) fn from_json(value: Map<String, Value>) -> Self {

@@ -1,4 +1,4 @@
-"""Writes the references of conformal prediction: LAC and APS by MAPIE, the two others by their papers' formulas.
+"""Writes the references of conformal prediction: LAC by MAPIE, APS by MAPIE's parts, the two others by their papers' formulas.
 
     pip install mapie==1.6.0 scikit-learn==1.9.1 numpy
     python make_conformal.py
@@ -8,6 +8,8 @@ import json
 
 import numpy as np
 from mapie.classification import SplitConformalClassifier
+from mapie.conformity_scores.sets.aps import APSConformityScore
+from mapie.conformity_scores.sets.utils import get_last_index_included
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 ALPHA = 0.1
@@ -46,9 +48,9 @@ p, y = draw(123)
 new, new_y = draw(40)
 
 
-def mapie(score, **options):
+def mapie(score):
     model = SplitConformalClassifier(Given().fit(p, y), confidence_level=1 - ALPHA, conformity_score=score, prefit=True)
-    _, sets = model.conformalize(p, y).predict_set(new, **({"conformity_score_params": options} if options else {}))
+    _, sets = model.conformalize(p, y).predict_set(new)
     return sets[:, :, 0]
 
 
@@ -73,7 +75,16 @@ def threshold(known, fresh, top):
     return sets
 
 
-lac, aps = mapie("lac"), mapie("aps", include_last_label=False)
+def mapie_aps():
+    """MAPIE draws its APS scores at random when it calibrates: its parts without the draw."""
+    known, _ = APSConformityScore().get_true_label_cumsum_proba(y, p, np.arange(5))
+    order = np.argsort(-new, axis=1, kind="stable")
+    sums = np.cumsum(np.take_along_axis(new, order, axis=1), axis=1)
+    last = get_last_index_included(sums[:, :, None], np.array([quantile(known.ravel())]), False)[:, 0, 0]
+    return new >= np.take_along_axis(new, order[np.arange(len(new)), last][:, None], axis=1)
+
+
+lac, aps = mapie("lac"), mapie_aps()
 assert (lac == threshold(1 - p, 1 - new, False)).all() and (aps == threshold(cumulated(p), cumulated(new), True)).all()
 by_class = np.stack([1 - new[:, c] <= quantile(1 - p[y == c, c]) for c in range(5)], axis=1)
 raps = threshold(cumulated(p, 0.1, 2), cumulated(new, 0.1, 2), True)

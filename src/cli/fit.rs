@@ -1,0 +1,281 @@
+//! How heads are fitted: the flags, and what they ask for.
+
+use clap::ValueEnum;
+use ndarray::ArrayView2;
+use serde::Serialize;
+
+use super::Context;
+use super::results::table;
+use crate::error::{Error, Result};
+use crate::head::{
+    Centroid, Certificate, Head, HeadKind, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling, Solver,
+};
+use crate::rank::{Family, HeadChoice, choose_head};
+
+/// Folds by which `--head auto` chooses.
+const CHOICE_FOLDS: usize = 5;
+
+/// How the head is fitted.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Fit")]
+pub(super) struct FitArgs {
+    /// Share of each class that is held out for the report; 0 trains on every row
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.2, conflicts_with = "cv")]
+    pub(super) holdout: f64,
+    /// Judge by cross-validation with K folds instead, choices included, and train on every row
+    #[arg(long, value_name = "K", value_parser = folds)]
+    pub(super) cv: Option<usize>,
+    /// What is fitted
+    #[arg(long, value_enum, default_value_t = HeadArg::Logistic)]
+    head: HeadArg,
+    /// Strength of the L2 penalty on the weights of a logistic or ridge head: scikit-learn's 1/C, and its alpha
+    /// [default: logistic 100 for standardize, 0.1 for l2, 1 for none; ridge the best when each row is left out in turn]
+    #[arg(long, value_name = "ALPHA")]
+    alpha: Option<f64>,
+    /// How features are scaled for a logistic, ridge or mlp head, which the scaling becomes part of
+    /// [default: standardize]
+    #[arg(long, value_enum)]
+    scaling: Option<ScalingArg>,
+    /// Stop a logistic head when the objective is certified to be within this share of the optimum [default: 1e-6]
+    #[arg(long, value_name = "SHARE")]
+    tolerance: Option<f64>,
+    /// Stop a logistic head, unconverged, after this many iterations [default: 2000]
+    #[arg(long, value_name = "N")]
+    max_iterations: Option<usize>,
+    /// Which solver minimises for a logistic head; the certificate is always engraft's [default: lbfgs]
+    #[arg(long, value_enum)]
+    solver: Option<SolverArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HeadArg {
+    /// Multinomial logistic regression: the linear probe
+    Logistic,
+    /// Least squares with a penalty, fitted at once; probabilities are not calibrated
+    Ridge,
+    /// The nearest class mean, by cosine; probabilities are not calibrated
+    Centroid,
+    /// The vote of the most similar rows, by cosine; as many as do best when each row is left out in turn
+    Knn,
+    /// One hidden layer of 256, AdamW, stopped early
+    Mlp,
+    /// The simplest of these, and of three penalties, within one standard error of the best in 5-fold cross-validation
+    Auto,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ScalingArg {
+    #[default]
+    /// Each column to mean 0 and deviation 1: one alpha then means the same for every backbone
+    Standardize,
+    /// Each row to length 1
+    L2,
+    /// As they are
+    None,
+}
+
+impl ScalingArg {
+    /// The penalty that did best or nearly so, of powers of ten, in 5-fold cross-validation on emoji with
+    /// efficientnet-lite0 and on tweets with all-minilm-l6-v2.
+    fn alpha(self) -> f64 {
+        match self {
+            ScalingArg::Standardize => 100.0,
+            ScalingArg::L2 => 0.1,
+            ScalingArg::None => 1.0,
+        }
+    }
+
+    fn scaling(self) -> Scaling {
+        match self {
+            ScalingArg::Standardize => Scaling::Standardize,
+            ScalingArg::L2 => Scaling::L2,
+            ScalingArg::None => Scaling::None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SolverArg {
+    /// engraft's own
+    Lbfgs,
+    /// linfa-logistic; refused when its result is not the optimum
+    Linfa,
+}
+
+fn folds(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(folds) if folds >= 2 => Ok(folds),
+        _ => Err("it must be a whole number of 2 or more".to_owned()),
+    }
+}
+
+/// A fitted head and what there is to say of the fit.
+pub(super) struct Fitted {
+    pub(super) kind: HeadKind,
+    pub(super) head: Head,
+    /// Of a logistic or ridge head: the others minimise nothing that could be certified.
+    pub(super) certificate: Option<Certificate>,
+    /// What the fit chose by itself.
+    pub(super) note: String,
+    /// Where the head was chosen among several.
+    pub(super) chosen: Option<Chosen>,
+}
+
+/// Which head was chosen, and among which.
+#[derive(Debug, Serialize)]
+pub(super) struct Chosen {
+    head: String,
+    #[serde(flatten)]
+    choice: HeadChoice,
+}
+
+impl Fitted {
+    fn plain(kind: HeadKind, head: Head, note: String) -> Self {
+        Self { kind, head, certificate: None, note, chosen: None }
+    }
+
+    fn certified(kind: HeadKind, head: LinearHead, certificate: Certificate) -> Self {
+        Self { certificate: Some(certificate), ..Self::plain(kind, head.into(), String::new()) }
+    }
+}
+
+impl Chosen {
+    /// What was tried, a line each.
+    pub(super) fn text(&self) -> String {
+        let row = |(place, head): (usize, &crate::rank::JudgedHead)| {
+            let against = head.against_best.map_or_else(String::new, |against| {
+                let [low, high] = against.difference_interval;
+                format!("{:+.4}   [{low:+.4}, {high:+.4}]", against.difference)
+            });
+            let mark = if place == self.choice.chosen { "chosen" } else { "" };
+            vec![
+                head.head.clone(),
+                format!("{:.4} ± {:.4}", head.accuracy, head.standard_error),
+                against,
+                mark.to_owned(),
+            ]
+        };
+        let header = ["head", "accuracy in cross-validation", "less the best, 95 % interval", ""];
+        table(&header, self.choice.heads.iter().enumerate().map(row))
+    }
+}
+
+/// The probe of the defaults, for verbs that judge data rather than train.
+pub(super) fn probe(context: &Context) -> Logistic {
+    Logistic::new().alpha(ScalingArg::Standardize.alpha()).scaling(Scaling::Standardize).threads(context.threads)
+}
+
+impl FitArgs {
+    /// Refuses flags that the head to fit has no use for.
+    pub(super) fn check_flags(&self) -> Result<()> {
+        use HeadArg::{Auto, Logistic, Mlp, Ridge};
+        let flags: [(&str, bool, &[HeadArg]); 5] = [
+            ("--alpha", self.alpha.is_some(), &[Logistic, Ridge]),
+            ("--scaling", self.scaling.is_some(), &[Logistic, Ridge, Mlp, Auto]),
+            ("--tolerance", self.tolerance.is_some(), &[Logistic]),
+            ("--max-iterations", self.max_iterations.is_some(), &[Logistic]),
+            ("--solver", self.solver.is_some(), &[Logistic]),
+        ];
+        let name = |head: HeadArg| head.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+        match flags.iter().find(|(_, given, heads)| *given && !heads.contains(&self.head)) {
+            None => Ok(()),
+            Some((flag, _, heads)) => Err(Error::Usage(format!(
+                "{flag} is for a head of the kind {}, not {}",
+                heads.iter().map(|&head| name(head)).collect::<Vec<_>>().join(" or "),
+                name(self.head)
+            ))),
+        }
+    }
+
+    /// Fits what was asked for on n×d features and n class indices.
+    pub(super) fn fit(&self, context: &Context, x: ArrayView2<f32>, labels: &[usize]) -> Result<Fitted> {
+        let scaling = self.scaling.unwrap_or_default().scaling();
+        Ok(match self.head {
+            HeadArg::Auto => return self.auto(context, x, labels),
+            HeadArg::Logistic => {
+                let fitted = self.logistic(context).fit_watched(x, labels, &context.console)?;
+                Fitted::certified(HeadKind::Logistic, fitted.head, fitted.certificate)
+            }
+            HeadArg::Ridge => {
+                let ridge = Ridge::new().scaling(scaling);
+                let ridge = match self.alpha {
+                    Some(alpha) => ridge.alphas([alpha]),
+                    None => ridge,
+                };
+                let fitted = ridge.fit_watched(x, labels, &context.console)?;
+                let note = format!("alpha {}", fitted.alpha);
+                Fitted { note, ..Fitted::certified(HeadKind::Ridge, fitted.head, fitted.certificate) }
+            }
+            HeadArg::Centroid => {
+                Fitted::plain(HeadKind::Centroid, Centroid::new().fit(x, labels)?.into(), String::new())
+            }
+            HeadArg::Knn => {
+                let fitted = Knn::new().threads(context.threads).fit(x, labels)?;
+                Fitted::plain(HeadKind::Knn, fitted.head, format!("{} neighbours vote", fitted.neighbours))
+            }
+            HeadArg::Mlp => {
+                let mlp = Mlp::new().scaling(scaling).seed(context.seed);
+                let fitted = mlp.fit_watched(x, labels, &context.console)?;
+                let epochs = fitted.training_loss.len();
+                let note = format!("epoch {} of {epochs} was the best", fitted.best_epoch + 1);
+                Fitted::plain(HeadKind::Mlp, fitted.head, note)
+            }
+        })
+    }
+
+    /// Chooses among all heads by cross-validation and fits the chosen one.
+    fn auto(&self, context: &Context, x: ArrayView2<f32>, labels: &[usize]) -> Result<Fitted> {
+        let of = |head, alpha| Self { head, alpha, ..self.clone() };
+        let usual = self.scaling.unwrap_or_default().alpha();
+        let alphas = [10.0 * usual, usual, 0.1 * usual];
+        // From the simplest to the most complex.
+        let tried: Vec<(String, Self)> = std::iter::empty()
+            .chain([
+                ("centroid".to_owned(), of(HeadArg::Centroid, None)),
+                ("ridge".to_owned(), of(HeadArg::Ridge, None)),
+            ])
+            .chain(alphas.map(|alpha| (format!("logistic, alpha {alpha}"), of(HeadArg::Logistic, Some(alpha)))))
+            .chain([("knn".to_owned(), of(HeadArg::Knn, None)), ("mlp".to_owned(), of(HeadArg::Mlp, None))])
+            .collect();
+        let alone = |(name, fit): &(String, Self)| {
+            let fit = fit.clone();
+            Family {
+                names: vec![name.clone()],
+                fit: Box::new(move |x, labels| Ok(vec![fit.fit(context, x, labels)?.head])),
+            }
+        };
+        let (before, after) = (&tried[..2], &tried[2 + alphas.len()..]);
+        let path = Family {
+            names: tried[2..2 + alphas.len()].iter().map(|(name, _)| name.clone()).collect(),
+            fit: Box::new(|x, labels| {
+                let path =
+                    self.logistic(context).fit_path(Samples::new(x.view(), labels), &alphas, &context.console)?;
+                Ok(path.into_iter().map(|fitted| fitted.head.into()).collect())
+            }),
+        };
+        let families: Vec<Family> = before.iter().map(alone).chain([path]).chain(after.iter().map(alone)).collect();
+        let choice = choose_head(x, labels, &families, (CHOICE_FOLDS, context.seed), &context.console)?;
+        let (name, fit) = &tried[choice.chosen];
+        let fitted = fit.fit(context, x, labels)?;
+        let chosen = Chosen { head: name.clone(), choice };
+        Ok(Fitted { chosen: Some(chosen), ..fitted })
+    }
+
+    fn logistic(&self, context: &Context) -> Logistic {
+        let scaling = self.scaling.unwrap_or_default();
+        let mut logistic = Logistic::new()
+            .alpha(self.alpha.unwrap_or_else(|| scaling.alpha()))
+            .scaling(scaling.scaling())
+            .threads(context.threads);
+        if let Some(tolerance) = self.tolerance {
+            logistic = logistic.tolerance(tolerance);
+        }
+        if let Some(iterations) = self.max_iterations {
+            logistic = logistic.max_iterations(iterations);
+        }
+        match self.solver {
+            Some(SolverArg::Linfa) => logistic.solver(Solver::Linfa),
+            Some(SolverArg::Lbfgs) | None => logistic.solver(Solver::Lbfgs),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Looking after a data set: labels that are wrong, samples that occur twice or leak, and what to label next. Arrays in,
+//! findings out.
+
+mod check;
+mod duplicates;
+mod label_errors;
+mod out_of_fold;
+mod outliers;
+mod similarity;
+mod suggest;
+
+pub use duplicates::{DuplicateGroup, Leak, Likeness, duplicates, leaks};
+pub use label_errors::{LabelFilter, confident_joint, label_errors, normalized_margin, self_confidence};
+pub use out_of_fold::{FitHead, out_of_fold};
+pub use outliers::{Isolation, isolation, robust_z};
+pub use similarity::Workers;
+pub use suggest::{Suggestion, k_centre, margins, typicality};

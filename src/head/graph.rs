@@ -1,0 +1,96 @@
+//! A head as a graph of standard operators, and back.
+
+mod knn;
+mod linear;
+mod mlp;
+
+use super::fitted::Head;
+use super::head_onnx::HeadKind;
+use super::linear::Input;
+use super::standardize::MIN_LENGTH;
+use crate::onnx::build::{Dim, attr_int, attr_ints};
+use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, same_computation};
+
+/// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out.
+pub(super) fn write(head: &Head) -> Model {
+    let mut graph = GraphBuilder::new("engraft-head");
+    graph.input("embedding", DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.dimension() as i64)]);
+    match head {
+        Head::Linear(head) => linear::write(head, &mut graph),
+        Head::Knn(head) => knn::write(head, &mut graph),
+        Head::Mlp(head) => mlp::write(head, &mut graph),
+    }
+    graph.node("Softmax", &["logits"], "probabilities", vec![attr_int("axis", 1)]);
+    graph.node("ArgMax", &["logits"], "label", vec![attr_int("axis", 1), attr_int("keepdims", 0)]);
+    for output in ["logits", "probabilities"] {
+        graph.output(output, DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.classes() as i64)]);
+    }
+    graph.output("label", DataType::Int64, &[Dim::Named("n")]);
+    graph.finish()
+}
+
+/// The head of a kind that is in the constants of a graph, or why there is none.
+pub(super) fn read(kind: HeadKind, model: &Model) -> Result<Head, String> {
+    Ok(match kind {
+        HeadKind::Logistic | HeadKind::Ridge | HeadKind::Centroid => Head::Linear(linear::read(model)?),
+        HeadKind::Knn => Head::Knn(knn::read(model)?),
+        HeadKind::Mlp => Head::Mlp(mlp::read(model)?),
+    })
+}
+
+/// Refuses a graph other than [`write`]'s: the weights alone do not say what a changed one would compute.
+pub(super) fn check(head: &Head, model: &Model) -> Result<(), String> {
+    let same = same_computation(model, &write(head));
+    same.then_some(()).ok_or_else(|| "its graph is not the one that engraft writes for this kind of head".into())
+}
+
+/// What the embeddings are after `input`: the name of a tensor.
+fn features(input: Input, graph: &mut GraphBuilder) -> String {
+    match input {
+        Input::Raw => "embedding".to_owned(),
+        Input::UnitLength => {
+            graph.tensor_f32("min_length", &[1], &[MIN_LENGTH]);
+            graph.node("ReduceL2", &["embedding"], "norm", vec![attr_ints("axes", &[1]), attr_int("keepdims", 1)]);
+            graph.node("Max", &["norm", "min_length"], "length", vec![]);
+            graph.node("Div", &["embedding", "length"], "unit", vec![])
+        }
+    }
+}
+
+fn input(model: &Model) -> Result<Input, String> {
+    if float_constant(model, "min_length").is_err() {
+        return Ok(Input::Raw);
+    }
+    fixed(model, "min_length", &[MIN_LENGTH])?;
+    Ok(Input::UnitLength)
+}
+
+/// Refuses a constant of the graph that is not as [`write`] writes it.
+fn fixed(model: &Model, name: &str, values: &[f32]) -> Result<(), String> {
+    let got = float_constant(model, name)?;
+    let same = got.dims == [values.len()] && got.values == values;
+    same.then_some(()).ok_or_else(|| format!("tensor {name} is {:?}, not {values:?}", got.values))
+}
+
+/// A matrix of the graph with its sizes.
+fn matrix(model: &Model, name: &str) -> Result<(FloatTensor, [usize; 2]), String> {
+    let tensor = float_constant(model, name)?;
+    match tensor.dims[..] {
+        [rows, columns] => Ok((tensor, [rows, columns])),
+        _ => Err(format!("tensor {name} has {} dimensions, not 2", tensor.dims.len())),
+    }
+}
+
+/// The two tensors of a layer: weights, and one bias for each of their columns.
+fn layer(model: &Model, weight: &str, bias: &str) -> Result<(ndarray::Array2<f32>, ndarray::Array1<f32>), String> {
+    let (weights, [rows, columns]) = matrix(model, weight)?;
+    let biases = float_constant(model, bias)?;
+    if biases.dims != [columns] {
+        return Err(format!(
+            "tensor {bias} is {:?}, not [{columns}] as {weight} [{rows}, {columns}] asks for",
+            biases.dims
+        ));
+    }
+    let weights = ndarray::Array2::from_shape_vec((rows, columns), weights.values).map_err(|e| e.to_string())?;
+    Ok((weights, biases.values.into()))
+}

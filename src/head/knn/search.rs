@@ -1,0 +1,107 @@
+//! The k most similar rows, exactly.
+
+use std::cmp::Ordering;
+use std::num::NonZeroUsize;
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+/// Queries, and candidates, that are compared at a time: their products fit the cache.
+const QUERIES: usize = 64;
+const CANDIDATES: usize = 2048;
+
+/// A candidate's row and its product with the query.
+pub(super) type Neighbour = (u32, f32);
+
+/// Which rows a query may find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Candidates {
+    All,
+    /// Not the row of the query's own index: the queries are the candidates, each left out in turn.
+    Others,
+}
+
+/// For each of m×d queries the `k` of n×d candidates with the greatest product, greatest first, the lower row among equals.
+/// The threads share the queries out; the result does not depend on how many there are.
+pub(super) fn search(
+    queries: ArrayView2<f32>,
+    candidates: ArrayView2<f32>,
+    k: usize,
+    which: Candidates,
+    threads: NonZeroUsize,
+) -> Vec<Vec<Neighbour>> {
+    let mut found = vec![Vec::new(); queries.nrows()];
+    let share = queries.nrows().div_ceil(QUERIES).div_ceil(threads.get()).max(1) * QUERIES;
+    std::thread::scope(|scope| {
+        for ((index, found), queries) in
+            found.chunks_mut(share).enumerate().zip(queries.axis_chunks_iter(Axis(0), share))
+        {
+            scope.spawn(move || {
+                for (block, (found, queries)) in
+                    found.chunks_mut(QUERIES).zip(queries.axis_chunks_iter(Axis(0), QUERIES)).enumerate()
+                {
+                    search_block(queries, index * share + block * QUERIES, candidates, k, which, found);
+                }
+            });
+        }
+    });
+    found
+}
+
+fn search_block(
+    queries: ArrayView2<f32>,
+    first_query: usize,
+    candidates: ArrayView2<f32>,
+    k: usize,
+    which: Candidates,
+    found: &mut [Vec<Neighbour>],
+) {
+    for (block, rows) in candidates.axis_chunks_iter(Axis(0), CANDIDATES).enumerate() {
+        let products: Array2<f32> = queries.dot(&rows.t());
+        for ((row, found), query) in products.rows().into_iter().zip(found.iter_mut()).zip(first_query..) {
+            let worst = if found.len() == k { found.last().copied() } else { None };
+            for (candidate, &product) in row.iter().enumerate() {
+                let candidate = block * CANDIDATES + candidate;
+                let own = which == Candidates::Others && candidate == query;
+                if !own && worst.is_none_or(|(_, worst)| product > worst) {
+                    found.push((candidate as u32, product));
+                }
+            }
+            if found.len() > k {
+                found.select_nth_unstable_by(k, better);
+                found.truncate(k);
+            }
+            found.sort_unstable_by(better);
+        }
+    }
+}
+
+fn better(a: &Neighbour, b: &Neighbour) -> Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small whole numbers: products are exact, and many are equal.
+    fn table(n: usize, seed: u64) -> Array2<f32> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Array2::from_shape_fn((n, 3), |_| rng.i32(-2..=2) as f32)
+    }
+
+    #[test]
+    fn it_is_a_full_sort() {
+        let (queries, candidates) = (table(150, 1), table(5000, 2));
+        for (k, which) in [(1, Candidates::All), (40, Candidates::Others), (5000, Candidates::All)] {
+            let got = search(queries.view(), candidates.view(), k, which, NonZeroUsize::MIN);
+            let products = queries.dot(&candidates.t());
+            for (i, (got, row)) in got.iter().zip(products.rows()).enumerate() {
+                let mut want: Vec<u32> = (0..5000).filter(|&j| which == Candidates::All || j != i as u32).collect();
+                want.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
+                want.truncate(k);
+                assert_eq!(got.iter().map(|n| n.0).collect::<Vec<_>>(), want, "query {i}, k {k}");
+            }
+            assert_eq!(got, search(queries.view(), candidates.view(), k, which, NonZeroUsize::new(3).unwrap()));
+        }
+    }
+}
