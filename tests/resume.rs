@@ -196,13 +196,15 @@ fn killed_fifty_times_the_set_is_that_of_an_undisturbed_run() {
 fn what_was_computed_before_ctrl_c_is_kept() {
     let data = Data::new(6000);
     let out = data.out("interrupted");
-    let child = data.process(&out).spawn().unwrap();
+    let trace = data.out("trace.json");
+    let child = data.process(&out).arg("--trace").arg(&trace).spawn().unwrap();
     wait_for(&out, 4);
     signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("the same command continues") && !said.contains("panicked"), "{said}");
+    serde_json::from_slice::<Vec<Value>>(&std::fs::read(&trace).unwrap()).unwrap();
     let kept = FeatureSet::read(&out).unwrap().len();
     assert!(said.contains(&format!("{kept} rows are kept")), "{kept}: {said}");
     let inspected = support::json(support::engraft().arg("inspect").arg(&out));
@@ -221,6 +223,91 @@ fn what_was_computed_before_ctrl_c_is_kept() {
     assert_eq!(again["resumed_rows"], again["rows"]);
     assert!(data.finish(&out).contains("all of it was there before"));
     assert_eq!(std::fs::read(out.join("journal.jsonl")).unwrap(), journal);
+}
+
+#[test]
+fn mended_inputs_are_embedded_when_rejects_are_tried_again() {
+    let data = Data::new(6000);
+    let out = data.out("retried");
+    data.finish(&out);
+    let before = contents(&out);
+    // Without the flag they stay.
+    std::fs::copy(data.out("000.png"), data.out("broken.png")).unwrap();
+    assert!(data.finish(&out).contains("all of it was there before"));
+    let retry = || {
+        let mut process = data.process(&out);
+        process.arg("--retry-rejects");
+        process
+    };
+    // Killed on the way, nothing that was there is lost.
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..8 {
+        let mut child = retry().spawn().unwrap();
+        let was = journaled(&out);
+        wait_for(&out, was + 1);
+        std::thread::sleep(Duration::from_micros(random.u64(0..20_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(FeatureSet::read(&out).unwrap().len() + SHARD > before.0.len());
+    }
+    let said = stderr(Command::from_std(retry()).assert().code(3));
+    assert!(said.contains("are made again"), "{said}");
+    let want = data.undisturbed();
+    assert!(want.0.len() > before.0.len() && !want.1.is_empty());
+    check_complete(&out, &want, "after rejects were tried again");
+
+    says(data.embed(&out).args(["--retry-rejects", "--overwrite"]), 2, &["cannot be used with"]);
+    let mut file = data.arguments(&out);
+    file[3] = data.out("file.parquet").into();
+    says(Command::from_std(process(home().path())).args(&file).arg("--retry-rejects"), 2, &["--overwrite"]);
+}
+
+#[test]
+fn no_file_is_lost_to_a_trace_or_to_rejects() {
+    let data = Data::new(200);
+    let trace = data.out("trace.json");
+    let events = || serde_json::from_slice::<Vec<Value>>(&std::fs::read(&trace).unwrap()).unwrap().len();
+    let with_trace = |out: &Path, trace: &Path| {
+        let mut command = data.embed(out);
+        command.arg("--trace").arg(trace);
+        command
+    };
+    let out = data.out("traced");
+    with_trace(&out, &trace).assert().code(3);
+    let first = events();
+    assert!(first > 10);
+    // Nothing is left to do: the trace of what was done stays.
+    with_trace(&out, &trace).assert().code(3);
+    assert_eq!(events(), first);
+
+    for file in
+        [data.out("000.png"), data.table.clone(), out.join("journal.jsonl"), out.join("part-000000000000.parquet")]
+    {
+        let was = std::fs::read(&file).unwrap();
+        says(&mut with_trace(&out, &file), 2, &["give another --trace"]);
+        says(with_trace(&data.out("fresh"), &file).arg("--overwrite"), 2, &["give another --trace"]);
+        assert_eq!(std::fs::read(&file).unwrap(), was);
+    }
+    let mut arguments = data.arguments(&out);
+    let single = data.out("single.parquet");
+    arguments[3] = single.clone().into();
+    let command = || {
+        let mut command = Command::from_std(process(home().path()));
+        command.args(&arguments);
+        command
+    };
+    says(command().arg("--trace").arg(&single), 2, &["give another --trace"]);
+    let rejects = data.out("single.parquet.rejects.jsonl");
+    says(command().arg("--trace").arg(&rejects), 2, &["give another --trace"]);
+    std::fs::write(&rejects, "dear diary\n").unwrap();
+    says(&mut command(), 2, &["single.parquet.rejects.jsonl", "in the way"]);
+    says(command().arg("--overwrite"), 2, &["in the way"]);
+    assert_eq!(std::fs::read_to_string(&rejects).unwrap(), "dear diary\n");
+    assert!(!single.exists());
+    std::fs::remove_file(&rejects).unwrap();
+    command().assert().code(3);
+    command().arg("--overwrite").assert().code(3);
+    assert_eq!(lines(&rejects).len(), 3);
 }
 
 #[test]

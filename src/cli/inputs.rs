@@ -98,7 +98,7 @@ pub(super) struct SourceArgs {
     /// Precision of the backbone's arithmetic: f32 or f16, which is tried against f32 first
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = json_word::<RunPrecision>)]
     precision_run: RunPrecision,
-    /// Write what each thread did when to this file, for Perfetto or chrome://tracing
+    /// Write what each thread did when to this file, for Perfetto or chrome://tracing; an earlier trace is replaced
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// How many inputs may be rejected before the exit code is 3: a number or a percentage
@@ -160,6 +160,11 @@ impl SourceArgs {
             MaxRejects::Percent(p) => rejects as f64 <= p / 100.0 * (rejects + rows) as f64,
         };
         if allowed { Status::Done } else { Status::TooManyRejects }
+    }
+
+    /// Where the trace goes.
+    pub(super) fn trace(&self) -> Option<&Path> {
+        self.trace.as_deref()
     }
 
     /// The same flags, with another column for the ids where one is named.

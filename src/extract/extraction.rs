@@ -10,7 +10,7 @@ use super::backend::Backend;
 use super::meter::{Limit, Meter, StageRate};
 use super::options::Options;
 use super::pipeline;
-use super::trace::Trace;
+use super::trace::{self, Trace};
 use super::writer::{Counts, Sink, Writer};
 use crate::backbone::{Backbone, Home, Runtime, Weights};
 use crate::error::{Error, Result};
@@ -76,8 +76,9 @@ impl<'a> Extraction<'a> {
     /// `home`.
     ///
     /// # Errors
-    /// When the files cannot be read.
+    /// When the files cannot be read; [`Error::Usage`] when the trace would replace a file that is no trace.
     pub fn new(runtime: &'a Runtime, home: &'a Home, backbone: &'a Backbone, options: Options) -> Result<Self> {
+        options.trace.as_deref().map_or(Ok(()), trace::replaceable)?;
         let weights = Weights::of(&backbone.model)?;
         let provenance = Provenance {
             backbone: backbone.name.clone(),
@@ -109,10 +110,11 @@ impl<'a> Extraction<'a> {
     pub fn run(self, source: Source, sink: &mut dyn Sink, progress: &dyn Progress) -> Result<Summary> {
         let Self { runtime, home, backbone, options, weights, mut provenance } = self;
         let started = Instant::now();
-        let meter = Arc::new(Meter::new(options.trace.as_deref().map(Trace::create).transpose()?));
         let Some(list) = begun(source.list, progress)? else {
-            return Ok(Summary::new(&meter, started, &Counts::default(), &provenance));
+            // An earlier trace is worth more than one of nothing.
+            return Ok(Summary::new(&Meter::new(None), started, &Counts::default(), &provenance));
         };
+        let meter = Arc::new(Meter::new(options.trace.as_deref().map(Trace::create).transpose()?));
         let (backend, note) =
             Backend::open(runtime, Some(home), backbone, (&options, weights), meter.clone(), progress)?;
         if let Some(note) = note {
@@ -124,11 +126,11 @@ impl<'a> Extraction<'a> {
         let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent, progress);
         let outcome = pipeline::run(&backend, threads, backend.unit(), list, &mut writer, &meter);
         progress.end();
-        let sessions = outcome?;
         if let Err(e) = meter.finish() {
             // The features are worth more than the trace.
             progress.note(&format!("the trace is not complete: {e}"));
         }
+        let sessions = outcome?;
         let summary = Summary::new(&meter, started, &writer.counts, &writer.provenance);
         let limited_by = meter.limit(threads);
         Ok(Summary { limited_by, sessions, batch_size: options.batch_size.or(backend.batch_size()), ..summary })

@@ -4,7 +4,7 @@
 //! an array that breaks off, so a run that is killed leaves a trace of what it did.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -13,6 +13,24 @@ use serde_json::json;
 
 use super::meter::Lane;
 use crate::error::{Error, Result};
+
+/// How each trace begins: by it one is told from a file that must not be replaced.
+const START: &[u8] = b"[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"engraft\"}}";
+
+/// Fails when a file is there and is no trace of ours.
+pub(super) fn replaceable(path: &Path) -> Result<()> {
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(START.len() as u64).read_to_end(&mut start).map_err(Error::io("read", path))?,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    if start.is_empty() || start == START {
+        return Ok(());
+    }
+    let reason = "it is no trace of engraft's, so it is not replaced: give another --trace";
+    Err(Error::Usage(format!("{} is in the way: {reason}", path.display())))
+}
 
 #[derive(Debug)]
 pub(super) struct Trace {
@@ -23,9 +41,11 @@ pub(super) struct Trace {
 }
 
 impl Trace {
+    /// Begins a trace, in the place of an earlier one.
     pub(super) fn create(path: &Path) -> Result<Self> {
+        replaceable(path)?;
         let mut file = BufWriter::new(File::create(path).map_err(Error::io("create", path))?);
-        file.write_all(b"[\n").map_err(Error::io("write", path))?;
+        file.write_all(START).map_err(Error::io("write", path))?;
         Ok(Self { path: path.to_path_buf(), began: Instant::now(), file: Mutex::new((file, Ok(()))) })
     }
 
@@ -48,7 +68,7 @@ impl Trace {
         });
         let (file, outcome) = &mut *self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if outcome.is_ok() {
-            *outcome = writeln!(file, "{event},");
+            *outcome = write!(file, ",\n{event}");
         }
     }
 
@@ -58,11 +78,8 @@ impl Trace {
     /// The first that writing it met.
     pub(super) fn finish(&self) -> Result<()> {
         let (file, outcome) = &mut *self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // An event without a comma after it closes the array.
-        let ts = self.began.elapsed().as_secs_f64() * 1e6;
-        let end = json!({ "name": "end", "ph": "i", "ts": ts, "pid": 1, "tid": 1, "s": "g" });
         std::mem::replace(outcome, Ok(()))
-            .and_then(|()| writeln!(file, "{end}\n]"))
+            .and_then(|()| file.write_all(b"\n]\n"))
             .and_then(|()| file.flush())
             .map_err(Error::io("write", &self.path))
     }
@@ -82,7 +99,23 @@ mod tests {
         trace.span(Lane::Writer, "write", started, 8);
         trace.finish().unwrap();
         let events: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        assert_eq!((events.len(), &events[0]["tid"], &events[0]["args"]["rows"]), (3, &json!(3), &json!(8)));
-        assert!(events[1]["dur"].as_f64().unwrap() >= 0.0);
+        assert_eq!((events.len(), &events[1]["tid"], &events[1]["args"]["rows"]), (3, &json!(3), &json!(8)));
+        assert!(events[2]["dur"].as_f64().unwrap() >= 0.0);
+    }
+
+    #[test]
+    fn a_trace_replaces_nothing_but_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.json");
+        std::fs::write(&path, "[1, 2]").unwrap();
+        assert!(matches!(Trace::create(&path), Err(Error::Usage(_))));
+        assert_eq!(std::fs::read(&path).unwrap(), b"[1, 2]");
+        std::fs::write(&path, "").unwrap();
+        for _ in 0..2 {
+            Trace::create(&path).unwrap().finish().unwrap();
+        }
+        // Of a killed process.
+        drop(Trace::create(&path).unwrap());
+        Trace::create(&path).unwrap();
     }
 }

@@ -7,7 +7,10 @@ use super::format::free;
 use super::sidecar::SidecarWriter;
 use super::{Existing, FeatureWriter, Header, Provenance, Rows, floats};
 use crate::error::{Error, Result};
-use crate::file::{AtomicFile, remove_if_there};
+use crate::file::{AtomicFile, read_at_most, remove_if_there};
+
+/// The longest provenance that is read.
+const MAX_PROVENANCE: u64 = 1 << 20;
 
 /// What differs between the formats.
 pub(super) struct Layout {
@@ -26,8 +29,18 @@ pub(super) enum Place {
 }
 
 /// Where a format without metadata keeps the provenance.
-pub(super) fn provenance_path(array: &Path) -> PathBuf {
+fn provenance_path(array: &Path) -> PathBuf {
     array.with_extension("provenance.json")
+}
+
+/// Reads the provenance beside an array, if there is one.
+pub(super) fn read_provenance(array: &Path) -> Result<Option<Provenance>> {
+    let path = provenance_path(array);
+    if !path.try_exists().map_err(Error::io("read", &path))? {
+        return Ok(None);
+    }
+    let bytes = read_at_most(&path, MAX_PROVENANCE)?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::malformed(&path, e))
 }
 
 pub(super) struct FlatWriter {
@@ -41,7 +54,12 @@ pub(super) struct FlatWriter {
 impl FlatWriter {
     pub(super) fn create(path: &Path, of: &Header, layout: Layout, existing: Existing) -> Result<Self> {
         if matches!(layout.provenance, Place::Beside(_)) {
-            free(&provenance_path(path), existing)?;
+            let beside = provenance_path(path);
+            free(&beside, existing)?;
+            if read_provenance(path).is_err() {
+                let reason = "it holds no provenance, so it is not replaced: give another -o";
+                return Err(Error::Usage(format!("{} is in the way: {reason}", beside.display())));
+            }
         }
         let sidecar = SidecarWriter::create(path, &of.kept, existing)?;
         let mut file = AtomicFile::create(path)?;

@@ -23,6 +23,9 @@ pub use header::{Header, check_kept};
 pub use precision::Precision;
 pub use provenance::{FINGERPRINT_KEY, PROVENANCE_KEY, Provenance};
 pub use rows::{Existing, FeatureWriter, Part, Rows};
-pub use run::{Claim, Finished, RunKey, RunState, SHARD_ENTRIES, SHARD_TIME, ShardFolder, damaged_shards, run_state};
+pub use run::{
+    Claim, Finished, Rejects, RunKey, RunState, SHARD_ENTRIES, SHARD_TIME, ShardFolder, damaged_shards,
+    rejects_replaceable, run_state,
+};
 pub use set::FeatureSet;
 pub use survey::{Norms, Survey};

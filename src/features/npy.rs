@@ -4,20 +4,16 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 
-use super::flat::{Layout, Place, provenance_path};
+use super::flat::{Layout, Place, read_provenance};
 use super::floats::{self, Kind};
 use super::{FeatureSet, Header, Precision, sidecar};
 use crate::error::{Error, Result};
-use crate::file;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Length of the header that we write, with room for any number of rows; NumPy wants a multiple of 64.
 const HEADER: usize = 128;
 /// The longest header that is read. NumPy itself refuses more than 10,000 bytes.
 const MAX_HEADER: usize = 1 << 16;
-
-/// The longest provenance that is read.
-const MAX_PROVENANCE: u64 = 1 << 20;
 
 pub(super) fn layout(of: &Header) -> Layout {
     let (dimension, precision) = (of.dimension, of.precision);
@@ -51,14 +47,7 @@ pub(super) fn read(path: &Path) -> Result<FeatureSet> {
     let (kind, shape) = parse_header(&text).map_err(|reason| Error::malformed(path, reason))?;
     let matrix = floats::read(reader, kind, shape, length.saturating_sub(used), path)?;
     let (ids, labels, contents) = sidecar::read(path, matrix.nrows())?;
-    let beside = provenance_path(path);
-    let provenance = match beside.try_exists().map_err(Error::io("read", &beside))? {
-        true => Some(
-            serde_json::from_slice(&file::read_at_most(&beside, MAX_PROVENANCE)?)
-                .map_err(|e| Error::malformed(&beside, e))?,
-        ),
-        false => None,
-    };
+    let provenance = read_provenance(path)?;
     FeatureSet { ids, labels, contents, matrix, provenance }.checked(path)
 }
 

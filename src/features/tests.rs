@@ -232,6 +232,10 @@ fn files_that_are_not_ours_are_not_replaced() {
     small().write(&path("set.npy"), Existing::Refuse).unwrap();
     assert!(matches!(small().write(&path("set.safetensors"), Existing::Replace), Err(Error::Usage(_))));
 
+    fs::write(path("other.provenance.json"), "{\"mine\": true}").unwrap();
+    assert!(matches!(small().write(&path("other.npy"), Existing::Replace), Err(Error::Usage(_))));
+    small().write(&path("set.npy"), Existing::Replace).unwrap();
+
     fs::write(path("mine.parquet"), "").unwrap();
     assert!(matches!(small().write(folder.path(), Existing::Replace), Err(Error::Usage(_))));
     assert_eq!(fs::read(path("mine.parquet")).unwrap(), b"");

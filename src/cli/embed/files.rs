@@ -37,6 +37,8 @@ impl Files {
         if existing == Existing::Refuse && output.is_file() {
             return Err(Error::Exists(output.to_path_buf()));
         }
+        let rejects_path = rejects_beside(output);
+        features::rejects_replaceable(&rejects_path)?;
         Ok(Self {
             output: output.to_path_buf(),
             format,
@@ -44,7 +46,7 @@ impl Files {
             precision: Precision::F32,
             kept: Vec::new(),
             writer: None,
-            rejects_path: rejects_beside(output),
+            rejects_path,
             rejects: None,
             first_reject: None,
             rejected: 0,

@@ -14,7 +14,7 @@ use super::inputs::{self, Job, ModelArgs, SourceArgs};
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::extract::{Sink, Summary};
-use crate::features::{Claim, Existing, Format, Part, Precision, Provenance, RunKey, ShardFolder, check_kept};
+use crate::features::{Claim, Existing, Format, Part, Precision, Provenance, Rejects, RunKey, ShardFolder, check_kept};
 use crate::source::Reject;
 
 /// Embed images or texts with a pretrained backbone
@@ -47,6 +47,9 @@ pub(super) struct Embed {
     /// Replace an output that is there, once the new one (of a folder, its first shard) is ready
     #[arg(long)]
     overwrite: bool,
+    /// Embed again what was rejected in an earlier run into this folder, with the shards that it belongs to
+    #[arg(long, conflicts_with = "overwrite")]
+    retry_rejects: bool,
     /// Of the stored values: f32 or f16
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = inputs::json_word::<Precision>)]
     precision: Precision,
@@ -70,13 +73,16 @@ enum Output {
 }
 
 impl Output {
-    fn open(path: &Path, existing: Existing) -> Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self::Lines);
-        }
-        Ok(match Format::from_path(path)? {
-            Format::Shards => Self::Folder(Box::new(Claim::new(path, existing)?)),
-            _ => Self::Files(Box::new(Files::new(path, existing)?)),
+    fn open(path: &Path, existing: Existing, rejects: Rejects) -> Result<Self> {
+        let format = if path == Path::new("-") { None } else { Some(Format::from_path(path)?) };
+        Ok(match format {
+            Some(Format::Shards) => Self::Folder(Box::new(Claim::new(path, existing)?.with_rejects(rejects))),
+            _ if rejects == Rejects::Retry => {
+                let reason = "--retry-rejects goes on with a folder: a file is made anew with --overwrite";
+                return Err(Error::Usage(reason.to_owned()));
+            }
+            None => Self::Lines,
+            Some(_) => Self::Files(Box::new(Files::new(path, existing)?)),
         })
     }
 }
@@ -99,7 +105,8 @@ impl Embed {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         check_kept(&self.keep)?;
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
-        let output = Output::open(&self.output, existing)?;
+        let rejects = if self.retry_rejects { Rejects::Retry } else { Rejects::Keep };
+        let output = Output::open(&self.output, existing, rejects)?;
         inputs::exist(&self.inputs)?;
         self.spare_inputs()?;
         let backbone = self.model.resolve(context)?;
@@ -125,13 +132,20 @@ impl Embed {
         Ok(status)
     }
 
-    /// Fails when the output would replace an input.
+    /// Fails when a file that is written would replace an input or another one.
     fn spare_inputs(&self) -> Result<()> {
-        let Ok(output) = self.output.canonicalize() else { return Ok(()) };
-        match self.inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| input == output)) {
-            Some(input) => Err(Error::Usage(format!("{} is an input: give another -o", input.display()))),
-            None => Ok(()),
+        let output = real(&self.output);
+        let is_input = |path: &PathBuf| self.inputs.iter().any(|input| real(input) == *path);
+        if self.output != Path::new("-") && is_input(&output) {
+            return Err(Error::Usage(format!("{} is an input: give another -o", self.output.display())));
         }
+        let Some(trace) = self.source.trace() else { return Ok(()) };
+        let other = [&output, &real(&rejects_beside(&self.output))].contains(&&real(trace));
+        if other || is_input(&real(trace)) {
+            let reason = "is an input or the output: give another --trace";
+            return Err(Error::Usage(format!("{} {reason}", trace.display())));
+        }
+        Ok(())
     }
 
     fn to_stdout(&self, context: &Context, job: Job) -> Result<Outcome> {
@@ -185,6 +199,13 @@ impl Embed {
             limited_by.name()
         )
     }
+}
+
+/// A path without links, of a file that may not be there yet.
+fn real(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let named = || Some(parent.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(named).unwrap_or_else(|| path.to_path_buf())
 }
 
 impl Sink for ShardFolder {

@@ -1,16 +1,25 @@
 //! A folder that this process alone may write to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::folder::ShardFolder;
-use super::journal::{Journal, Record};
+use super::folder::{Old, ShardFolder};
+use super::journal::{Journal, Record, Stretch};
 use super::key::RunKey;
-use super::{rejects, verify};
+use super::{rejects, rejects_path, verify};
 use crate::error::{Error, Result};
 use crate::features::{Existing, Precision, check_kept, shards};
 use crate::file::NewFolder;
 use crate::progress::Progress;
+
+/// What becomes of the rejects of a run that is continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejects {
+    /// They stay.
+    Keep,
+    /// The stretches that have some are embedded again, whole: their shards are replaced one by one.
+    Retry,
+}
 
 /// A folder that this process alone may write to, with what is in it. Dropped before a run begins, it leaves the folder
 /// as it was.
@@ -20,6 +29,7 @@ pub struct Claim {
     pub(super) journal: Journal,
     pub(super) record: Record,
     existing: Existing,
+    rejects: Rejects,
     /// Dropped after the journal: removes a folder that was made for nothing.
     _made: Option<NewFolder>,
 }
@@ -40,9 +50,14 @@ impl Claim {
             if existing == Existing::Refuse && !files.is_empty() {
                 return Err(Error::Exists(folder.to_path_buf()));
             }
-            rejects::replaceable(folder)?;
+            rejects::replaceable(&rejects_path(folder))?;
         }
-        Ok(Self { folder: folder.to_path_buf(), journal, record, existing, _made: made })
+        Ok(Self { folder: folder.to_path_buf(), journal, record, existing, rejects: Rejects::Keep, _made: made })
+    }
+
+    /// What becomes of the rejects of a run that is continued; by default they stay.
+    pub fn with_rejects(self, rejects: Rejects) -> Self {
+        Self { rejects, ..self }
     }
 
     /// Begins the run of this key or continues it. A shard that is missing or damaged is told of and its stretch is not
@@ -67,19 +82,42 @@ impl Claim {
             _ => false,
         };
         self.remove_partial()?;
+        let mut retried = BTreeMap::new();
         if continued {
-            self.check(progress)?;
+            self.forget_damaged(progress)?;
+            if self.rejects == Rejects::Retry {
+                retried = self.forget_rejected(progress);
+            }
         } else {
             self.record = Record::default();
         }
-        let shards = self.record.stretches.values().filter_map(|stretch| stretch.shard.as_ref());
-        let finished: HashSet<PathBuf> = shards.map(|shard| self.folder.join(&shard.file)).collect();
-        let stale = shards::list(&self.folder)?.into_iter().filter(|file| !finished.contains(file)).collect();
-        Ok(ShardFolder::new(self, key, continued, stale, precision, kept))
+        let kept_files: HashSet<PathBuf> = self
+            .record
+            .shards(&self.folder)
+            .chain(retried.values().filter_map(|s: &Stretch| s.path(&self.folder)))
+            .collect();
+        let stale = shards::list(&self.folder)?.into_iter().filter(|file| !kept_files.contains(file)).collect();
+        Ok(ShardFolder::new(self, key, continued, Old { stale, retried }, (precision, kept)))
+    }
+
+    /// Forgets the stretches that have rejects, and returns them.
+    fn forget_rejected(&mut self, progress: &dyn Progress) -> BTreeMap<u64, Stretch> {
+        let (some, whole): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.record.stretches).into_iter().partition(|(_, stretch)| stretch.rejects > 0);
+        self.record.stretches = whole;
+        if some.is_empty() {
+            return some;
+        }
+        self.record.finished = false;
+        let count = |of: fn(&Stretch) -> u64| some.values().map(of).sum::<u64>();
+        let (rejects, entries) = (count(|s| s.rejects), count(|s| s.entries.end - s.entries.start));
+        progress
+            .note(&format!("rejects: {rejects}; the shards that they belong to, of {entries} inputs, are made again"));
+        some
     }
 
     /// Forgets the stretches that are not whole any more.
-    fn check(&mut self, progress: &dyn Progress) -> Result<()> {
+    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<()> {
         let mut damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
         let stretches = &self.record.stretches;
         let names = stretches.keys().filter(|start| !damaged.contains_key(start)).map(|start| rejects::part(*start));

@@ -1,5 +1,6 @@
 //! Writes the shards of a run.
 
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,15 +18,22 @@ use crate::features::{Header, Part, Precision, Provenance, shards};
 use crate::file::{self, AtomicFile};
 use crate::source::{List, Reject};
 
+/// What does not count any more.
+#[derive(Debug)]
+pub(super) struct Old {
+    /// Of a run that is replaced, damaged, or left over. They stay until the first new shard is complete.
+    pub(super) stale: Vec<PathBuf>,
+    /// Whole stretches that are made again, by their first entry. They stay until others have their place.
+    pub(super) retried: BTreeMap<u64, Stretch>,
+}
+
 /// The folder of a run: takes parts of the input list, in order, and keeps them as shards.
 pub struct ShardFolder {
     claim: Claim,
     key: RunKey,
     /// Whether the journal is that of this run already.
     begun: bool,
-    /// Shards that do not count: of a run that is replaced, damaged, or left over. They stay until the first new shard
-    /// is complete.
-    stale: Vec<PathBuf>,
+    old: Old,
     precision: Precision,
     kept: Vec<String>,
     shard_entries: u64,
@@ -69,26 +77,13 @@ impl ShardFolder {
         claim: Claim,
         key: RunKey,
         continued: bool,
-        stale: Vec<PathBuf>,
-        precision: Precision,
-        kept: &[String],
+        old: Old,
+        (precision, kept): (Precision, &[String]),
     ) -> Self {
         let resumed = claim.record.totals();
         let (shard_entries, shard_time, kept) = (SHARD_ENTRIES, SHARD_TIME, kept.to_vec());
         let (begun, current) = (continued, None);
-        Self {
-            claim,
-            key,
-            begun,
-            stale,
-            precision,
-            kept,
-            shard_entries,
-            shard_time,
-            resumed,
-            current,
-            held: Vec::new(),
-        }
+        Self { claim, key, begun, old, precision, kept, shard_entries, shard_time, resumed, current, held: Vec::new() }
     }
 
     /// Closes shards after this many entries; by default [`SHARD_ENTRIES`].
@@ -148,7 +143,7 @@ impl ShardFolder {
     pub fn close(&mut self) -> Result<()> {
         let Some(Open { writer, mut stretch, rejects, .. }) = self.current.take() else { return Ok(()) };
         let sealed = writer.map(|writer| writer.into_inner()?.seal()).transpose()?;
-        if sealed.is_none() && !self.begun && !self.stale.is_empty() {
+        if sealed.is_none() && !self.begun && !self.old.stale.is_empty() {
             // Nothing is worth what is there, until there is a row.
             self.held.push((stretch, rejects));
             return Ok(());
@@ -159,6 +154,7 @@ impl ShardFolder {
             self.claim.journal.stretch(&stretch)?;
             self.claim.record.insert(stretch);
         }
+        self.drop_retried(&stretch)?;
         rejects::append(&self.claim.folder, &rejects::part(stretch.entries.start), &rejects)?;
         if let Some((file, shard)) = sealed {
             file.commit()?;
@@ -194,6 +190,10 @@ impl ShardFolder {
             self.claim.journal.clear()?;
         } else if !self.claim.record.finished {
             self.begin()?;
+            let current: HashSet<PathBuf> = self.claim.record.shards(&self.claim.folder).collect();
+            let retried = self.old.retried.values().filter_map(|stretch| stretch.path(&self.claim.folder));
+            let mut replaced = retried.filter(|path| !current.contains(path));
+            replaced.try_for_each(|path| file::remove_if_there("remove", &path))?;
             self.claim.journal.finish(totals)?;
         }
         let first_reject = match totals.rejects {
@@ -211,6 +211,17 @@ impl ShardFolder {
         })
     }
 
+    /// Drops the rejects of the stretches that this one takes the place of.
+    fn drop_retried(&self, stretch: &Stretch) -> Result<()> {
+        let retried = &self.old.retried;
+        if retried.range(stretch.entries.clone()).next().is_none() {
+            return Ok(());
+        }
+        let still =
+            retried.keys().filter(|start| **start >= stretch.entries.end).chain(self.claim.record.stretches.keys());
+        rejects::retain(&self.claim.folder, &still.map(|start| rejects::part(*start)).collect()).map(drop)
+    }
+
     /// Makes room for the first new shard, which is complete but for its name: from here on the folder is this run's.
     fn begin(&mut self) -> Result<()> {
         if !self.begun {
@@ -218,7 +229,7 @@ impl ShardFolder {
             file::remove_if_there("remove", &rejects_path(&self.claim.folder))?;
             self.begun = true;
         }
-        self.stale.drain(..).try_for_each(|path| file::remove_if_there("remove", &path))
+        self.old.stale.drain(..).try_for_each(|path| file::remove_if_there("remove", &path))
     }
 }
 

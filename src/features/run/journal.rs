@@ -38,6 +38,13 @@ pub(super) struct Stretch {
     pub(super) digest: u128,
 }
 
+impl Stretch {
+    /// Of its shard, if it has rows.
+    pub(super) fn path(&self, folder: &Path) -> Option<PathBuf> {
+        self.shard.as_ref().map(|shard| folder.join(&shard.file))
+    }
+}
+
 /// A shard as it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Shard {
@@ -128,6 +135,11 @@ impl Record {
             self.stretches.remove(&start);
         }
         self.stretches.insert(stretch.entries.start, stretch);
+    }
+
+    /// The shards' paths.
+    pub(super) fn shards<'a>(&'a self, folder: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
+        self.stretches.values().filter_map(|stretch| stretch.path(folder))
     }
 
     pub(super) fn totals(&self) -> Totals {

@@ -19,11 +19,12 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use claim::Claim;
+pub use claim::{Claim, Rejects};
 pub use folder::{Finished, ShardFolder};
 pub(super) use journal::journaled_shards;
 pub use journal::{RunState, damaged_shards, run_state};
 pub use key::RunKey;
+pub use rejects::replaceable as rejects_replaceable;
 
 /// A shard is closed once it covers this many entries of the input list, if it is not told otherwise.
 pub const SHARD_ENTRIES: u64 = 65_536;

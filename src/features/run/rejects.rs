@@ -103,18 +103,20 @@ fn each(path: &Path, mut with: impl FnMut(Option<(&[u8], Line)>)) -> Result<()> 
     Ok(())
 }
 
-/// Fails when a file of this name is there and is not a list of rejects.
-pub(super) fn replaceable(folder: &Path) -> Result<()> {
-    let path = rejects_path(folder);
+/// Fails when a file is there and is not a list of rejects: one that engraft did not write is not replaced.
+///
+/// # Errors
+/// [`Error::Usage`] in that case; when it cannot be read.
+pub fn replaceable(path: &Path) -> Result<()> {
     let mut first = Vec::new();
-    match File::open(&path) {
+    match File::open(path) {
         Ok(file) => {
             std::io::Read::take(BufReader::new(file), 1 << 20)
                 .read_until(b'\n', &mut first)
-                .map_err(Error::io("read", &path))?;
+                .map_err(Error::io("read", path))?;
         }
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io("read", &path)(e)),
+        Err(e) => return Err(Error::io("read", path)(e)),
     }
     if first.is_empty() || serde_json::from_slice::<Reject>(&first).is_ok() {
         return Ok(());
@@ -150,8 +152,8 @@ mod tests {
         retain(folder.path(), &HashSet::from([part(8)])).unwrap();
         assert_eq!(read(folder.path(), &part(8)).unwrap(), [reject("c")]);
         assert_eq!(read(folder.path(), &part(0)).unwrap(), []);
-        replaceable(folder.path()).unwrap();
+        replaceable(&path).unwrap();
         std::fs::write(&path, "{\"mine\": 1}\n").unwrap();
-        assert!(matches!(replaceable(folder.path()), Err(Error::Usage(_))));
+        assert!(matches!(replaceable(&path), Err(Error::Usage(_))));
     }
 }
