@@ -15,6 +15,7 @@ mod inspect;
 mod models;
 mod predict;
 mod rank;
+mod report;
 mod results;
 mod setup;
 mod suggest;

@@ -153,7 +153,7 @@ impl FitArgs {
         let report = match (cross_validated, split.test.is_empty()) {
             (Some(report), _) => Some(report),
             (None, true) => None,
-            (None, false) => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
+            (None, false) => Some(super::eval::judge(&head, &features.select(&split.test), context.seed)?.report),
         };
         head.write(output)?;
         Ok(Trained {

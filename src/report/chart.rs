@@ -35,19 +35,63 @@ pub(super) fn text(ink: Ink, size: u32, horizontal: HPos, vertical: VPos) -> Tex
     ("sans-serif", size).into_font().color(&ink.color()).pos(Pos::new(horizontal, vertical))
 }
 
-/// A name of at most about `most` letters' width, its end left out.
-pub(super) fn shorten(name: &str, most: usize) -> String {
+/// A text of at most about `most` letters' width, its end left out. What would break the line or turn the reading direction
+/// of what stands beside it is replaced.
+pub(super) fn shorten(text: &str, most: usize) -> String {
     // East Asian letters and emoji are about twice as wide.
     let width = |c: char| if c >= '\u{1100}' { 2 } else { 1 };
-    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if name.chars().map(width).sum::<usize>() <= most {
-        return name;
+    let mut kept = String::new();
+    let (mut used, mut fits) = (0, 0);
+    for c in text.chars() {
+        let c = match c {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+            c if c.is_control() => ' ',
+            c => c,
+        };
+        used += width(c);
+        if used > most {
+            kept.truncate(fits);
+            kept.push('…');
+            return kept;
+        }
+        kept.push(c);
+        if used < most {
+            fits = kept.len();
+        }
     }
-    let mut left = most.saturating_sub(1);
-    let kept = name.chars().take_while(|&c| {
-        let fits = width(c) <= left;
-        left = left.saturating_sub(width(c));
-        fits
-    });
-    kept.chain(['…']).collect()
+    kept
+}
+
+/// A class or an id within a line: of bounded length, in its own reading direction.
+pub(super) fn name(text: &str) -> Markup {
+    html! { bdi { (shorten(text, 120)) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_at_their_width_and_cannot_turn_the_line() {
+        assert_eq!(shorten("abcde", 5), "abcde");
+        assert_eq!(shorten("abcdef", 5), "abcd…");
+        assert_eq!(shorten("犬犬犬", 5), "犬犬…");
+        assert_eq!(shorten("a\nb\u{202e}c\u{2066}", 9), "a b\u{fffd}c\u{fffd}");
+        assert_eq!(shorten("", 3), "");
+        assert_eq!(shorten(&"x".repeat(10_000), 50).chars().count(), 50);
+    }
+
+    #[test]
+    fn texts_in_charts_are_escaped() {
+        let drawn = chart((100, 100), "a \"b\" <c>", |area| {
+            Ok(area.draw(&Text::new(
+                "<script>'\"&",
+                (0, 0),
+                text(super::super::ink::TEXT, 12, HPos::Left, VPos::Top),
+            ))?)
+        });
+        let drawn = drawn.unwrap().into_string();
+        assert!(!drawn.contains("<script") && drawn.contains("&lt;script&gt;"), "{drawn}");
+        assert!(drawn.contains("&quot;b&quot; &lt;c&gt;"), "{drawn}");
+    }
 }

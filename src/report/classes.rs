@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::chart::{chart, shorten, text};
+use super::chart::{chart, name, shorten, text};
 use super::ink::{GRID, RIGHT, TEXT};
 use crate::error::Result;
 use crate::eval::{ClassReport, Report};
@@ -33,7 +33,7 @@ pub(super) fn classes(report: &Report) -> Result<Markup> {
                     tbody {
                         @for class in &report.per_class {
                             tr {
-                                td { (class.label) }
+                                td { (name(&class.label)) }
                                 @for score in [class.precision, class.recall, class.f1] { td .n { (format!("{score:.3}")) } }
                                 td .n { (class.support) }
                             }
@@ -60,8 +60,8 @@ fn bars(classes: &[&ClassReport]) -> Result<Markup> {
         for (i, class) in classes.iter().enumerate() {
             let (top, end) = (ROW * i as i32 + 4, LEFT + (f64::from(WIDTH) * class.f1).round() as i32);
             let middle = top + 8;
-            let name = text(TEXT, 13, HPos::Right, VPos::Center);
-            area.draw(&Text::new(shorten(&class.label, 26), (LEFT - 8, middle), name))?;
+            let style = text(TEXT, 13, HPos::Right, VPos::Center);
+            area.draw(&Text::new(shorten(&class.label, 26), (LEFT - 8, middle), style))?;
             area.draw(&Rectangle::new([(LEFT, top), (end, top + 16)], RIGHT.color().filled()))?;
             let value = text(TEXT, 12, HPos::Left, VPos::Center);
             area.draw(&Text::new(format!("{:.3}", class.f1), (end + 6, middle), value))?;

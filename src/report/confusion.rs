@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::chart::{chart, shorten, text};
+use super::chart::{chart, name, shorten, text};
 use super::ink::{GRID, REVERSE, RIGHT, TEXT, WRONG};
 use crate::error::Result;
 use crate::eval::Report;
@@ -38,8 +38,8 @@ pub(super) fn confusion(report: &Report) -> Result<Markup> {
                     tbody {
                         @for &(count, truth, predicted) in pairs.iter().take(shown) {
                             tr {
-                                td { (report.labels[truth]) }
-                                td { (report.labels[predicted]) }
+                                td { (name(&report.labels[truth])) }
+                                td { (name(&report.labels[predicted])) }
                                 td .n { (count) }
                                 td .n { (format!("{:.1} %", 100.0 * share(count, &report.confusion[truth]))) }
                             }

@@ -41,5 +41,12 @@ pub(super) fn curve(points: &[CurvePoint]) -> Result<Option<Markup>> {
         chart.draw_series(points.iter().map(|p| Circle::new(at(p), 4, RIGHT.color().filled())))?;
         Ok(())
     })?;
-    Ok(Some(html! { section #curve { h2 { "Learning curve" } (drawn) } }))
+    Ok(Some(html! { section #curve {
+       h2 { "Learning curve" }
+       p .note {
+           "A logistic probe with the default settings, fitted to a growing part of the training rows, on the rows of this "
+           "page; the bars are 95 % intervals."
+       }
+       (drawn)
+    } }))
 }

@@ -6,9 +6,10 @@ use plotters::prelude::*;
 use serde_json::json;
 
 use super::EmbeddingMap;
-use super::chart::{chart, shorten};
+use super::Preview;
+use super::chart::{chart, name, shorten};
 use super::ink::{CLASSES, RIGHT, WRONG};
-use super::page::{Page, Preview};
+use super::page::Page;
 use crate::error::Result;
 
 const SIDE: (u32, u32) = (760, 560);
@@ -20,6 +21,7 @@ pub(super) fn map(page: &Page, map: &EmbeddingMap) -> Result<Markup> {
     let drawn_pca = points(page, map, &pca, few)?;
     let drawn_tsne = tsne.as_ref().map(|at| points(page, map, at, few)).transpose()?;
     let data = data(page, map, &pca, tsne.as_deref());
+    let shown = map.rows.iter().filter(|row| page.previews.contains_key(row)).count();
     Ok(html! {
         section #map {
             h2 { "Map of the embeddings" }
@@ -29,12 +31,15 @@ pub(super) fn map(page: &Page, map: &EmbeddingMap) -> Result<Markup> {
                 @else { " rows" }
                 @if few { ", coloured by their true class; the misclassified are rings." }
                 @else { ", blue where the prediction is right, red rings where it is wrong." }
+                @if page.previews.is_empty() { "" }
+                @else if shown < map.rows.len() { " " (shown) " of them show their sample under the pointer." }
+                @else { " The sample shows under the pointer." }
                 " PCA's two axes hold " (format!("{:.0} %", 100.0 * map.explained)) " of the variance; in t-SNE only nearness has a meaning."
             }
             @if few {
                 p .legend {
                     @for (label, ink) in page.report.labels.iter().zip(CLASSES) {
-                        span { i style={ "background:" (ink.variable()) } {} (label) }
+                        span { i style={ "background:" (ink.variable()) } {} (name(label)) }
                     }
                 }
             }
@@ -98,10 +103,10 @@ fn data(page: &Page, map: &EmbeddingMap, pca: &[(i32, i32)], tsne: Option<&[(i32
             None => (None, None),
         };
         let percent = (1000.0 * row.confidence).round() / 10.0;
-        Some(json!([row.id, row.label, row.predicted, percent, picture, text]))
+        Some(json!([shorten(&row.id, 160), row.label, row.predicted, percent, picture, text]))
     });
     let data = json!({
-        "labels": page.report.labels,
+        "labels": page.report.labels.iter().map(|label| shorten(label, 80)).collect::<Vec<_>>(),
         "points": points.collect::<Vec<_>>(),
         "at": { "pca": pca, "tsne": tsne },
     });

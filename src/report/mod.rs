@@ -11,10 +11,12 @@ mod ink;
 mod map;
 mod mistakes;
 mod page;
+mod preview;
 mod provenance;
 mod reliability;
 
 pub use embedding::{EmbeddingMap, MOST_POINTS};
 pub use figures::{Figure, figures};
-pub use mistakes::{MOST_MISTAKES, worst};
-pub use page::{CurvePoint, Page, Preview, Row, render};
+pub use mistakes::{MOST_MISTAKES, MOST_PREVIEWS, wanted, worst};
+pub use page::{CurvePoint, Page, Row, render};
+pub use preview::Preview;

@@ -7,7 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::EmbeddingMap;
+use super::chart::shorten;
+use super::{EmbeddingMap, Preview};
 use super::{classes, confusion, curve, headline, ink, map, mistakes, provenance, reliability};
 use crate::error::{Error, Result};
 use crate::eval::{Interval, Report};
@@ -48,15 +49,6 @@ pub struct Row {
     pub label_probability: f32,
 }
 
-/// What a row was made from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Preview {
-    /// A picture as a `data:` URI.
-    Picture(String),
-    /// A text.
-    Text(String),
-}
-
 /// A point of the learning curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurvePoint {
@@ -79,6 +71,7 @@ pub fn render(page: &Page) -> Result<String> {
     check(page)?;
     let digest = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!("default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'");
+    let title = shorten(&page.title, 200);
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -87,12 +80,12 @@ pub fn render(page: &Page) -> Result<String> {
                 meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content=(concat!("engraft ", env!("CARGO_PKG_VERSION")));
-                title { (page.title) }
+                title { (title) }
                 style { (PreEscaped(ink::style_sheet())) (PreEscaped(include_str!("page.css"))) }
             }
             body {
                 main {
-                    h1 { (page.title) }
+                    h1 dir="auto" { (title) }
                     (headline::headline(&page.report))
                     (confusion::confusion(&page.report)?)
                     (classes::classes(&page.report)?)

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::chart::shorten;
+
 pub(super) fn provenance(command: &str, facts: &[(String, String)]) -> Markup {
     html! {
         section #provenance {
@@ -9,7 +11,7 @@ pub(super) fn provenance(command: &str, facts: &[(String, String)]) -> Markup {
             p { "To repeat it:" }
             pre { code { (command) } }
             @if !facts.is_empty() {
-                table { tbody { @for (name, value) in facts { tr { th { (name) } td .value { (value) } } } } }
+                table { tbody { @for (name, value) in facts { tr { th { (name) } td .value { (shorten(value, 2000)) } } } } }
             }
         }
     }
