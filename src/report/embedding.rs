@@ -1,9 +1,11 @@
 //! Embeddings on a plane: by principal components, and by t-SNE started from them.
 
+use bhtsne::Neighbor;
 use faer::{Mat, Side};
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::{Error, Result};
+use crate::guard;
 
 /// Rows that a map shows at most; of more, a sample.
 pub const MOST_POINTS: usize = 3000;
@@ -23,7 +25,8 @@ pub struct EmbeddingMap {
     pub pca: Array2<f64>,
     /// The share of the variance that these two components hold, 0..=1.
     pub explained: f64,
-    /// m×2: Barnes-Hut t-SNE (van der Maaten 2014) of the first 50 components; none for fewer than ten points.
+    /// m×2: Barnes-Hut t-SNE (van der Maaten 2014) of the first 50 components; none for fewer than ten points
+    /// or where all are equal.
     pub tsne: Option<Array2<f64>>,
 }
 
@@ -49,7 +52,9 @@ impl EmbeddingMap {
         let pool = pool.map_err(|e| Error::Data(format!("cannot start a thread: {e}")))?;
         pool.install(|| {
             let (scores, explained) = principal_components(sample)?;
-            let tsne = (rows.len() >= FEWEST).then(|| tsne(&scores));
+            let spread_out = rows.len() >= FEWEST && explained > 0.0;
+            // A map that the crate cannot draw is left out; the page has the other.
+            let tsne = if spread_out { guard::catch(|| tsne(&scores)).ok() } else { None };
             let two = |i, j| if j < scores.ncols() { scores[[i, j]] } else { 0.0 };
             let pca = Array2::from_shape_fn((rows.len(), 2), |(i, j)| two(i, j));
             Ok(Self { rows, of, pca, explained, tsne })
@@ -91,16 +96,35 @@ fn tsne(scores: &Array2<f64>) -> Array2<f64> {
     let rows: Vec<Vec<f32>> = scores.outer_iter().map(|row| row.iter().map(|&x| x as f32).collect()).collect();
     // The scale that scikit-learn starts from; columns of no variance stay zero.
     let spread = (scores.column(0).mapv(|x| x * x).sum() / n as f64).sqrt().max(f64::MIN_POSITIVE);
+    let mut rng = fastrand::Rng::with_seed(0);
     let start: Vec<f32> = (0..n)
         .flat_map(|i| (0..2).map(move |k| (i, k)))
-        .map(|(i, k)| scores.get((i, k)).map_or(0.0, |x| (1e-4 * x / spread) as f32))
+        .map(|(i, k)| {
+            let at = scores.get((i, k)).map_or(0.0, |x| 1e-4 * x / spread);
+            // Equal rows must not start at one point: the tree would have no cell for them.
+            (at + 1e-6 * (rng.f64() - 0.5)) as f32
+        })
         .collect();
     let perplexity = 30.0_f32.min((n - 1) as f32 / 3.0 - 1e-3);
     let mut model: bhtsne::tSNE<f32, Vec<f32>> = bhtsne::tSNE::new(&rows);
-    let distance = |a: &Vec<f32>, b: &Vec<f32>| a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f32>().sqrt();
-    model.perplexity(perplexity).initial_embedding(start).barnes_hut(0.5, distance);
+    model.perplexity(perplexity).initial_embedding(start).barnes_hut_with_neighbors(0.5, &neighbors(&rows, perplexity));
     let at = model.embedding();
     Array2::from_shape_fn((n, 2), |(i, k)| at.get(2 * i + k).map_or(0.0, |&x| f64::from(x)))
+}
+
+/// Each row's nearest others, of equally near ones those of lower index: bhtsne's own search confuses equal rows.
+fn neighbors(rows: &[Vec<f32>], perplexity: f32) -> Vec<Vec<Neighbor<f32>>> {
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f32>().sqrt();
+    let kept = ((3.0 * perplexity) as usize).clamp(1, rows.len() - 1);
+    let nearest = |(i, row): (usize, &Vec<f32>)| {
+        let others = rows.iter().enumerate().filter(|&(j, _)| j != i);
+        let mut all: Vec<Neighbor<f32>> =
+            others.map(|(index, other)| Neighbor { index, distance: distance(row, other) }).collect();
+        all.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
+        all.truncate(kept);
+        all
+    };
+    rows.iter().enumerate().map(nearest).collect()
 }
 
 #[cfg(test)]
@@ -145,7 +169,10 @@ mod tests {
         let one = EmbeddingMap::new(Array2::<f32>::zeros((1, 4)).view(), 0).unwrap();
         assert!(one.tsne.is_none() && one.pca.iter().all(|x| *x == 0.0));
         let equal = EmbeddingMap::new(Array2::<f32>::ones((30, 4)).view(), 0).unwrap();
-        assert!(equal.tsne.unwrap().iter().all(|x| x.is_finite()));
+        assert!(equal.tsne.is_none() && equal.pca.iter().all(|x| *x == 0.0));
+        let twice = Array2::from_shape_fn((40, 4), |(i, j)| ((i / 2) * (j + 1) % 7) as f32);
+        let twice = EmbeddingMap::new(twice.view(), 0).unwrap();
+        assert!(twice.tsne.unwrap().iter().all(|x| x.is_finite()));
         let mut bad = Array2::<f32>::ones((2, 2));
         bad[[1, 0]] = f32::NAN;
         assert!(EmbeddingMap::new(bad.view(), 0).unwrap_err().to_string().contains("row 1"));
