@@ -81,6 +81,14 @@ pub enum Error {
     /// The output is already there.
     #[error("{} already exists; give another -o, or --overwrite to replace it", .0.display())]
     Exists(PathBuf),
+    /// A run cannot be continued: its inputs are not what they were.
+    #[error("{} cannot be continued: {difference}; give another -o, or --overwrite to start afresh", .folder.display())]
+    InputsChanged {
+        /// The folder of the run.
+        folder: PathBuf,
+        /// What was there and what is now.
+        difference: String,
+    },
     /// Two artifacts do not belong together.
     #[error("{what} do not match: expected {expected}, got {got}")]
     Mismatch {

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// A file that appears under its name only when [`AtomicFile::commit`] succeeds; dropped before, it leaves nothing.
+/// A file that appears under its name only when [`AtomicFile::commit`] succeeds; dropped before, it leaves nothing. What a
+/// killed process left over is removed when the same file is created again.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
@@ -29,8 +30,17 @@ impl AtomicFile {
             _ => Path::new("."),
         };
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let temp = hidden(0o666).tempfile_in(folder).map_err(Error::io("create", path))?;
-        let (file, temp) = temp.into_parts();
+        let prefix = prefix_of(path);
+        remove_abandoned(folder, &prefix);
+        let (file, temp) = loop {
+            let temp = hidden(&prefix, 0o666).tempfile_in(folder).map_err(Error::io("create", path))?;
+            // The lock says that somebody lives who writes it. Where there are no locks nobody else gets one either.
+            let _ = temp.as_file().lock();
+            // Another process may have taken it for abandoned before it was locked.
+            if temp.path().exists() {
+                break temp.into_parts();
+            }
+        };
         Ok(Self { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 18, file), temp })
     }
 
@@ -56,9 +66,8 @@ impl AtomicFile {
         let path = self.path;
         let file = self.writer.into_inner().map_err(|e| Error::io("write", &path)(e.into_error()))?;
         file.sync_all().map_err(Error::io("write", &path))?;
-        drop(file);
-        self.temp.persist(&path).map_err(|e| Error::io("rename", &path)(e.error))?;
-        Ok(())
+        // The file is closed after that: its lock lasts until it has its name.
+        self.temp.persist(&path).map_err(|e| Error::io("rename", &path)(e.error))
     }
 }
 
@@ -93,7 +102,7 @@ impl AtomicFolder {
     pub fn create(path: &Path) -> Result<Self> {
         let parent = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-        let staging = hidden(0o777).tempdir_in(parent);
+        let staging = hidden(HIDDEN, 0o777).tempdir_in(parent);
         Ok(Self { path: path.to_path_buf(), staging: staging.map_err(Error::io("create", path))? })
     }
 
@@ -141,19 +150,47 @@ impl Drop for NewFolder {
     }
 }
 
+/// How the names of what becomes this file begin while it is not finished. The name itself may be as long as names can be.
+fn prefix_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    format!("{HIDDEN}{}-", &sha256_hex(name)[..16])
+}
+
+/// Removes files of this prefix that nobody has a lock on: who wrote them was killed. What cannot be removed is no harm.
+pub fn remove_abandoned(folder: &Path, prefix: &str) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(prefix)
+            && name.ends_with(PARTIAL)
+            && let Ok(file) = File::options().write(true).open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            // While it is locked: whoever made it just now waits for the lock, and then makes another.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How the names of what is not finished begin.
+pub const HIDDEN: &str = ".engraft-";
+
+/// How they end.
+const PARTIAL: &str = ".partial";
+
 /// Names for what is not finished. The mode is the ordinary one, less what the user's umask takes away.
 #[cfg(unix)]
-fn hidden(mode: u32) -> tempfile::Builder<'static, 'static> {
+fn hidden(prefix: &str, mode: u32) -> tempfile::Builder<'_, 'static> {
     use std::os::unix::fs::PermissionsExt;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".engraft-").suffix(".partial").permissions(std::fs::Permissions::from_mode(mode));
+    builder.prefix(prefix).suffix(PARTIAL).permissions(std::fs::Permissions::from_mode(mode));
     builder
 }
 
 #[cfg(not(unix))]
-fn hidden(_: u32) -> tempfile::Builder<'static, 'static> {
+fn hidden(prefix: &str, _: u32) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".engraft-").suffix(".partial");
+    builder.prefix(prefix).suffix(PARTIAL);
     builder
 }
 
@@ -273,6 +310,28 @@ mod tests {
         assert!(matches!(read_at_most(&folder.path().join("absent"), 3), Err(Error::Io { .. })));
         #[cfg(unix)]
         assert!(matches!(read_at_most(Path::new("/dev/zero"), 1 << 20), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn what_killed_processes_left_of_this_file_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.parquet");
+        let names = |abandoned: &str| folder.path().join(format!("{}{abandoned}.partial", prefix_of(&path)));
+        let other = folder.path().join(format!("{}abcdef.partial", prefix_of(Path::new("other.parquet"))));
+        for abandoned in [&names("a"), &names("b"), &other] {
+            std::fs::write(abandoned, "torn").unwrap();
+        }
+        let living = AtomicFile::create(&path).unwrap();
+        assert!(!names("a").exists() && !names("b").exists() && other.exists());
+        let mut second = AtomicFile::create(&path).unwrap();
+        assert!(living.temp.exists());
+        second.write_all(b"second").unwrap();
+        second.commit().unwrap();
+        assert!(living.temp.exists());
+        living.commit().unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        assert_eq!(left, [other, path]);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 
 pub mod error;
 
+pub mod counted;
+
 pub mod guard;
 
 pub mod progress;

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use assert_cmd::Command;
 use serde_json::Value;
-use support::{cache, engraft, json, says, some_emoji, tweets};
+use support::{cache, engraft, json, says, some_emoji, stderr, tweets};
 
 const CNN: &str = "efficientnet-lite0";
 const BERT: &str = "all-minilm-l6-v2";
@@ -243,6 +243,13 @@ fn backbones_are_ranked_and_the_second_run_reads() {
         models.iter().map(|m| m["accuracy"].as_f64().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(accuracies(&of_files), accuracies(&first));
+    // Other images of the same folder: what is kept is replaced.
+    std::fs::remove_file(
+        walkdir::WalkDir::new(&images).into_iter().flatten().find(|e| e.file_type().is_file()).unwrap().path(),
+    )
+    .unwrap();
+    assert!(stderr(rank().assert().success()).contains("embedding anew"));
+    assert_eq!(json(&mut rank())["n"], 104);
 }
 
 #[test]

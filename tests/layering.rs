@@ -11,8 +11,9 @@ use std::path::Path;
 use support::rust_paths::{Use, uses};
 
 /// The modules in the order of the flow: each may use those before it, and itself.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "error",
+    "counted",
     "guard",
     "progress",
     "file",

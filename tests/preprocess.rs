@@ -156,6 +156,19 @@ fn jpegs_with_broken_data_are_refused() {
     }
 }
 
+#[test]
+fn reasons_begin_with_what_a_user_knows() {
+    let photo = read("photo.png");
+    for cut in [20, 200, photo.len() / 2] {
+        let reason = reason(&photo[..cut]);
+        assert!(reason.starts_with("not a readable PNG: ") && !reason.contains("Format error"), "{reason}");
+    }
+    let jpeg = reason(&[&[0xFF, 0xD8, 0xFF, 0xE0][..], &[0; 40], &[0xFF, 0xD9]].concat());
+    assert!(jpeg.starts_with("not a readable JPEG: ") || jpeg.starts_with("the JPEG is "), "{jpeg}");
+    assert!(reason(b"a text").starts_with("not an image of a known format"));
+    assert_eq!(reason(b""), "the file is empty");
+}
+
 /// Pillow refuses a JPEG that lacks only its last byte; so do we, and the other formats in their middle.
 #[test]
 fn cut_off_images_are_refused() {

@@ -197,7 +197,7 @@ fn what_was_computed_before_ctrl_c_is_kept() {
     let data = Data::new(6000);
     let out = data.out("interrupted");
     let trace = data.out("trace.json");
-    let child = data.process(&out).arg("--trace").arg(&trace).spawn().unwrap();
+    let child = data.process(&out).arg("--json").arg("--trace").arg(&trace).spawn().unwrap();
     wait_for(&out, 4);
     signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
@@ -206,7 +206,11 @@ fn what_was_computed_before_ctrl_c_is_kept() {
     assert!(said.contains("the same command continues") && !said.contains("panicked"), "{said}");
     serde_json::from_slice::<Vec<Value>>(&std::fs::read(&trace).unwrap()).unwrap();
     let kept = FeatureSet::read(&out).unwrap().len();
-    assert!(said.contains(&format!("{kept} rows are kept")), "{kept}: {said}");
+    assert!(said.contains(&format!(": {kept} rows;")), "{kept}: {said}");
+    let stopped: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&stopped["interrupted"], &stopped["rows"]), (&true.into(), &kept.into()), "{stopped}");
+    assert_eq!((&stopped["provider"], &stopped["dimension"]), (&"cpu".into(), &3.into()), "{stopped}");
+    assert_eq!(stopped["rejects"], lines(&out.join("rejects.jsonl")).len(), "{stopped}");
     let inspected = support::json(support::engraft().arg("inspect").arg(&out));
     assert_eq!((&inspected["run"]["finished"], &inspected["rows"]), (&false.into(), &kept.into()));
 
@@ -214,6 +218,8 @@ fn what_was_computed_before_ctrl_c_is_kept() {
     let want = data.undisturbed();
     assert_eq!((&summary["resumed_rows"], &summary["rows"]), (&kept.into(), &want.0.len().into()), "{summary}");
     assert_eq!((&summary["rejects"], &summary["dimension"]), (&want.1.len().into(), &3.into()));
+    assert_eq!(summary["interrupted"], false);
+    assert!(summary["rows_per_second"].as_f64().unwrap() > 0.0 && summary["limited_by"].is_string(), "{summary}");
     check_complete(&out, &want, "after Ctrl-C");
 
     // Finished is finished: the same numbers and the same exit code, and nothing is written.
@@ -221,6 +227,10 @@ fn what_was_computed_before_ctrl_c_is_kept() {
     let again = data.summary(&out);
     assert_eq!((&again["rows"], &again["rejects"]), (&summary["rows"], &summary["rejects"]));
     assert_eq!(again["resumed_rows"], again["rows"]);
+    assert_eq!(again["provider"], "cpu", "{again}");
+    for unmeasured in ["rows_per_second", "limited_by", "batch_size", "stages"] {
+        assert_eq!(again.get(unmeasured), Some(&Value::Null), "{unmeasured}: {again}");
+    }
     assert!(data.finish(&out).contains("all of it was there before"));
     assert_eq!(std::fs::read(out.join("journal.jsonl")).unwrap(), journal);
 }
@@ -329,6 +339,27 @@ fn damaged_and_missing_shards_are_found_and_embedded_again() {
         .unwrap();
     std::fs::write(out.join(".engraft-abc.partial"), "torn").unwrap();
     std::fs::copy(&shards[0], out.join("part-000000000007.parquet")).unwrap();
+    let inspect = || {
+        let mut command = support::engraft();
+        command.arg("inspect").arg(&out);
+        command
+    };
+    let way_out = "3 shards damaged; run the same embed command again: only these stretches are made anew";
+    says(&mut inspect(), 1, &[way_out]);
+    let told = inspect().assert().code(1).get_output().stdout.clone();
+    let told = String::from_utf8(told).unwrap();
+    for words in ["damaged shard", "part-000000000064.parquet", "its content is not what was written", "it is missing"]
+    {
+        assert!(told.contains(words), "{words:?} is not in: {told}");
+    }
+    let report = inspect().arg("--json").assert().code(1).get_output().stdout.clone();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let found: Vec<&str> = report["damaged"].as_array().unwrap().iter().map(|d| d["shard"].as_str().unwrap()).collect();
+    assert_eq!(found, ["part-000000000064.parquet", "part-000000000192.parquet", "part-000000000320.parquet"]);
+    assert!(report["damaged"][2]["reason"].as_str().unwrap().contains("0 bytes"), "{report}");
+    let sound = |shard: &PathBuf| FeatureSet::read(shard).unwrap().len();
+    let rows: usize = shards.iter().enumerate().filter(|(i, _)| ![1, 3, 5].contains(i)).map(|(_, s)| sound(s)).sum();
+    assert_eq!((&report["rows"], &report["files"]), (&rows.into(), &(shards.len() - 3).into()));
     let modified = |shard: &PathBuf| std::fs::metadata(shard).unwrap().modified().unwrap();
     let untouched = modified(&shards[2]);
 
@@ -338,7 +369,7 @@ fn damaged_and_missing_shards_are_found_and_embedded_again() {
     {
         assert!(said.contains(words), "{words:?} is not in: {said}");
     }
-    assert!(said.contains("of its 1 rejects 0 are in rejects.jsonl"), "{said}");
+    assert!(said.contains("of 1 reject there are 0 in rejects.jsonl"), "{said}");
     check_complete(&out, &want, "after damage");
     assert_eq!(modified(&shards[2]), untouched);
 }
@@ -380,7 +411,7 @@ fn another_run_is_refused_and_nothing_is_lost_by_a_failing_start() {
     assert_eq!(contents(&out), before);
     // And one that is killed before its first shard is complete.
     let mut killed = data.arguments(&out);
-    killed.retain(|argument| !argument.to_str().unwrap().starts_with("--shard-entries="));
+    killed.retain(for_stdin);
     killed[1] = "-".into();
     let mut child = process(home().path());
     child.args(&killed).arg("--overwrite").stdin(Stdio::piped()).stderr(Stdio::null());
@@ -565,6 +596,12 @@ fn rows_go_to_standard_output_as_json_lines() {
     let output = Command::from_std(process(home().path())).args(&arguments).assert().code(3).get_output().clone();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("rejected id-000096: ") && said.contains("rows of 3 values in stdout, 3 rejected"), "{said}");
+    // The rows have stdout to themselves.
+    let with_json = Command::from_std(process(home().path())).args(&arguments).arg("--json").assert().code(3);
+    assert_eq!(with_json.get_output().stdout, output.stdout);
+    let said = stderr(with_json);
+    let summary: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((&summary["rows"], &summary["rejects"]), (&want.len().into(), &3.into()), "{said}");
     let rows: Vec<Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), want.len());
@@ -573,6 +610,130 @@ fn rows_go_to_standard_output_as_json_lines() {
         let embedding: Vec<f32> = serde_json::from_value(row["embedding"].clone()).unwrap();
         assert_eq!(embedding, want.matrix.row(i).to_vec());
     }
+}
+
+/// A backbone and a table of which no image can be read; where the output goes.
+fn hopeless(data: &Data, out: &Path) -> Command {
+    std::fs::write(data.out("hopeless.csv"), "id,path,label\na,missing.png,0\nb,broken.png,1\n").unwrap();
+    let mut arguments = data.arguments(out);
+    arguments[1] = data.out("hopeless.csv").into();
+    if !is_shard(out) && out != Path::new("-") {
+        arguments[3] = format!("{}/", out.display()).into();
+    } else {
+        arguments[3] = out.into();
+    }
+    let mut command = Command::from_std(process(home().path()));
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn rejects_alone_are_an_outcome_like_others() {
+    let data = Data::new(10);
+    for (name, rejects) in [("no/", "no/rejects.jsonl"), ("no.parquet", "no.parquet.rejects.jsonl")] {
+        let out = data.out(name);
+        let words = ["no input could be embedded, 2 rejected; the first, a: ", "2 rejects, more than --max-rejects"];
+        says(&mut hopeless(&data, &out), 3, &words);
+        assert_eq!(lines(&data.out(rejects)).len(), 2, "{name}");
+        assert!(!out.is_file());
+        let assert = hopeless(&data, &out).args(["--json", "--max-rejects", "100%"]).assert().code(0);
+        let summary: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+        assert_eq!((&summary["rows"], &summary["rejects"]), (&0.into(), &2.into()), "{name}: {summary}");
+        assert!(stderr(assert).contains("no input could be embedded"));
+        assert_eq!(lines(&data.out(rejects)).len(), 2, "{name}");
+
+        // What is there is worth more.
+        let mut good = data.arguments(&out);
+        good[3] = out.clone().into();
+        Command::from_std(process(home().path())).args(&good).assert().success();
+        let before = FeatureSet::read(&out).unwrap();
+        let words = ["no input could be embedded", "what was in", "stays"];
+        says(hopeless(&data, &out).args(["--overwrite", "--max-rejects", "2"]), 1, &words);
+        assert_eq!(FeatureSet::read(&out).unwrap(), before);
+    }
+    says(&mut hopeless(&data, Path::new("-")), 3, &["no input could be embedded, 2 rejected; the first, a: "]);
+}
+
+/// Shards are as large as may be, and standard input has no columns.
+fn for_stdin(argument: &OsString) -> bool {
+    let argument = argument.to_str().unwrap();
+    !argument.starts_with("--shard-entries=") && !argument.starts_with("--id-column=")
+}
+
+/// A run of images that are named on its standard input, so that it is under way for as long as that is open.
+fn waiting(data: &Data, out: &str) -> (Child, std::process::ChildStdin) {
+    let mut arguments = data.arguments(&data.out("x"));
+    arguments.retain(for_stdin);
+    (arguments[1], arguments[3]) = ("-".into(), data.out(out).into());
+    if out.ends_with('/') {
+        arguments[3].push("/");
+    }
+    let mut command = process(home().path());
+    let mut child = command.args(&arguments).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for n in 0..40 {
+        writeln!(input, "{}", data.out(&format!("{n:03}.png")).display()).unwrap();
+    }
+    (child, input)
+}
+
+/// The hidden files in a folder.
+fn partial(folder: &Path) -> Vec<PathBuf> {
+    let hidden = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().ends_with(".partial");
+    if folder.is_dir() { sorted(folder).into_iter().filter(hidden).collect() } else { Vec::new() }
+}
+
+fn wait_for_partial(folder: &Path) -> Vec<PathBuf> {
+    let begun = Instant::now();
+    while partial(folder).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    partial(folder)
+}
+
+#[test]
+fn a_run_that_has_kept_nothing_yet_is_told_as_such() {
+    let data = Data::new(10);
+    let (mut child, input) = waiting(&data, "live/");
+    let live = data.out("live");
+    wait_for_partial(&live);
+    let report = support::json(support::engraft().arg("inspect").arg(&live));
+    assert_eq!((&report["rows"], &report["run"]["finished"]), (&0.into(), &false.into()), "{report}");
+    let told = support::engraft().arg("inspect").arg(&live).assert().success().get_output().stdout.clone();
+    assert!(String::from_utf8(told).unwrap().contains("nothing is kept yet"));
+    let said = FeatureSet::read(&live).unwrap_err().to_string();
+    assert!(said.contains("no row is kept yet") && said.contains("under way"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+}
+
+#[test]
+fn what_a_killed_run_into_a_file_left_is_removed_by_the_next_one() {
+    let data = Data::new(10);
+    std::fs::create_dir(data.out("single")).unwrap();
+    let (mut child, _input) = waiting(&data, "single/set.parquet");
+    let single = data.out("single");
+    let left = wait_for_partial(&single);
+    // One that lives is left alone.
+    let (mut second, _input) = waiting(&data, "single/set.parquet");
+    let begun = Instant::now();
+    while partial(&single).len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the second has not begun, or the first was removed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(left.iter().all(|path| path.exists()));
+    for child in [&mut child, &mut second] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(partial(&single).len(), 2);
+    std::fs::write(single.join(".engraft-of-another.partial"), "torn").unwrap();
+    let mut arguments = data.arguments(&single);
+    arguments[3] = single.join("set.parquet").into();
+    Command::from_std(process(home().path())).args(&arguments).assert().success();
+    assert_eq!(partial(&single), [single.join(".engraft-of-another.partial")]);
 }
 
 #[test]

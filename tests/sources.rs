@@ -139,8 +139,7 @@ fn archives_hold_samples_by_key() {
         "shard-001.tar.gz/ü/猫|<image u>|Küche|-|-|-".to_owned(),
     ];
     let with = keeping(Modality::Image, &["caption", "width", "box"]);
-    let (first, second) = (list(golden("shard-000.tar"), &with), list(golden("shard-001.tar.gz"), &with));
-    assert_eq!([first, second].concat(), want);
+    assert_eq!(try_list(&[golden("shard-000.tar"), golden("shard-001.tar.gz")], &with).unwrap(), want);
 
     let texts = list(golden("shard-000.tar"), &options(Modality::Text));
     assert_eq!(texts.iter().filter(|line| line.ends_with("! `.txt` is missing")).count(), 2, "{texts:?}");
@@ -396,4 +395,140 @@ fn an_identity_tells_lists_apart() {
     assert_eq!(archive.inputs[0].bytes, Some(20480));
     let json = serde_json::to_string(&archive).unwrap();
     assert_eq!(serde_json::from_str::<engraft::source::Identity>(&json).unwrap(), archive);
+}
+
+/// An archive of one image `a.png`, whose `.json` is given.
+fn archive(path: &Path, json: &str) {
+    let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
+    for (name, content) in [("a.png", "image"), ("a.json", json)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    builder.finish().unwrap();
+}
+
+#[test]
+fn archives_have_the_same_ids_however_they_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    fs::create_dir(at("d")).unwrap();
+    for i in 0..3 {
+        archive(&at(&format!("d/s-{i}.tar")), "{}");
+    }
+    fs::write(at("d/notes.txt"), "x").unwrap();
+    let image = options(Modality::Image);
+    let ids = |inputs: &[&str]| -> Vec<String> {
+        let inputs: Vec<PathBuf> = inputs.iter().map(|name| at(name)).collect();
+        let lines = try_list(&inputs, &image).unwrap();
+        lines.into_iter().map(|line| line.split('|').next().unwrap().to_owned()).collect()
+    };
+    let want = ["s-0.tar/a", "s-1.tar/a", "s-2.tar/a"];
+    assert_eq!(ids(&["d/s-0.tar"]), want[..1]);
+    assert_eq!(ids(&["d/s-0.tar", "d/s-1.tar", "d/s-2.tar"]), want);
+    assert_eq!(ids(&["d/s-*.tar"]), want);
+    assert_eq!(ids(&["d/s-[0-2].*"]), want);
+    assert_eq!(ids(&["d/s-{0..2}.tar"]), want);
+    assert_eq!(ids(&["d/s-0.tar", "d/s-{1..2}.tar"]), want);
+    // Beside another input, by the path as given.
+    fs::write(at("x.png"), "").unwrap();
+    let shown = root.path().to_str().unwrap();
+    let mixed = [format!("{shown}/x.png"), format!("{shown}/d/s-0.tar/a"), format!("{shown}/d/s-1.tar/a")];
+    assert_eq!(ids(&["x.png", "d/s-{0..1}.tar"]), mixed);
+    let twice = try_list(&[at("d/s-0.tar"), at("d/s-*.tar")], &image).unwrap_err().to_string();
+    assert!(twice.contains("s-0.tar is named twice"), "{twice}");
+}
+
+#[test]
+fn columns_that_cannot_be_kept_are_refused() {
+    let binary = failure(golden("binary.parquet"), &{
+        let mut with = keeping(Modality::Image, &["png"]);
+        with.table.path_column = Some("file".to_owned());
+        with
+    });
+    assert!(binary.contains("the column `png`") && binary.contains("is Binary, expected a text"), "{binary}");
+
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    archive(&at("s-0.tar"), "{}");
+    archive(&at("s-1.tar"), "{\"note\": null, \"size\": 1}");
+    let of = |name: &str, keep: &[&str]| try_list(&[at(name)], &keeping(Modality::Image, keep));
+    assert_eq!(of("s-{0..1}.tar", &["note", "size"]).unwrap(), ["s-0.tar/a|<image>|-|-|-", "s-1.tar/a|<image>|-|-|1"]);
+    for name in ["s-0.tar", "s-{0..1}.tar"] {
+        let error = of(name, &["size", "nope"]).unwrap_err();
+        assert!(matches!(&error, engraft::Error::Usage(s) if s.contains("no sample of the archives")), "{error}");
+    }
+}
+
+#[test]
+fn images_that_metadata_leaves_out_are_counted_and_none_is_taken_from_elsewhere() {
+    let table = "file_name,label\n./a.png,cat\nsub/../b.png,dog\n../out.png,cat\n/etc/x.png,cat\n";
+    let root = tree(&[
+        ("f/a.png", ""),
+        ("f/b.png", ""),
+        ("f/c.png", ""),
+        ("f/sub/d.heic", ""),
+        ("f/notes.txt", ""),
+        ("f/metadata.csv", table),
+        ("out.png", ""),
+        ("g/train/metadata.jsonl", "{\"file_name\": \"1.png\"}"),
+        ("g/train/1.png", ""),
+        ("g/train/2.png", ""),
+        ("g/wild/3.png", ""),
+    ]);
+    let counted = |name: &str| {
+        let source = open_all(&[root.path().join(name)], &options(Modality::Image)).unwrap();
+        assert_eq!(source.extent.left_out(), 0);
+        source.list.for_each(|listed| drop(listed.unwrap()));
+        source.extent.left_out()
+    };
+    assert_eq!(counted("f"), 2);
+    assert_eq!(counted("g"), 1);
+    assert_eq!(counted("f/sub/../../g/wild"), 0);
+    let got = list(root.path().join("f"), &options(Modality::Image));
+    let want = [
+        "./a.png|a.png|cat",
+        "sub/../b.png|b.png|dog",
+        "../out.png! the path leads out of the table's folder",
+        "/etc/x.png! the path leads out of the table's folder",
+    ];
+    assert_eq!(got, want);
+}
+
+#[test]
+fn a_column_called_id_holds_the_ids() {
+    let root = tree(&[
+        ("t.csv", "id,text\nx,a\ny,b\nx,c\n"),
+        ("t.jsonl", "{\"id\": 7, \"text\": 5}\n{\"id\": \"b\", \"text\": true}\n"),
+        ("u.csv", "id,key,text\nx,k,a\n"),
+    ]);
+    let text = options(Modality::Text);
+    assert_eq!(
+        list(root.path().join("t.csv"), &text),
+        ["x|a|-", "y|b|-", "t.csv:4! the id x is used by an earlier row"]
+    );
+    // Numbers and booleans are taken as their text.
+    assert_eq!(list(root.path().join("t.jsonl"), &text), ["7|5|-", "b|true|-"]);
+    let mut named = text;
+    named.table.id_column = Some("key".to_owned());
+    assert_eq!(list(root.path().join("u.csv"), &named), ["k|a|-"]);
+}
+
+#[test]
+fn what_is_wrongly_named_is_wrong_usage() {
+    let root = tree(&[("t.csv", "text,stars\nx,1\n")]);
+    let usage = |name: &str, change: fn(&mut SourceOptions), words: &str| {
+        let mut text = options(Modality::Text);
+        change(&mut text);
+        let error = try_list(&[root.path().join(name)], &text).unwrap_err();
+        assert!(matches!(&error, engraft::Error::Usage(s) if s.contains(words)), "{error:?}");
+    };
+    usage("absent.csv", |_| {}, "there is no input");
+    usage("s-{0..1}.tar", |_| {}, "there is no input");
+    usage("*.json", |_| {}, "nothing matches");
+    usage("t.csv", |o| o.table.label_column = Some("star".into()), "no column `star`");
+    usage("t.csv", |o| o.keep = vec!["star".into()], "no column `star`");
+    usage("t.csv", |o| o.separator = Separator::Nul, "-0 has no effect");
+    usage("t.csv", |o| o.table.path_column = Some("text".into()), "--path-column has no effect");
 }

@@ -8,9 +8,11 @@ use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::fit::probe;
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::results::table;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::curate::{
     LabelFilter, Likeness, Workers, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
 };
@@ -304,9 +306,10 @@ fn class_sizes(features: &FeatureSet) -> Vec<ClassSize> {
 
 impl Audited {
     fn text(&self) -> String {
-        let mut text = format!("{} rows, {} of them without a label\n", self.rows, self.unlabelled);
+        let mut text = format!("{}, {} of them without a label\n", counted(self.rows, "row"), self.unlabelled);
         if let Some(imbalance) = self.imbalance {
-            text += &format!("{} classes, the largest {imbalance:.1} times the smallest\n", self.classes.len());
+            text +=
+                &format!("{}, the largest {imbalance:.1} times the smallest\n", counted(self.classes.len(), "class"));
         }
         if let Some(accuracy) = self.out_of_fold_accuracy {
             text += &format!("probes that have not seen a row agree with its label in {:.1} %\n", 100.0 * accuracy);

@@ -48,11 +48,14 @@ impl Context {
 
     /// Writes the verb's result to stdout: as JSON, or as `text` says it.
     pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        let text = match self.json {
-            true => serde_json::to_string(value).map_err(|e| Error::Data(format!("cannot write the result: {e}")))?,
-            false => text(),
-        };
+        let text = if self.json { as_json(value)? } else { text() };
         self.write(&text)
+    }
+
+    /// Writes the verb's result to stderr, as a line of JSON: for when stdout is taken by the data.
+    pub(super) fn result_beside_data(&self, value: &impl Serialize) -> Result<()> {
+        eprintln!("{}", as_json(value)?);
+        Ok(())
     }
 
     /// Writes a line of data to stdout.
@@ -61,4 +64,8 @@ impl Context {
         writeln!(stdout, "{}", text.trim_end_matches('\n')).map_err(Error::io("write", "stdout"))?;
         stdout.flush().map_err(Error::io("write", "stdout"))
     }
+}
+
+fn as_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Data(format!("cannot write the result: {e}")))
 }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone};
 use super::report::{Evaluation, ReportArgs};
 use super::results::table;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::{Options, Report};
 use crate::features::FeatureSet;
@@ -59,7 +61,8 @@ impl Eval {
         let left_out = features.ids.len() - known.len();
         if left_out > 0 {
             context.console.note(&format!(
-                "warning: {left_out} rows have no label or one the head does not know; they are left out"
+                "warning: left out: {} with no label or one the head does not know",
+                counted(left_out, "row")
             ));
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());

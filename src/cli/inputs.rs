@@ -3,69 +3,18 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Instant;
 
 use super::{Context, Status};
-use crate::backbone::{Backbone, Output, Overrides, Pooling, Resize, RunPrecision, registry};
+use crate::backbone::{Backbone, RunPrecision};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
 use crate::features::{FeatureSet, Finished, Format, Part, Precision, Provenance, RunState, ShardFolder, run_state};
-use crate::preprocess::{ImagePreprocessor, Interpolation, Preprocessing};
-use crate::source::{Modality, Reject, Separator, Source, SourceOptions, TableOptions, holds_embeddings, open_all};
-
-/// Which backbone, and what its folder does not say.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct ModelArgs {
-    /// A known backbone (see `engraft models list`), an .onnx file, a Hugging Face style folder, or hf:owner/name
-    #[arg(long, short, value_name = "MODEL")]
-    pub(super) model: Option<String>,
-    #[command(flatten)]
-    overrides: OverrideArgs,
-}
-
-/// What to take of a model, and what .onnx files and folders do not say themselves.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "The model's output, and models without a manifest")]
-struct OverrideArgs {
-    /// image or text
-    #[arg(long, value_name = "KIND", value_parser = json_word::<Modality>)]
-    modality: Option<Modality>,
-    /// The ONNX file to take from the folder
-    #[arg(long, value_name = "FILE")]
-    onnx_file: Option<String>,
-    /// The tensor to take, an inner one too; several with commas between are joined
-    #[arg(long, value_name = "NAME")]
-    output_name: Option<String>,
-    /// The layers to take and join, such as -1,-2: 1 is the first, -1 the last
-    #[arg(long, value_name = "L,L", value_delimiter = ',', allow_hyphen_values = true)]
-    layers: Option<Vec<i64>>,
-    /// none, mean, cls, last-token or gap
-    #[arg(long, alias = "pool", value_name = "POOLING", value_parser = json_word::<Pooling>)]
-    pooling: Option<Pooling>,
-    /// Divide each embedding by its length: true or false
-    #[arg(long, value_name = "BOOL")]
-    normalize: Option<bool>,
-    /// Input size in pixels: 224 or HEIGHTxWIDTH
-    #[arg(long, value_name = "PIXELS", value_parser = size)]
-    image_size: Option<[u32; 2]>,
-    /// squash, or the length of the shorter edge before the centre is cut out
-    #[arg(long, value_name = "HOW")]
-    resize: Option<Resize>,
-    /// nearest, box, bilinear, hamming, bicubic or lanczos
-    #[arg(long, value_name = "FILTER", value_parser = json_word::<Interpolation>)]
-    interpolation: Option<Interpolation>,
-    /// Mean of each channel after scaling to 0..1, such as 0.485,0.456,0.406
-    #[arg(long, value_name = "R,G,B", value_parser = channels)]
-    mean: Option<[f32; 3]>,
-    /// Standard deviation of each channel after scaling to 0..1
-    #[arg(long, value_name = "R,G,B", value_parser = channels)]
-    std: Option<[f32; 3]>,
-    /// The tokenizer.json
-    #[arg(long, value_name = "FILE")]
-    tokenizer: Option<PathBuf>,
-    /// Greatest number of tokens of a text
-    #[arg(long, value_name = "TOKENS")]
-    max_length: Option<usize>,
-}
+use crate::preprocess::Preprocessing;
+use crate::source::{
+    Modality, Reject, Separator, Source, SourceOptions, TableOptions, exist, holds_embeddings, open_all,
+};
 
 /// How inputs are read and run.
 #[derive(Debug, Clone, clap::Args)]
@@ -80,7 +29,8 @@ pub(super) struct SourceArgs {
     /// The table's column that holds the label
     #[arg(long, value_name = "COLUMN")]
     label_column: Option<String>,
-    /// The table's column that holds the id
+    /// The table's column that holds the id [default: id where there is such a column, else FILE:N with the row's line in
+    /// csv, tsv (from 1, the header) and jsonl (from 1), the row's place in parquet (from 0)]
     #[arg(long, value_name = "COLUMN")]
     id_column: Option<String>,
     /// Items on standard input end with a zero byte, as find -print0 writes them, not with a line end
@@ -185,115 +135,6 @@ impl SourceArgs {
     }
 }
 
-impl ModelArgs {
-    /// The backbone that `--model` names, made ready.
-    pub(super) fn resolve(&self, context: &Context) -> Result<Backbone> {
-        let Some(name) = &self.model else {
-            return Err(Error::Usage(
-                "raw images or texts need a backbone: give --model (see `engraft models list`)".into(),
-            ));
-        };
-        // Before a backbone is fetched in vain.
-        context.runtime()?;
-        let backbone = registry::resolve(name, &self.overrides(), &context.home, &context.console)?;
-        if registry::find(name).is_err() {
-            context.console.say(&taken(&backbone));
-        }
-        Ok(backbone)
-    }
-
-    /// The backbone that features of this provenance came from, or `--model` where its name no longer leads to it. Inputs
-    /// are prepared as they were then; what decides that is not asked for again.
-    pub(super) fn recall(&self, context: &Context, provenance: &Provenance) -> Result<Backbone> {
-        let OverrideArgs { output_name, layers, pooling, normalize, .. } = &self.overrides;
-        if output_name.is_some() || layers.is_some() || pooling.is_some() || normalize.is_some() {
-            return Err(Error::Usage(
-                "the head takes the output, pooling and normalisation that it was trained on: leave out --output-name, \
-                 --layers, --pooling and --normalize"
-                    .into(),
-            ));
-        }
-        let name = self.model.as_ref().unwrap_or(&provenance.backbone);
-        context.runtime()?;
-        if registry::find(name).is_ok() {
-            let Output { tensor, pooling, normalize } = provenance.output.clone();
-            let overrides = Overrides {
-                output_name: Some(tensor),
-                pooling: Some(pooling),
-                normalize: Some(normalize),
-                ..Overrides::default()
-            };
-            return registry::resolve(name, &overrides, &context.home, &context.console);
-        }
-        let found = registry::resolve(name, &self.remembered(provenance)?, &context.home, &context.console)?;
-        let (preprocessing, output) = (provenance.preprocessing.clone(), provenance.output.clone());
-        Ok(Backbone { preprocessing, output, ..found })
-    }
-
-    /// What a folder may not say by itself, as the provenance has it.
-    fn remembered(&self, provenance: &Provenance) -> Result<Overrides> {
-        let Output { tensor, pooling, normalize } = provenance.output.clone();
-        let overrides = Overrides {
-            onnx_file: self.overrides.onnx_file.clone(),
-            tokenizer: self.overrides.tokenizer.clone(),
-            output_name: Some(tensor),
-            pooling: Some(pooling),
-            normalize: Some(normalize),
-            ..Overrides::default()
-        };
-        Ok(match &provenance.preprocessing {
-            Preprocessing::Text(spec) => {
-                Overrides { modality: Some(Modality::Text), max_length: Some(spec.max_length), ..overrides }
-            }
-            Preprocessing::Image(spec) => {
-                let size = ImagePreprocessor::new(spec.clone())?.output_size();
-                Overrides {
-                    modality: Some(Modality::Image),
-                    image_size: Some(size.map(|n| u32::try_from(n).unwrap_or(u32::MAX))),
-                    // The steps and the scale themselves are taken from the provenance.
-                    resize: Some(Resize::Squash),
-                    interpolation: Some(spec.interpolation),
-                    mean: Some(spec.mean),
-                    std: Some(spec.std),
-                    ..overrides
-                }
-            }
-        })
-    }
-
-    fn overrides(&self) -> Overrides {
-        let o = self.overrides.clone();
-        Overrides {
-            modality: o.modality,
-            onnx_file: o.onnx_file,
-            output_name: o.output_name,
-            layers: o.layers,
-            pooling: o.pooling,
-            normalize: o.normalize,
-            image_size: o.image_size,
-            resize: o.resize,
-            interpolation: o.interpolation,
-            mean: o.mean,
-            std: o.std,
-            tokenizer: o.tokenizer,
-            max_length: o.max_length,
-        }
-    }
-}
-
-/// What was taken for a model without a manifest: a wrong value shows here and not in the accuracy.
-fn taken(backbone: &Backbone) -> String {
-    let Output { tensor, pooling, normalize } = &backbone.output;
-    let inputs = match &backbone.preprocessing {
-        Preprocessing::Image(spec) => {
-            format!("{:?}, {:?}, mean {:?}, std {:?}", spec.steps, spec.interpolation, spec.mean, spec.std)
-        }
-        Preprocessing::Text(spec) => format!("at most {} tokens", spec.max_length),
-    };
-    let length = if *normalize { "divided by its length" } else { "as it is" };
-    format!("{}: output {tensor}, pooling {pooling:?}, {length}; {inputs}", backbone.name)
-}
-
 /// Features and what could not be embedded.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -318,7 +159,8 @@ pub(super) fn load(
         for input in inputs {
             if let Some(RunState { finished: false, entries, .. }) = run_state(input)? {
                 let input = input.display();
-                context.console.say(&format!("warning: the run in {input} is not finished: {entries} inputs are done"));
+                let done = counted(entries, "input");
+                context.console.say(&format!("warning: the run in {input} is not finished: {done} done"));
             }
         }
         let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
@@ -327,6 +169,7 @@ pub(super) fn load(
     if of_features > 0 {
         return Err(Error::Usage("some inputs are features and some are raw: give one kind".into()));
     }
+    // Before a backbone is fetched in vain.
     exist(inputs)?;
     let mut memory = Memory { parts: Vec::new(), rejects: Vec::new() };
     embed(context, inputs, source, &backbone()?, &mut memory)?;
@@ -337,18 +180,15 @@ pub(super) fn load(
         context.console.say(&format!("rejected {}: {}", reject.id, reject.reason));
     }
     if memory.rejects.len() > 5 {
-        context.console.say(&format!("... and {} more rejects", memory.rejects.len() - 5));
+        context.console.say(&format!("... and {}", counted(memory.rejects.len() - 5, "more reject")));
     }
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
 }
 
 /// Fails when two sets are known to be of different backbones, preprocessing or pooling.
 pub(super) fn check_same_features(first: &FeatureSet, second: &FeatureSet) -> Result<()> {
-    let fingerprints = first.provenance.as_ref().zip(second.provenance.as_ref());
-    match fingerprints.map(|(first, second)| (first.fingerprint(), second.fingerprint())) {
-        Some((expected, got)) if expected != got => {
-            Err(Error::Mismatch { what: "the fingerprints of the features".into(), expected, got })
-        }
+    match (&first.provenance, &second.provenance) {
+        (Some(first), Some(second)) => Provenance::same(Some(first), Some(second), || "the features".to_owned()),
         _ => Ok(()),
     }
 }
@@ -368,14 +208,6 @@ pub(super) fn are_features(input: &Path) -> Result<bool> {
         Some(Format::Parquet) => holds_embeddings(input),
         Some(_) => Ok(true),
     }
-}
-
-/// Fails on an input that is not there, before a backbone is fetched for it. What a pattern matches is seen later.
-pub(super) fn exist(inputs: &[PathBuf]) -> Result<()> {
-    inputs
-        .iter()
-        .filter(|path| *path != Path::new("-") && !path.to_string_lossy().contains(['*', '?', '[', '{']))
-        .try_for_each(|path| std::fs::metadata(path).map(|_| ()).map_err(Error::io("read", path)))
 }
 
 /// The error when every input was rejected.
@@ -422,19 +254,31 @@ impl Job<'_> {
         let summary = self.extraction.run(self.source, sink, &context.console)?;
         if summary.truncated > 0 {
             let (n, name) = (summary.truncated, &self.backbone.name);
-            context.console.say(&format!("{n} texts were longer than {name} takes and were cut"));
+            context.console.say(&format!("{} cut: longer than {name} takes", counted(n, "text")));
         }
         Ok(summary)
     }
 }
 
+/// What became of a run into a folder.
+pub(super) struct Ran {
+    /// Of this run; the provider is that of the shards where nothing was left to run.
+    pub(super) summary: Summary,
+    /// Of the whole folder.
+    pub(super) kept: Finished,
+    pub(super) end: End,
+}
+
+/// How a run into a folder ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Finished,
+    Interrupted,
+}
+
 /// Runs what is unfinished of a job into its folder at `place`, and closes that.
-pub(super) fn run_into(
-    context: &Context,
-    mut job: Job,
-    mut folder: ShardFolder,
-    place: &Path,
-) -> Result<(Summary, Finished)> {
+pub(super) fn run_into(context: &Context, mut job: Job, mut folder: ShardFolder, place: &Path) -> Result<Ran> {
+    let started = Instant::now();
     job.source.list = folder.unfinished(job.source.list);
     let run = job.run(context, &mut folder);
     // Whatever ended the run: what was computed is kept.
@@ -442,10 +286,20 @@ pub(super) fn run_into(
     let run = run.and_then(|summary| closed.map(|()| summary));
     let (rows, place) = (folder.rows(), place.display());
     if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
-        context.console.say(&format!("{rows} rows are kept in {place}: the same command continues"));
+        context.console.say(&format!("kept in {place}: {}; the same command continues", counted(rows, "row")));
     }
-    let summary = run?;
-    Ok((summary, folder.finish()?))
+    let (mut summary, end) = match run {
+        Err(Error::Interrupted) => (Summary::unmeasured(started.elapsed().as_secs_f64()), End::Interrupted),
+        run => (run?, End::Finished),
+    };
+    if summary.provider.is_none() {
+        summary.provider = folder.provider()?;
+    }
+    let kept = match end {
+        End::Finished => folder.finish()?,
+        End::Interrupted => folder.kept()?,
+    };
+    Ok(Ran { summary, kept, end })
 }
 
 /// Runs the inputs through the backbone into `sink`.
@@ -490,18 +344,4 @@ pub(super) fn json_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T,
 /// A number of things that there must be at least one of.
 pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "give a whole number, 1 or more".to_owned())
-}
-
-fn size(text: &str) -> Result<[u32; 2], String> {
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    match (height.parse(), width.parse()) {
-        (Ok(height), Ok(width)) => Ok([height, width]),
-        _ => Err("give a size such as 224 or 224x320 (height x width)".to_owned()),
-    }
-}
-
-fn channels(text: &str) -> Result<[f32; 3], String> {
-    let values: Result<Vec<f32>, _> = text.split(',').map(|v| v.trim().parse()).collect();
-    let wrong = || "give three numbers, such as 0.485,0.456,0.406".to_owned();
-    values.map_err(|_| wrong())?.try_into().map_err(|_| wrong())
 }

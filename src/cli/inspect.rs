@@ -8,10 +8,13 @@ use serde::Serialize;
 use super::embed::rejects_beside;
 use super::results::table;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::error::{Error, Result};
-use crate::features::{RunState, Survey, damaged_shards, run_state};
+use crate::features::{RunState, Survey, run_state};
 
 /// Tell what a feature set holds, what made it, and whether its run is finished
+///
+/// Of a folder with damaged shards it tells what the sound ones hold, lists the others, and ends with exit code 1.
 ///
 /// Example: engraft inspect features/ --json
 #[derive(Debug, clap::Args)]
@@ -29,8 +32,6 @@ struct Report {
     rejects: Option<u64>,
     /// Of a folder with a journal.
     run: Option<RunState>,
-    /// Shards that are missing or not what the journal says was written.
-    damaged: Vec<String>,
 }
 
 /// Labels in the table; the JSON has them all.
@@ -40,15 +41,17 @@ impl Inspect {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         std::fs::metadata(&self.features).map_err(Error::io("read", &self.features))?;
         let run = run_state(&self.features)?;
-        let damaged = damaged_shards(&self.features, &context.console)?;
         let survey = Survey::of(&self.features, &context.console)?;
         let rejects = match run {
             Some(run) => Some(run.rejects),
             None => self.rejects_beside()?,
         };
-        let report = Report { survey, rejects, run, damaged };
+        let report = Report { survey, rejects, run };
         context.result(&report, || report.text())?;
-        Ok(Status::Done)
+        match report.way_out() {
+            Some(reason) => Err(Error::malformed(&self.features, reason)),
+            None => Ok(Status::Done),
+        }
     }
 
     /// Those of a run into one file.
@@ -67,24 +70,35 @@ impl Inspect {
 }
 
 impl Report {
+    /// What is wrong and how it is mended, if a shard is damaged.
+    fn way_out(&self) -> Option<String> {
+        let damaged = self.survey.damaged.len();
+        let way = match self.run {
+            Some(_) => "run the same embed command again: only these stretches are made anew",
+            None => "no journal tells how it was made: make these files anew, or remove them",
+        };
+        (damaged > 0).then(|| format!("{} damaged; {way}", counted(damaged, "shard")))
+    }
+
     fn text(&self) -> String {
         let survey = &self.survey;
         let mut lines = vec![
-            ["rows".to_owned(), format!("{} of {} values", survey.rows, survey.dimension)],
+            ["rows".to_owned(), format!("{} of {}", survey.rows, counted(survey.dimension, "value"))],
             ["files".to_owned(), survey.files.to_string()],
         ];
         let mut line = |name: &str, value: String| lines.push([name.to_owned(), value]);
         if let Some(rejects) = self.rejects {
             line("rejects", rejects.to_string());
         }
-        for shard in &self.damaged {
-            line("damaged", format!("{shard}; the command that made it makes it anew"));
-        }
         match self.run {
-            Some(RunState { finished: true, .. }) if !self.damaged.is_empty() => {}
+            Some(RunState { finished: true, .. }) if !survey.damaged.is_empty() => {}
             Some(RunState { finished: true, .. }) => line("run", "finished".to_owned()),
+            Some(RunState { entries: 0, .. }) => {
+                line("run", "under way or stopped, and nothing is kept yet: the same command continues".to_owned());
+            }
             Some(RunState { entries, .. }) => {
-                line("run", format!("not finished: {entries} inputs are done, the same command continues"));
+                let done = counted(entries, "input");
+                line("run", format!("not finished: {done} done, the same command continues"));
             }
             None => {}
         }
@@ -100,7 +114,11 @@ impl Report {
                 let pooling = json(serde_json::to_string(&made.output.pooling));
                 let length = if made.output.normalize { ", divided by its length" } else { "" };
                 line("output", format!("{}, pooling {}{length}", made.output.tensor, pooling.trim_matches('"')));
-                line("precision", made.precision.clone());
+                let precisions = survey.precisions.iter().cloned().collect::<Vec<_>>().join(", ");
+                line(
+                    "precision",
+                    if survey.precisions.len() > 1 { format!("mixed: {precisions}") } else { precisions },
+                );
                 line("provider", survey.providers.iter().cloned().collect::<Vec<_>>().join(", "));
                 line(
                     "versions",
@@ -119,6 +137,10 @@ impl Report {
         line("labels", survey.labels.len().to_string());
         line("unlabelled rows", survey.unlabelled.to_string());
         let mut text = table(&["features", ""], lines.into_iter().map(Vec::from));
+        if !survey.damaged.is_empty() {
+            let rows = survey.damaged.iter().map(|damaged| vec![damaged.shard.clone(), damaged.reason.clone()]);
+            text += &format!("\n\n{}", table(&["damaged shard", "reason"], rows));
+        }
         if !survey.labels.is_empty() {
             let mut labels: Vec<_> = survey.labels.iter().collect();
             labels.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
@@ -126,7 +148,7 @@ impl Report {
             let shown = labels.into_iter().take(LABELS).map(|(label, rows)| vec![label.clone(), rows.to_string()]);
             text += &format!("\n\n{}", table(&["label", "rows"], shown));
             if more > 0 {
-                text += &format!("\n... and {more} more labels: see --json");
+                text += &format!("\n... and {}: see --json", counted(more, "more label"));
             }
         }
         text

@@ -12,6 +12,7 @@ mod eval;
 mod fit;
 mod inputs;
 mod inspect;
+mod model_args;
 mod models;
 mod predict;
 mod rank;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;

@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use super::audit::workers;
 use super::fit::probe;
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone, one_field, warn_of_unknown};
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::curate::{Suggestion, k_centre, margins, typicality};
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;
@@ -96,7 +98,7 @@ impl Suggest {
             return Err(Error::Data("every row has a label: there is nothing to ask about".into()));
         }
         if pool.len() < self.count.get() {
-            context.console.note(&format!("only {} rows have no label", pool.len()));
+            context.console.note(&format!("only {} without a label", counted(pool.len(), "row")));
         }
         let count = self.count.get().min(pool.len());
         let (strategy, chosen) = match self.strategy {

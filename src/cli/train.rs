@@ -7,8 +7,10 @@ use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
 use super::fit::{Chosen, FitArgs, Fitted};
-use super::inputs::{self, ModelArgs, SourceArgs};
+use super::inputs::{self, SourceArgs};
+use super::model_args::ModelArgs;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::curate::out_of_fold;
 use crate::error::{Error, Result};
 use crate::eval::{Judgeable, Options, Report};
@@ -97,7 +99,7 @@ fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
         return Err(no_labels());
     }
     if rows.len() < features.ids.len() {
-        context.console.note(&format!("{} rows without a label are left out", features.ids.len() - rows.len()));
+        context.console.note(&format!("left out: {} without a label", counted(features.ids.len() - rows.len(), "row")));
     }
     Ok(features.select(&rows))
 }
@@ -204,13 +206,14 @@ impl FitArgs {
         let Judgeable { rows, labels, classes } = Judgeable::of(classes);
         let single = names.len() - classes.len();
         if single > 0 {
-            context.console.note(&format!("{single} classes have one sample only: they are trained on, not tested"));
+            context.console.note(&format!("{} of one sample only: trained on, not tested", counted(single, "class")));
         }
         let known: HashSet<&String> = features.contents.iter().flatten().collect();
         let repeated = features.contents.iter().flatten().count() - known.len();
         if repeated > 0 {
             context.console.note(&format!(
-                "warning: {repeated} samples have the same content as another: where they fall in two folds the reported accuracy is too good"
+                "warning: {} of the same content as another: where they fall in two folds the reported accuracy is too good",
+                counted(repeated, "sample")
             ));
         }
         let picked;
@@ -233,14 +236,19 @@ impl Trained {
         text += &self.certificate.map_or_else(String::new, |c| {
             let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
             format!(
-                "{converged} in {} iterations, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
-                c.iterations, c.seconds, c.objective, c.gap, c.gradient_norm
+                "{converged} in {}, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
+                counted(c.iterations, "iteration"), c.seconds, c.objective, c.gap, c.gradient_norm
             )
         });
         match &self.report {
             Some(report) => text += &super::eval::headline(report, self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
-        text + &format!("\n{} classes, {} training rows: {}", self.classes, self.n_train, self.head.display())
+        text + &format!(
+            "\n{}, {}: {}",
+            counted(self.classes, "class"),
+            counted(self.n_train, "training row"),
+            self.head.display()
+        )
     }
 }

@@ -13,6 +13,7 @@ use super::pipeline;
 use super::trace::{self, Trace};
 use super::writer::{Counts, Sink, Writer};
 use crate::backbone::{Backbone, Home, Runtime, Weights};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::features::Provenance;
 use crate::file;
@@ -28,22 +29,24 @@ pub struct Summary {
     pub rejects: usize,
     /// Texts that were longer than the backbone takes, and cut.
     pub truncated: usize,
+    /// Images that were left out, for the table of their folder does not name them.
+    pub left_out: u64,
     /// Length of the embeddings; 0 when there are none.
     pub dimension: usize,
     /// Wall-clock seconds from the first input to the last row, the opening of the sessions included.
     pub seconds: f64,
-    /// `rows / seconds`.
-    pub rows_per_second: f64,
-    /// The execution provider; empty when there was nothing to run.
-    pub provider: String,
-    /// The stage whose threads were the busiest.
-    pub limited_by: Limit,
+    /// `rows / seconds`; `None` when there was nothing to run.
+    pub rows_per_second: Option<f64>,
+    /// The execution provider; `None` when there was nothing to run.
+    pub provider: Option<String>,
+    /// The stage whose threads were the busiest; `None` when there was nothing to run.
+    pub limited_by: Option<Limit>,
     /// Sessions that ran side by side.
     pub sessions: usize,
     /// Images in a batch, or tokens where no number of texts was given: as given or as measured; `None` where the run was too short to tell.
     pub batch_size: Option<usize>,
-    /// What each stage did.
-    pub stages: Stages,
+    /// What each stage did; `None` when there was nothing to run.
+    pub stages: Option<Stages>,
 }
 
 /// What each stage did.
@@ -112,7 +115,8 @@ impl<'a> Extraction<'a> {
         let started = Instant::now();
         let Some(list) = begun(source.list, progress)? else {
             // An earlier trace is worth more than one of nothing.
-            return Ok(Summary::new(&Meter::new(None), started, &Counts::default(), &provenance));
+            let summary = Summary::unmeasured(started.elapsed().as_secs_f64());
+            return Ok(Summary { left_out: source.extent.left_out(), ..summary });
         };
         let meter = Arc::new(Meter::new(options.trace.as_deref().map(Trace::create).transpose()?));
         let (backend, note) =
@@ -123,7 +127,7 @@ impl<'a> Extraction<'a> {
         provenance.provider = backend.provider().name().to_owned();
         let threads = options.shares(backend.provider(), weights);
         progress.begin(&format!("embedding with {} on {}", backbone.name, provenance.provider), None);
-        let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent, progress);
+        let mut writer = Writer::new(sink, provenance, (threads, options.stored), source.extent.clone(), progress);
         let outcome = pipeline::run(&backend, threads, backend.unit(), list, &mut writer, &meter);
         progress.end();
         if let Err(e) = meter.finish() {
@@ -131,33 +135,52 @@ impl<'a> Extraction<'a> {
             progress.note(&format!("the trace is not complete: {e}"));
         }
         let sessions = outcome?;
-        let summary = Summary::new(&meter, started, &writer.counts, &writer.provenance);
-        let limited_by = meter.limit(threads);
-        Ok(Summary { limited_by, sessions, batch_size: options.batch_size.or(backend.batch_size()), ..summary })
-    }
-}
-
-impl Summary {
-    fn new(meter: &Meter, started: Instant, counts: &Counts, provenance: &Provenance) -> Self {
+        let left_out = source.extent.left_out();
+        if left_out > 0 {
+            let images = counted(left_out, "image");
+            progress.note(&format!("warning: left out: {images} that no usable row of their folder's metadata names"));
+        }
+        let Counts { rows, rejects, truncated } = writer.counts;
         let seconds = started.elapsed().as_secs_f64();
-        let stage = |stage| meter.rate(stage, counts.rows);
-        Self {
-            rows: counts.rows,
-            rejects: counts.rejects,
-            truncated: counts.truncated,
-            dimension: provenance.dimension,
+        let stage = |stage| meter.rate(stage, rows);
+        Ok(Summary {
+            rows,
+            rejects,
+            truncated,
+            left_out,
+            dimension: writer.provenance.dimension,
             seconds,
-            rows_per_second: counts.rows as f64 / seconds.max(f64::MIN_POSITIVE),
-            provider: provenance.provider.clone(),
-            limited_by: Limit::Read,
-            sessions: 0,
-            batch_size: None,
-            stages: Stages {
+            rows_per_second: Some(rows as f64 / seconds.max(f64::MIN_POSITIVE)),
+            provider: Some(writer.provenance.provider.clone()),
+            limited_by: Some(meter.limit(threads)),
+            sessions,
+            batch_size: options.batch_size.or(backend.batch_size()),
+            stages: Some(Stages {
                 read: stage(Limit::Read),
                 decode: stage(Limit::Decode),
                 run: stage(Limit::Run),
                 write: stage(Limit::Write),
-            },
+            }),
+        })
+    }
+}
+
+impl Summary {
+    /// Of an extraction that ran nothing, or was not measured to its end.
+    pub fn unmeasured(seconds: f64) -> Self {
+        Self {
+            rows: 0,
+            rejects: 0,
+            truncated: 0,
+            left_out: 0,
+            dimension: 0,
+            seconds,
+            rows_per_second: None,
+            provider: None,
+            limited_by: None,
+            sessions: 0,
+            batch_size: None,
+            stages: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Feature sets: embeddings with their ids, labels and provenance, in open formats.
 
+mod differences;
 mod flat;
 mod floats;
 mod format;
@@ -24,7 +25,7 @@ pub use precision::Precision;
 pub use provenance::{FINGERPRINT_KEY, PROVENANCE_KEY, Provenance};
 pub use rows::{Existing, FeatureWriter, Part, Rows};
 pub use run::{
-    Claim, Finished, Rejects, RunKey, RunState, SHARD_ENTRIES, SHARD_TIME, ShardFolder, damaged_shards,
+    Claim, DamagedShard, Finished, Rejects, RunKey, RunState, SHARD_ENTRIES, SHARD_TIME, ShardFolder, damaged_shards,
     rejects_replaceable, run_state,
 };
 pub use set::FeatureSet;

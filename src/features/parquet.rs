@@ -19,7 +19,7 @@ use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::column::page::PageReader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::Length;
 use parquet::file::serialized_reader::SerializedPageReader;
@@ -167,6 +167,28 @@ fn cause(action: &'static str, path: &Path, error: &(dyn StdError + 'static)) ->
     Error::malformed(path, error)
 }
 
+/// What made a file, if it says so; its rows are not read.
+pub(super) fn provenance(path: &Path) -> Result<Option<Provenance>> {
+    let read = || of_metadata(open(&ParquetFile::open(path)?, path)?.metadata().file_metadata(), path);
+    guard::catch(read).unwrap_or_else(|panic| Err(damaged(path, &panic)))
+}
+
+fn open(file: &ParquetFile, path: &Path) -> Result<ParquetRecordBatchReaderBuilder<ParquetFile>> {
+    // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options).map_err(|e| cause("read", path, &e))
+}
+
+fn of_metadata(metadata: &FileMetaData, path: &Path) -> Result<Option<Provenance>> {
+    let pairs = metadata.key_value_metadata().into_iter().flatten();
+    let json = pairs.filter(|pair| pair.key == PROVENANCE_KEY).find_map(|pair| pair.value.as_deref());
+    json.map(|json| Provenance::parse(json, path)).transpose()
+}
+
+fn damaged(path: &Path, panic: &str) -> Error {
+    Error::malformed(path, format!("the Parquet data is damaged ({panic})"))
+}
+
 /// The rows of one or more files, in order.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -175,7 +197,7 @@ pub(super) struct Gathered {
     contents: Vec<Option<String>>,
     values: Vec<f32>,
     dimension: Option<usize>,
-    /// Of the first file.
+    /// Of all files.
     provenance: Option<Option<Provenance>>,
     /// How many bytes all this may have.
     limit: u64,
@@ -188,21 +210,15 @@ impl Gathered {
     /// be missing, and ids and labels may be integers or booleans. Other columns are not read.
     pub(super) fn append(&mut self, path: &Path) -> Result<()> {
         // The Parquet crate panics on some damaged files. What was gathered is given up with the error.
-        guard::catch(|| self.append_unguarded(path))
-            .unwrap_or_else(|panic| Err(Error::malformed(path, format!("the Parquet data is damaged ({panic})"))))
+        guard::catch(|| self.append_unguarded(path)).unwrap_or_else(|panic| Err(damaged(path, &panic)))
     }
 
     fn append_unguarded(&mut self, path: &Path) -> Result<()> {
         let file = ParquetFile::open(path)?;
         let length = file.len();
-        // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options)
-            .map_err(|e| cause("read", path, &e))?;
+        let builder = open(&file, path)?;
         let metadata = builder.metadata().file_metadata();
-        let pairs = metadata.key_value_metadata().into_iter().flatten();
-        let json = pairs.filter(|pair| pair.key == PROVENANCE_KEY).find_map(|pair| pair.value.as_deref());
-        self.belongs(json.map(|json| Provenance::parse(json, path)).transpose()?, path)?;
+        self.belongs(of_metadata(metadata, path)?, path)?;
 
         if builder.schema().field_with_name(EMBEDDING).is_err() {
             let names: Vec<&str> = builder.schema().fields().iter().map(|f| f.name().as_str()).collect();
@@ -271,11 +287,11 @@ impl Gathered {
 
     /// Fails when a file was made otherwise than the first one.
     fn belongs(&mut self, provenance: Option<Provenance>, path: &Path) -> Result<()> {
-        let Some(first) = &self.provenance else {
+        let Some(all) = &mut self.provenance else {
             self.provenance = Some(provenance);
             return Ok(());
         };
-        Provenance::same(first, &provenance, path)
+        Provenance::join(all, &provenance, || super::shards::up_to(path))
     }
 
     fn push(&mut self, batch: &RecordBatch, path: &Path) -> Result<()> {

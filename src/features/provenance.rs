@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Precision;
+use super::differences::{Difference, as_read, differences};
 use crate::backbone::{Output, RunPrecision};
 use crate::error::{Error, Result};
 use crate::file::sha256_hex;
@@ -49,17 +52,53 @@ impl Provenance {
         serde_json::from_str(json).map_err(|e| Error::malformed(path, format!("{PROVENANCE_KEY}: {e}")))
     }
 
-    /// Fails unless two shards were made alike, or nothing is known of either. `path` is the shard of the second.
-    pub(super) fn same(first: &Option<Self>, second: &Option<Self>, path: &Path) -> Result<()> {
-        let fingerprint = |p: &Option<Self>| p.as_ref().map_or("none".to_owned(), Self::fingerprint);
-        let (expected, got) = (fingerprint(first), fingerprint(second));
-        match expected == got {
-            true => Ok(()),
-            false => {
-                let what = format!("the fingerprints of the shards up to {}", path.display());
-                Err(Error::Mismatch { what, expected, got })
-            }
+    /// Adds what made more rows. Of stored precisions that differ, the wider one is kept: it holds the values of both.
+    ///
+    /// # Errors
+    /// As [`Self::same`].
+    pub(super) fn join(all: &mut Option<Self>, more: &Option<Self>, of: impl FnOnce() -> String) -> Result<()> {
+        Self::same(all.as_ref(), more.as_ref(), of)?;
+        if let (Some(all), Some(more)) = (all, more)
+            && all.precision != more.precision
+        {
+            all.precision = Precision::F32.name().to_owned();
         }
+        Ok(())
+    }
+
+    /// Fails unless two feature sets were made alike, or nothing is known of either; `of` says whose they are.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with each thing that differs, by name: backbone, tokenizer, preprocessing, output, pooling or the
+    /// precision of the arithmetic.
+    pub fn same(first: Option<&Self>, second: Option<&Self>, of: impl FnOnce() -> String) -> Result<()> {
+        if first.map(Self::fingerprint) == second.map(Self::fingerprint) {
+            return Ok(());
+        }
+        let (Some(known), Some(other)) = (first, second) else {
+            let told = |p: Option<&Self>| p.map_or("unknown".to_owned(), |p| format!("{:?}", p.backbone));
+            let what = format!("the backbones of {}", of());
+            return Err(Error::Mismatch { what, expected: told(first), got: told(second) });
+        };
+        let unwritten = |e| Error::Data(format!("the provenance: {e}"));
+        let found = differences(&known.making().map_err(unwritten)?, &other.making().map_err(unwritten)?);
+        let told = |value: fn(&Difference) -> &Value| {
+            found.iter().map(|d| format!("{} {}", d.name, value(d))).collect::<Vec<_>>().join("; ")
+        };
+        let (expected, got) = (told(|d| &d.first), told(|d| &d.second));
+        Err(Error::Mismatch { what: of(), expected, got })
+    }
+
+    /// All that decides the values, with the backbone's name.
+    fn making(&self) -> serde_json::Result<Value> {
+        as_read(&json!({
+            "backbone": self.backbone,
+            "backbone_sha256": self.backbone_sha256,
+            "tokenizer_sha256": self.tokenizer_sha256,
+            "preprocessing": self.preprocessing,
+            "output": self.output,
+            "run_precision": self.run_precision.name(),
+        }))
     }
 
     /// A digest of all that decides the values: backbone, tokenizer, preprocessing, output and pooling. Equal fingerprints mean

@@ -72,16 +72,9 @@ impl FeatureSet {
     pub fn concat(sets: Vec<Self>) -> Result<Self> {
         let mut sets = sets.into_iter();
         let mut all = sets.next().ok_or_else(|| Error::Data("there are no features".to_owned()))?;
-        let fingerprint = |set: &Self| set.provenance.as_ref().map(Provenance::fingerprint);
-        let expected = fingerprint(&all);
         let mut matrices = vec![std::mem::take(&mut all.matrix)];
         for set in sets {
-            let got = fingerprint(&set);
-            if got != expected {
-                let name = |f: &Option<String>| f.clone().unwrap_or_else(|| "unknown".to_owned());
-                let (expected, got) = (name(&expected), name(&got));
-                return Err(Error::Mismatch { what: "the fingerprints of the features".to_owned(), expected, got });
-            }
+            Provenance::join(&mut all.provenance, &set.provenance, || "the features".to_owned())?;
             all.ids.extend(set.ids);
             all.labels.extend(set.labels);
             all.contents.extend(set.contents);

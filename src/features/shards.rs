@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::parquet::{Gathered, ParquetWriter};
 use super::run::{bookkeeping, journaled_shards};
-use super::{Existing, FeatureSet, FeatureWriter, Header, Rows};
+use super::{Existing, FeatureSet, FeatureWriter, Header, Rows, run_state};
 use crate::error::{Error, Result};
 use crate::file::{AtomicFile, NewFolder};
 
@@ -28,23 +28,33 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The files that make up the feature set in `folder`: those that its journal counts, else all, by name.
 ///
 /// # Errors
-/// When there are none.
+/// When there are none and no run has begun.
 pub(super) fn of(folder: &Path) -> Result<Vec<PathBuf>> {
     let files = match journaled_shards(folder)? {
         Some(shards) => shards,
         None => list(folder)?,
     };
-    if files.is_empty() {
+    if files.is_empty() && run_state(folder)?.is_none() {
         return Err(Error::Data(format!("there are no embeddings in {}", folder.display())));
     }
     Ok(files)
 }
 
+/// How an error names the shards of which `path` is the last that was read.
+pub(super) fn up_to(path: &Path) -> String {
+    format!("the shards up to {}", path.display())
+}
+
 /// Reads every shard, in order. Where there is a journal they must be what it says.
 pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
     let files = of(folder)?;
+    if files.is_empty() {
+        let reason = "a run into it is under way, or was stopped before its first shard was complete";
+        return Err(Error::Data(format!("no row is kept yet in {}: {reason}", folder.display())));
+    }
     if let Some(damaged) = super::damaged_shards(folder, &())?.first() {
-        return Err(Error::malformed(folder, format!("{damaged}; the command that made it makes it anew")));
+        let reason = format!("{damaged}; run the same embed command again: only what is damaged is made anew");
+        return Err(Error::malformed(folder, reason));
     }
     let mut gathered = Gathered::default();
     for file in &files {

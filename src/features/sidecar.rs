@@ -132,16 +132,20 @@ impl SidecarWriter {
     /// A file that is replaced must be one of ours: `reviews.jsonl` may well be what `reviews.npy` was made from.
     pub(super) fn create(array: &Path, kept: &[String], existing: Existing) -> Result<Self> {
         let path = beside(array);
-        free(&path, existing)?;
         let mut others = EXTENSIONS.iter().map(|e| array.with_extension(e)).filter(|other| other != array);
         if let Some(other) = others.find(|other| other.exists() && path.exists()) {
-            let (path, other) = (path.display(), other.display());
-            return Err(Error::Usage(format!("{path} belongs to {other}, so it is not replaced: give another -o")));
+            let (path, other, array) = (path.display(), other.display(), array.display());
+            return Err(Error::Usage(format!(
+                "{path} holds the ids of {other}, and those of {array} would go into a file of the same name, so neither is \
+                 replaced: give an -o whose name differs before the extension"
+            )));
         }
         if !is_ours(&path)? {
             let reason = "it does not hold the ids of an array, so it is not replaced: give another -o";
             return Err(Error::Usage(format!("{} is in the way: {reason}", path.display())));
         }
+        // After what --overwrite, which this refusal names, does not help against.
+        free(&path, existing)?;
         Ok(Self { file: AtomicFile::create(&path)?, kept: kept.to_vec() })
     }
 

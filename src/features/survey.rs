@@ -3,11 +3,11 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::{FeatureSet, Format, Provenance, shards};
+use super::{DamagedShard, FeatureSet, Format, Provenance, damaged_shards, shards};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -18,10 +18,14 @@ pub struct Survey {
     pub rows: u64,
     /// Their length.
     pub dimension: usize,
-    /// Files that hold them.
+    /// Files that hold them, the damaged ones not among them.
     pub files: usize,
-    /// What made them, as the first file has it.
+    /// Those of the files that are missing or not sound; none of their rows is counted anywhere here.
+    pub damaged: Vec<DamagedShard>,
+    /// What made them, as the first file has it; of stored precisions that differ, the wider.
     pub provenance: Option<Provenance>,
+    /// Every stored precision, by its name.
+    pub precisions: BTreeSet<String>,
     /// Every execution provider that ran.
     pub providers: BTreeSet<String>,
     /// Rows of each label.
@@ -54,26 +58,46 @@ pub struct Norms {
 }
 
 impl Survey {
-    /// Reads the feature set at `path`, a file at a time: of a folder, one shard is in memory.
+    /// Reads the feature set at `path`, a file at a time: of a folder, one shard is in memory. Damaged shards are left out,
+    /// and listed; a folder of a run that has kept nothing yet has no rows.
     ///
     /// # Errors
-    /// As [`FeatureSet::read`]; [`Error::Interrupted`].
+    /// As [`FeatureSet::read`] for a single file; when there are no shards, or they were made in different ways;
+    /// [`Error::Interrupted`].
     pub fn of(path: &Path, progress: &dyn Progress) -> Result<Self> {
-        let files: Vec<PathBuf> = match Format::from_path(path)? {
-            Format::Shards => shards::of(path)?,
-            _ => vec![path.to_path_buf()],
-        };
+        match Format::from_path(path)? {
+            Format::Shards => Self::of_shards(path, progress),
+            _ => {
+                let mut counting = Counting::default();
+                counting.add(FeatureSet::read(path)?, path)?;
+                Ok(counting.finish(Vec::new()))
+            }
+        }
+    }
+
+    fn of_shards(folder: &Path, progress: &dyn Progress) -> Result<Self> {
+        let files = shards::of(folder)?;
+        let mut damaged = damaged_shards(folder, progress)?;
+        let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut counting = Counting::default();
         progress.begin("reading", Some(files.len() as u64));
         for file in &files {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            counting.add(FeatureSet::read(file)?, file)?;
+            if !damaged.iter().any(|known| known.shard == name(file)) {
+                match FeatureSet::read(file) {
+                    Ok(set) => counting.add(set, file)?,
+                    // Of a folder without a journal nothing else tells.
+                    Err(Error::Malformed { reason, .. }) => damaged.push(DamagedShard { shard: name(file), reason }),
+                    Err(e) => return Err(e),
+                }
+            }
             progress.advance(1);
         }
         progress.end();
-        Ok(counting.finish(files.len()))
+        damaged.sort_by(|a, b| a.shard.cmp(&b.shard));
+        Ok(counting.finish(damaged))
     }
 }
 
@@ -82,7 +106,9 @@ impl Survey {
 #[derive(Default)]
 struct Counting {
     provenance: Option<Option<Provenance>>,
+    precisions: BTreeSet<String>,
     providers: BTreeSet<String>,
+    files: usize,
     dimension: Option<usize>,
     labels: BTreeMap<String, u64>,
     unlabelled: u64,
@@ -112,6 +138,7 @@ impl Distinct {
 impl Counting {
     fn add(&mut self, set: FeatureSet, file: &Path) -> Result<()> {
         self.belongs(&set, file)?;
+        self.files += 1;
         self.rows += set.len() as u64;
         for label in set.labels {
             match label {
@@ -139,17 +166,18 @@ impl Counting {
     /// Fails when a file was made otherwise than the first one.
     fn belongs(&mut self, set: &FeatureSet, file: &Path) -> Result<()> {
         self.providers.extend(set.provenance.iter().map(|provenance| provenance.provider.clone()));
-        let first = self.provenance.get_or_insert_with(|| set.provenance.clone());
+        self.precisions.extend(set.provenance.iter().map(|provenance| provenance.precision.clone()));
+        let all = self.provenance.get_or_insert_with(|| set.provenance.clone());
         let dimension = *self.dimension.get_or_insert(set.dimension());
-        Provenance::same(first, &set.provenance, file)?;
+        Provenance::join(all, &set.provenance, || shards::up_to(file))?;
         if dimension == set.dimension() {
             return Ok(());
         }
-        let what = format!("the lengths of the embeddings of the shards up to {}", file.display());
+        let what = format!("the lengths of the embeddings of {}", shards::up_to(file));
         Err(Error::Mismatch { what, expected: dimension.to_string(), got: set.dimension().to_string() })
     }
 
-    fn finish(mut self, files: usize) -> Survey {
+    fn finish(mut self, damaged: Vec<DamagedShard>) -> Survey {
         let middle = self.norms.len().saturating_sub(1) / 2;
         let norms = (!self.norms.is_empty()).then(|| {
             let (lower, median, upper) = self.norms.select_nth_unstable_by(middle, f32::total_cmp);
@@ -160,8 +188,10 @@ impl Counting {
         Survey {
             rows: self.rows,
             dimension: self.dimension.unwrap_or(0),
-            files,
+            files: self.files,
+            damaged,
             provenance: self.provenance.flatten(),
+            precisions: self.precisions,
             providers: self.providers,
             labels: self.labels,
             unlabelled: self.unlabelled,

@@ -227,10 +227,15 @@ fn files_that_are_not_ours_are_not_replaced() {
     let path = |name: &str| folder.path().join(name);
     fs::write(path("reviews.jsonl"), "{\"id\": \"1\", \"text\": \"fine\"}\n").unwrap();
     assert!(matches!(small().write(&path("reviews.npy"), Existing::Replace), Err(Error::Usage(_))));
-    assert!(matches!(small().write(&path("reviews.npy"), Existing::Refuse), Err(Error::Exists(_))));
+    // --overwrite would not help, and is not told of.
+    assert!(matches!(small().write(&path("reviews.npy"), Existing::Refuse), Err(Error::Usage(_))));
 
     small().write(&path("set.npy"), Existing::Refuse).unwrap();
-    assert!(matches!(small().write(&path("set.safetensors"), Existing::Replace), Err(Error::Usage(_))));
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let refused = small().write(&path("set.safetensors"), existing);
+        assert!(matches!(refused, Err(Error::Usage(s)) if s.contains("differs before the extension")));
+    }
+    small().write(&path("set-2.safetensors"), Existing::Refuse).unwrap();
 
     fs::write(path("other.provenance.json"), "{\"mine\": true}").unwrap();
     assert!(matches!(small().write(&path("other.npy"), Existing::Replace), Err(Error::Usage(_))));
@@ -331,12 +336,53 @@ fn shards_of_different_making_are_refused() {
     write("1.parquet", "a", Some(provenance(2)));
     write("2.parquet", "b", Some(Provenance { provider: "cuda".to_owned(), ..provenance(2) }));
     assert_eq!(FeatureSet::read(folder.path()).unwrap().ids, ["a", "b"]);
-    write("2.parquet", "b", Some(Provenance { backbone_sha256: "11".to_owned(), ..provenance(2) }));
-    assert!(matches!(FeatureSet::read(folder.path()), Err(Error::Mismatch { .. })));
+    let output = Output { pooling: Pooling::Gap, ..provenance(2).output };
+    let other = Provenance { backbone: "other".to_owned(), backbone_sha256: "11".to_owned(), output, ..provenance(2) };
+    write("2.parquet", "b", Some(other));
+    for said in [FeatureSet::read(folder.path()).unwrap_err(), Survey::of(folder.path(), &()).unwrap_err()] {
+        assert!(matches!(said, Error::Mismatch { .. }));
+        let said = said.to_string();
+        let pooling = |p: Pooling| format!("output.pooling {}", serde_json::to_string(&p).unwrap());
+        let words = ["up to", "2.parquet", "backbone \"other\"", "backbone_sha256 \"11\"", &pooling(Pooling::Gap)];
+        for words in words.into_iter().chain([&*pooling(provenance(2).output.pooling)]) {
+            assert!(said.contains(words), "{words} is not in: {said}");
+        }
+        assert!(!said.contains("preprocessing") && !said.contains("tensor"), "{said}");
+    }
     write("2.parquet", "b", None);
     assert!(matches!(FeatureSet::read(folder.path()), Err(Error::Mismatch { .. })));
     write("2.parquet", "a", Some(provenance(2)));
     assert!(matches!(FeatureSet::read(folder.path()), Err(Error::Malformed { .. })));
+}
+
+#[test]
+fn shards_of_several_precisions_are_told_and_read_as_the_wider() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, id, precision) in [("1.parquet", "a", "f16"), ("2.parquet", "b", "f32")] {
+        let provenance = Some(Provenance { precision: precision.to_owned(), ..provenance(2) });
+        let set = FeatureSet { ids: vec![id.to_owned()], provenance, ..small().select(&[0]) };
+        set.write(&folder.path().join(name), Existing::Refuse).unwrap();
+    }
+    let survey = Survey::of(folder.path(), &()).unwrap();
+    assert_eq!(survey.precisions.into_iter().collect::<Vec<_>>(), ["f16", "f32"]);
+    assert_eq!(survey.provenance.unwrap().precision, "f32");
+    // Written again, no value loses bits.
+    let read = |name: &str| FeatureSet::read(&folder.path().join(name)).unwrap();
+    let both = FeatureSet::concat(vec![read("1.parquet"), read("2.parquet")]).unwrap();
+    for set in [FeatureSet::read(folder.path()).unwrap(), both] {
+        assert_eq!(set.provenance.unwrap().precision, "f32");
+    }
+}
+
+#[test]
+fn shards_without_a_journal_that_cannot_be_read_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    small().write(&folder.path().join("1.parquet"), Existing::Refuse).unwrap();
+    fs::write(folder.path().join("2.parquet"), "torn").unwrap();
+    let survey = Survey::of(folder.path(), &()).unwrap();
+    assert_eq!((survey.rows, survey.files, survey.damaged.len()), (small().len() as u64, 1, 1));
+    assert_eq!(survey.damaged[0].shard, "2.parquet");
+    assert!(FeatureSet::read(folder.path()).is_err());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod logistic;
 mod mlp;
 mod objective;
 mod precondition;
+mod product;
 mod real;
 mod ridge;
 mod samples;

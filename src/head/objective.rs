@@ -6,9 +6,9 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, s};
 
+use super::product::product;
 use super::real::Real;
 use super::standardize::Scaler;
 
@@ -93,7 +93,7 @@ impl Problem<'_> {
             self.scaler.apply(self.x.slice(s![rows.clone(), ..]), features.slice_mut(s![..count, ..d]));
             let features = features.slice(s![..count, ..]);
             let mut logits = logits.slice_mut(s![..count, ..]);
-            general_mat_mul(F::one(), &features, &theta, F::zero(), &mut logits);
+            product(features, theta, logits.view_mut());
             let mut loss = 0.0;
             curvature.fill(F::zero());
             for (mut residual, row) in logits.rows_mut().into_iter().zip(rows) {
@@ -110,7 +110,7 @@ impl Problem<'_> {
                     }
                 }
             }
-            general_mat_mul(F::one(), &features.t(), &logits, F::zero(), &mut partial);
+            product(features.t(), logits.view(), partial.view_mut());
 
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             while sum.next_block != block {

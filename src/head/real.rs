@@ -1,9 +1,10 @@
 //! The two precisions in which the objective is computed.
 
+use faer::traits::ComplexField;
 use ndarray::LinalgScalar;
 
 /// f32 for speed, f64 for the last digits.
-pub(crate) trait Real: LinalgScalar + PartialOrd + Send + Sync + Into<f64> {
+pub(crate) trait Real: LinalgScalar + ComplexField + PartialOrd + Send + Sync + Into<f64> {
     /// Objectives that differ by less, relative, count as equal: generous, since the sums are in f64.
     const NOISE: f64;
     /// Rounded from f64.

@@ -1,9 +1,10 @@
 //! From the bytes of an image file to 8-bit RGB, as Pillow has it.
 
+use std::error::Error;
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::jpeg;
 use super::view::Size;
@@ -49,7 +50,7 @@ fn decode_unguarded(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mut
     // The PNG decoder asks about nothing but what is beside the pixels: colour profiles and texts, which inflate.
     limits.max_alloc = Some(if format == ImageFormat::Png { MAX_BESIDE } else { MAX_BYTES });
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let mut decoder = reader.into_decoder().map_err(|e| unreadable(format, &e))?;
     let (width, height) = decoder.dimensions();
     let size = Size { height: height as usize, width: width as usize };
     check_size(size)?;
@@ -68,9 +69,23 @@ fn decode_unguarded(bytes: &[u8], spec: &ImageSpec, raw: &mut Vec<u8>, rgb: &mut
     };
     let target = if color == ColorType::Rgb8 { &mut *rgb } else { &mut *raw };
     zero(target, usize::try_from(length).map_err(|e| e.to_string())?)?;
-    decoder.read_image(target).map_err(|e| e.to_string())?;
+    decoder.read_image(target).map_err(|e| unreadable(format, &e))?;
     to_rgb(color, spec.transparency, raw, rgb)?;
     turn(size, orientation, rgb)
+}
+
+/// In words that name the format as users do; the decoder's own follow.
+fn unreadable(format: ImageFormat, error: &ImageError) -> String {
+    let name = match format {
+        ImageFormat::WebP => "WebP".to_owned(),
+        other => format!("{other:?}").to_uppercase(),
+    };
+    let cause = match error {
+        // What stands around the source says the format again.
+        ImageError::Decoding(e) => e.source().map(ToString::to_string),
+        _ => None,
+    };
+    format!("not a readable {name}: {}", cause.unwrap_or_else(|| error.to_string()))
 }
 
 /// Zeroes anew, so that nothing of another image can show through where a decoder leaves a gap.

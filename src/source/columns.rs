@@ -17,7 +17,8 @@ pub struct TableOptions {
     pub path_column: Option<String>,
     /// The class. If not given, `label` where it is there, else the samples have none.
     pub label_column: Option<String>,
-    /// The id. If not given, ids are `<file name>:<line>`, in Parquet `<file name>:<row>`, counted from 0.
+    /// The id. If not given, `id` where it is there (in archives, the key of the members); else ids are `<file name>:<line>`,
+    /// counted from 1 with the header, in Parquet `<file name>:<row>`, counted from 0.
     pub id_column: Option<String>,
 }
 
@@ -36,38 +37,38 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn resolve(path: &Path, names: &[&str], options: &SourceOptions) -> Result<Self> {
+    /// Chooses among all `names` of the table at `path`. `ids` are those that can be the id where none is named.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when a column is missing or cannot be told.
+    pub(super) fn resolve(path: &Path, names: &[&str], ids: &[&str], options: &SourceOptions) -> Result<Self> {
         let (modality, table) = (options.modality, &options.table);
-        let (what, flag, given, other, usual) = match modality {
-            Modality::Text => ("text", "--text-column", &table.text_column, &table.path_column, TEXT_COLUMNS),
-            Modality::Image => ("path", "--path-column", &table.path_column, &table.text_column, PATH_COLUMNS),
+        let (what, flag, given, usual) = match modality {
+            Modality::Text => ("text", "--text-column", &table.text_column, TEXT_COLUMNS),
+            Modality::Image => ("path", "--path-column", &table.path_column, PATH_COLUMNS),
         };
-        let content = match (given, other) {
-            (Some(name), _) => there(path, names, name)?,
-            (None, Some(_)) => {
-                let reads = if modality == Modality::Text { "texts" } else { "images" };
-                return Err(Error::Usage(format!("the backbone reads {reads}: give {flag}")));
-            }
-            (None, None) => match matching(names, &usual).as_slice() {
+        let content = match given {
+            Some(name) => there(path, names, name)?,
+            None => match matching(names, &usual).as_slice() {
                 [one] => there(path, names, one)?,
                 [] => {
                     let (path, columns) = (path.display(), quoted(names));
                     let reason = format!("which column of {path} is the {what}? It has {columns}; name it with {flag}");
-                    return Err(Error::Data(reason));
+                    return Err(Error::Usage(reason));
                 }
                 several => {
                     let (path, columns) = (path.display(), quoted(several));
                     let reason = format!("{path} has {columns}, each of which may be the {what}; choose with {flag}");
-                    return Err(Error::Data(reason));
+                    return Err(Error::Usage(reason));
                 }
             },
         };
-        let named = |name: &Option<String>| name.as_ref().map(|name| there(path, names, name)).transpose();
-        let label = match named(&table.label_column)? {
-            Some(name) => Some(name),
-            None => matching(names, &["label"]).first().map(|name| there(path, names, name)).transpose()?,
+        let named = |name: &Option<String>, among: &[&str], usual: &str| {
+            let name = name.as_deref().or_else(|| matching(among, &[usual]).first().copied());
+            name.map(|name| there(path, names, name)).transpose()
         };
-        let id = named(&table.id_column)?;
+        let label = named(&table.label_column, names, "label")?;
+        let id = named(&table.id_column, ids, "id")?;
         let keep = options.keep.iter().map(|name| there(path, names, name)).collect::<Result<Vec<_>>>()?;
 
         let mut used = Vec::new();
@@ -89,8 +90,8 @@ fn there(path: &Path, names: &[&str], name: &str) -> Result<String> {
     let path = path.display();
     match names.iter().filter(|found| **found == name).count() {
         1 => Ok(name.to_owned()),
-        0 => Err(Error::Data(format!("{path} has no column `{name}`; it has {}", quoted(names)))),
-        n => Err(Error::Data(format!("{path} has {n} columns called `{name}`"))),
+        0 => Err(Error::Usage(format!("{path} has no column `{name}`; it has {}", quoted(names)))),
+        n => Err(Error::Usage(format!("{path} has {n} columns called `{name}`"))),
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn delimited(
     if names.iter().all(|name| name.is_empty()) {
         return Err(Error::Data(format!("{} has no header row", path.display())));
     }
-    let mut rows = Rows::new(path, Columns::resolve(path, &names, options)?, options);
+    let mut rows = Rows::new(path, Columns::resolve(path, &names, &names, options)?, options);
     let used = rows.columns().used.iter();
     let places: Vec<usize> = used.filter_map(|used| names.iter().position(|name| name == used)).collect();
     let (path, width) = (path.to_path_buf(), names.len());

@@ -11,6 +11,7 @@ pub struct Extent {
     read: AtomicU64,
     /// 0 while it is unknown.
     total: AtomicU64,
+    left_out: AtomicU64,
 }
 
 impl Extent {
@@ -22,6 +23,17 @@ impl Extent {
     /// There are `more` units than was known; may be called once for each of several inputs.
     pub fn extend(&self, more: u64) {
         self.total.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// `more` images lie in a folder whose own table does not name them.
+    pub(super) fn leave_out(&self, more: u64) {
+        self.left_out.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// How many images were left out, for the folder's own table names them in no row that can be used; complete once the
+    /// source is read to its end.
+    pub fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     /// The part that has been read, from 0 to 1; `None` while the total is unknown.

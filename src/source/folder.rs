@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::table::Table;
+use super::metadata::{metadata, rows};
 use super::walk::{MAX_SORTED, Sort, Step, Walk};
 use super::{Content, Entries, Entry, Extent, Reject, Sample, SourceOptions, Stage};
 use crate::error::{Error, Result};
@@ -14,9 +14,6 @@ const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif"
 
 /// Image formats that cannot be read. Such a file is a reject: who embeds a folder expects each of its pictures.
 const UNREADABLE: [&str; 12] = ["avif", "heic", "heif", "jxl", "jp2", "svg", "psd", "raw", "dng", "cr2", "nef", "arw"];
-
-/// The names of an image folder's own table.
-const METADATA: [&str; 3] = ["metadata.csv", "metadata.jsonl", "metadata.parquet"];
 
 /// Whether the file's name ends like an image's.
 pub(super) fn is_image(path: &Path) -> bool {
@@ -52,13 +49,14 @@ pub(super) fn extensions() -> String {
 ///
 /// Where `root` or a folder directly in it holds a `metadata.csv`, `metadata.jsonl` or `metadata.parquet`, that table's rows
 /// are taken in place of what lies there: its column `file_name` names the images, relative to it, and is the id, with the
-/// folder before it. As in Hugging Face's `datasets`, images that it does not name are left out, and only its `label` is one.
+/// folder before it. As in Hugging Face's `datasets`, images that it does not name are left out, and only its `label` is one. How
+/// many are left out, `extent` tells in the end. A path that leads out of the table's folder is a reject.
 ///
 /// # Errors
 /// When `root` cannot be read or holds no image.
 pub(super) fn folder(root: &Path, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
     if let Some(table) = metadata(root)? {
-        return rows(&table, options, extent);
+        return rows(&table, options, extent, extent);
     }
     let mut images = Images {
         root: root.to_path_buf(),
@@ -109,38 +107,6 @@ pub(super) fn has_metadata(root: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// The table of an image folder.
-///
-/// # Errors
-/// When there are several.
-pub(super) fn metadata(folder: &Path) -> Result<Option<PathBuf>> {
-    let mut found = METADATA.iter().map(|name| folder.join(name)).filter(|path| path.is_file());
-    match (found.next(), found.next()) {
-        (Some(one), Some(other)) => {
-            let other = other.file_name().unwrap_or_default().display();
-            Err(Error::Data(format!("{} and {other} both describe the images there: keep one", one.display())))
-        }
-        (found, _) => Ok(found),
-    }
-}
-
-fn rows(path: &Path, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
-    let mut options = options.clone();
-    let table = &mut options.table;
-    let images = table.path_column.get_or_insert_with(|| "file_name".to_owned()).clone();
-    table.id_column.get_or_insert(images);
-    let Some(kind) = Table::from_path(path) else {
-        return Err(Error::malformed(path, "it is no table"));
-    };
-    kind.open(path, &options, extent).map_err(|e| match e {
-        Error::Data(reason) => Error::Data(format!(
-            "{reason} (a {} names the images of its folder in `file_name`, or in the column that --path-column gives)",
-            path.file_name().unwrap_or_default().display()
-        )),
-        other => other,
-    })
-}
-
 /// Walks a folder.
 struct Images {
     root: PathBuf,
@@ -170,7 +136,7 @@ impl Images {
                     {
                         self.walk.skip_folder();
                         // Bytes of a table are no files of a folder.
-                        let rows = rows(&table, &self.options, &Arc::default())?;
+                        let rows = rows(&table, &self.options, &Arc::default(), &self.extent)?;
                         self.table = Some((relative(&self.root, &path), rows));
                     }
                     continue;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::table::Table;
-use super::{Modality, braces, folder, web_dataset};
+use super::{Modality, archive_names, braces, folder, matches, web_dataset};
 use crate::error::{Error, Result};
 
 /// The name of standard input.
@@ -17,9 +17,9 @@ pub(super) enum Input {
     Folder,
     Image,
     Table(Table),
-    /// One, or those that braces stand for, with the names that their ids begin with.
+    /// One, or those that braces or a pattern stand for, with the names that their ids begin with.
     Archives(Vec<(PathBuf, String)>),
-    /// Files by a pattern.
+    /// Files by a pattern, not all of them archives.
     Glob(String),
 }
 
@@ -37,11 +37,14 @@ impl Input {
             Err(absent) => {
                 let pattern = path.to_str().unwrap_or_default();
                 return if pattern.contains('{') && web_dataset::is_archive(path) {
-                    Ok(Self::Archives(braced(pattern)?))
+                    Ok(Self::Archives(archive_names::named(braced(pattern)?)?))
                 } else if pattern.contains(['*', '?', '[']) {
-                    Ok(Self::Glob(pattern.to_owned()))
+                    Ok(match matches::only_archives(pattern)? {
+                        Some(archives) => Self::Archives(archive_names::named(archives)?),
+                        None => Self::Glob(pattern.to_owned()),
+                    })
                 } else {
-                    Err(Error::io("read", path)(absent))
+                    Err(cannot_read(path, absent))
                 };
             }
         };
@@ -97,16 +100,32 @@ impl Input {
 }
 
 /// The archives of a pattern. Each must be there, so that a missing one is known before anything is embedded.
-fn braced(pattern: &str) -> Result<Vec<(PathBuf, String)>> {
-    // What is equal in all of them is not part of their ids.
-    let common = pattern.find('{').and_then(|brace| pattern.get(..brace)?.rfind('/')).map_or(0, |slash| slash + 1);
+fn braced(pattern: &str) -> Result<Vec<PathBuf>> {
     let files = braces::expand(pattern)?.into_iter().map(|file| {
-        let name = file.get(common..).unwrap_or(&file).to_owned();
         let path = PathBuf::from(file);
-        fs::metadata(&path).map_err(Error::io("read", &path))?;
-        Ok((path, name))
+        fs::metadata(&path).map_err(|e| cannot_read(&path, e))?;
+        Ok(path)
     });
     files.collect()
+}
+
+/// What is named and not there is a wrong use.
+fn cannot_read(path: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::Usage(format!("there is no input {}", path.display())),
+        _ => Error::io("read", path)(error),
+    }
+}
+
+/// Fails on an input that is not there. What a pattern matches is seen when it is opened.
+///
+/// # Errors
+/// [`Error::Usage`] when it is not there; when the system cannot tell.
+pub fn exist(inputs: &[PathBuf]) -> Result<()> {
+    inputs
+        .iter()
+        .filter(|path| *path != Path::new(STDIN) && !path.to_string_lossy().contains(['*', '?', '[', '{']))
+        .try_for_each(|path| fs::metadata(path).map(|_| ()).map_err(|e| cannot_read(path, e)))
 }
 
 /// The path as it was given, as the beginning of ids.

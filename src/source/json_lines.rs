@@ -34,7 +34,7 @@ pub(super) fn json_lines(path: &Path, options: &SourceOptions, extent: &Arc<Exte
         return Err(Error::malformed(path, format!("no JSON object in the first {HEAD} lines")));
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut rows = Rows::new(path, Columns::resolve(path, &names, options)?, options);
+    let mut rows = Rows::new(path, Columns::resolve(path, &names, &names, options)?, options);
     let mut lines = Lines::new(BufReader::with_capacity(1 << 16, extent.metered(open()?)), Separator::Newline);
     let path = path.to_path_buf();
     let mut values = Vec::new();

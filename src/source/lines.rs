@@ -47,25 +47,30 @@ impl<R: BufRead> Lines<R> {
 
 /// Every line of `reader` as a text, or as the path of an image; without labels. `name` is the stream's, for errors.
 ///
-/// The id of a text is `line:<n>`, counted from 1 by the separator; the id of an image is its path as given. An empty line,
-/// a line that is not UTF-8 or is longer than 16 MiB and a path given before are rejects under `line:<n>`.
+/// The id of a text is `line:<n>`, counted from 1 by the separator; the id of an image is its path as given. Empty lines
+/// are skipped and counted; an empty item between zero bytes, a line that is not UTF-8 or is longer than 16 MiB and a path given before are rejects under `line:<n>`.
 pub(super) fn lines(reader: impl Read + Send + 'static, name: &Path, options: &SourceOptions) -> Entries {
     let mut lines = Lines::new(BufReader::new(reader), options.separator);
-    let (name, modality, columns) = (name.to_path_buf(), options.modality, options.keep.len());
+    let (name, separator) = (name.to_path_buf(), options.separator);
+    let (modality, columns) = (options.modality, options.keep.len());
     let mut seen = Seen::default();
     let mut failed = false;
     Box::new(std::iter::from_fn(move || {
         if failed {
             return None;
         }
-        let (number, line) = match lines.advance().map_err(Error::io("read", &name)).transpose()? {
-            Ok(line) => line,
-            Err(e) => {
-                failed = true;
-                return Some(Err(e));
+        let (number, line) = loop {
+            match lines.advance().map_err(Error::io("read", &name)).transpose()? {
+                Ok((_, Ok(line))) if separator == Separator::Newline && line.trim().is_empty() => {}
+                // Owned, for the next round of the loop would borrow anew.
+                Ok((number, line)) => break (number, line.map(str::to_owned)),
+                Err(e) => {
+                    failed = true;
+                    return Some(Err(e));
+                }
             }
         };
-        Some(Ok(match line.and_then(|line| sample(line, number, modality, &mut seen)) {
+        Some(Ok(match line.and_then(|line| sample(&line, number, modality, &mut seen)) {
             Ok(sample) => Entry::Sample(Sample { kept: vec![None; columns], ..sample }),
             Err(reason) => Entry::Reject(Reject { id: format!("line:{number}"), stage: Stage::Read, reason }),
         }))
@@ -74,7 +79,7 @@ pub(super) fn lines(reader: impl Read + Send + 'static, name: &Path, options: &S
 
 fn sample(line: &str, number: u64, modality: Modality, seen: &mut Seen) -> Result<Sample, String> {
     if line.trim().is_empty() {
-        return Err("the line is empty".to_owned());
+        return Err("the item is empty".to_owned());
     }
     let (id, content) = match modality {
         Modality::Text => (format!("line:{number}"), Content::Text(line.to_owned())),
@@ -113,13 +118,8 @@ mod tests {
 
     #[test]
     fn each_line_is_a_text_or_a_reject() {
-        let want = [
-            text(1, "one"),
-            text(2, " two "),
-            reject(3, "the line is empty"),
-            reject(4, "the line is not valid UTF-8"),
-            text(5, "last, no line end"),
-        ];
+        let want =
+            [text(1, "one"), text(2, " two "), reject(4, "the line is not valid UTF-8"), text(5, "last, no line end")];
         let bytes = b"\xEF\xBB\xBFone\r\n two \n\n caf\xe9\nlast, no line end";
         assert_eq!(all(bytes, Modality::Text), want);
         assert_eq!(all(b"", Modality::Text), []);
@@ -144,7 +144,7 @@ mod tests {
         let options = options(Modality::Text, Separator::Nul);
         let got: Vec<Entry> =
             lines(&b"two\nlines\r\n\0\0last"[..], Path::new("stdin"), &options).map(Result::unwrap).collect();
-        assert_eq!(got, [text(1, "two\nlines\r\n"), reject(2, "the line is empty"), text(3, "last")]);
+        assert_eq!(got, [text(1, "two\nlines\r\n"), reject(2, "the item is empty"), text(3, "last")]);
     }
 
     #[test]

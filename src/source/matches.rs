@@ -1,11 +1,11 @@
 //! Files by a pattern.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glob::{MatchOptions, Paths};
 
-use super::input::{self, Input};
+use super::input::Input;
 use super::{Entries, Entry, Extent, Reject, SourceOptions, Stage, folder, open};
 use crate::error::{Error, Result};
 
@@ -27,9 +27,9 @@ pub(super) fn matches(pattern: &str, options: &SourceOptions, extent: &Arc<Exten
         Some(first) => Ok(Box::new(std::iter::once(Ok(first?)).chain(matched))),
         None if matched.passed > 0 => {
             let passed = matched.passed;
-            Err(Error::Data(format!("none of the {passed} matches of {pattern} is an image, a table or an archive")))
+            Err(Error::Usage(format!("none of the {passed} matches of {pattern} is an image, a table or an archive")))
         }
-        None => Err(Error::Data(format!("nothing matches {pattern}"))),
+        None => Err(Error::Usage(format!("nothing matches {pattern}"))),
     }
 }
 
@@ -39,6 +39,25 @@ pub(super) fn matches(pattern: &str, options: &SourceOptions, extent: &Arc<Exten
 /// When the pattern cannot be read.
 pub(super) fn paths(pattern: &str) -> Result<Paths> {
     glob::glob_with(pattern, RULES).map_err(|e| Error::Usage(format!("the pattern {pattern} cannot be read: {e}")))
+}
+
+/// The archives that match, where all inputs that match are archives; `None` where another one does, or nothing.
+///
+/// # Errors
+/// As [`paths`].
+pub(super) fn only_archives(pattern: &str) -> Result<Option<Vec<PathBuf>>> {
+    let mut archives = Vec::new();
+    for path in paths(pattern)? {
+        // What cannot be read becomes a reject, and so do images that cannot be.
+        let Ok(path) = path else { return Ok(None) };
+        match Input::of_file(&path) {
+            _ if path.is_dir() => {}
+            Some(Input::Archives(_)) => archives.push(path),
+            None if !folder::is_unreadable_image(&path) => {}
+            Some(_) | None => return Ok(None),
+        }
+    }
+    Ok(Some(archives).filter(|archives| !archives.is_empty()))
 }
 
 struct Matches {
@@ -76,7 +95,7 @@ impl Matches {
                 return Ok(Some(reject(&path, folder::unreadable_image())));
             }
             let input = Input::of(&path, self.options.modality)?;
-            self.current = Some(open::named(&path, input::name(&path)?, &input, &self.options, &self.extent)?);
+            self.current = Some(open::named(&path, &input, &self.options, &self.extent)?);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use super::input::Input;
+use super::metadata::metadata;
 use super::{Extent, Modality, folder, matches};
 
 /// Held by the reader of a source: when it is dropped, measuring ends.
@@ -47,7 +48,7 @@ fn amount(path: &Path, input: &Input, wanted: &Weak<()>) -> Option<Amount> {
     let size = |path: &Path| Some(Amount::Bytes(std::fs::metadata(path).ok()?.len()));
     match input {
         Input::Stdin => None,
-        Input::Folder => match folder::metadata(path).ok()? {
+        Input::Folder => match metadata(path).ok()? {
             Some(table) => size(&table),
             None => folder::count(path, || wanted.strong_count() > 0).map(Amount::Files),
         },

@@ -1,9 +1,11 @@
 //! What to embed: image folders, tables, archives and lines become a stream of samples.
 
+mod archive_names;
 mod arrow_cell;
 mod braces;
 mod columns;
 mod delimited;
+mod effect;
 mod extent;
 mod folder;
 mod identity;
@@ -14,6 +16,7 @@ mod listed;
 mod matches;
 mod measure;
 mod members;
+mod metadata;
 mod open;
 mod options;
 mod parquet;
@@ -31,6 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use columns::TableOptions;
 pub use extent::Extent;
 pub use identity::{Identity, InputIdentity, identity};
+pub use input::exist;
 use lines::lines;
 pub use listed::{List, Listed, Source};
 pub use open::open_all;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::input::{self, Input};
 use super::measure::measure;
 use super::seen::Seen;
-use super::{Entries, Entry, Extent, Reject, Source, SourceOptions, Stage, folder, lines, matches, web_dataset};
+use super::{Entries, Entry, Extent, Reject, Source, SourceOptions, Stage};
+use super::{archive_names, effect, folder, lines, matches, web_dataset};
 use crate::error::{Error, Result};
 
 /// Opens inputs, one after the other. An input is a folder of images, an image, a table (`.csv`, `.tsv`, `.jsonl`,
@@ -15,7 +16,8 @@ use crate::error::{Error, Result};
 /// Reads files as far as the first entry, so that a wrong input is known at once.
 ///
 /// Where there are several inputs, every id is `<input as given>/<id>`, and that of an image file its path as given: equal
-/// names in two folders stay apart. The files that match a pattern are several inputs.
+/// names in two folders stay apart. The files that match a pattern are several inputs. Where all are archives, however they
+/// are named, the id is `<archive>/<key>`, with the archive's path from the deepest folder that holds them all.
 ///
 /// No two entries have the same id. Where ids are the user's (a column, paths on standard input, keys in archives, several
 /// patterns), this takes 20 to 40 bytes of memory an entry, and a later entry of a used id is a reject under another one.
@@ -31,29 +33,33 @@ pub fn open_all(inputs: &[PathBuf], options: &SourceOptions) -> Result<Source> {
 }
 
 fn entries_of(inputs: &[PathBuf], options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
-    match inputs {
+    let known = inputs.iter().map(|path| Ok((path.clone(), Input::of(path, options.modality)?)));
+    let known = known.collect::<Result<Vec<_>>>()?;
+    effect::check(&known, options)?;
+    match known.as_slice() {
         [] => return Err(Error::Usage("no input was given".to_owned())),
-        [one] => return open(one, &Input::of(one, options.modality)?, options, extent),
-        _ => {}
-    }
-    refuse_overlap(inputs)?;
-    let mut known = Vec::new();
-    for path in inputs {
-        let input = Input::of(path, options.modality)?;
-        let name = input::name(path)?;
-        if input != Input::Stdin {
-            // To find what is wrong now. It is opened again when its turn comes: thousands would be too many open files.
-            drop(open(path, &input, options, &Arc::default())?);
+        [(path, input)] => return open(path, input, options, extent),
+        [(path, _), ..] => {
+            refuse_overlap(inputs)?;
+            if let Some(archives) = only_archives(&known) {
+                return open(path, &Input::Archives(archive_names::named(archives)?), options, extent);
+            }
         }
-        known.push((path.clone(), name, input));
+    }
+    for (path, input) in &known {
+        input::name(path)?;
+        if *input != Input::Stdin {
+            // To find what is wrong now. It is opened again when its turn comes: thousands would be too many open files.
+            drop(open(path, input, options, &Arc::default())?);
+        }
     }
     // Two patterns may match the same file.
-    let patterns = known.iter().any(|(.., input)| matches!(input, Input::Glob(_)));
+    let patterns = known.iter().any(|(_, input)| matches!(input, Input::Glob(_) | Input::Archives(_)));
     let mut seen = patterns.then(Seen::default);
     let (options, extent) = (options.clone(), extent.clone());
     let mut count = 0_u64;
-    let entries = known.into_iter().flat_map(move |(path, name, input)| {
-        named(&path, name, &input, &options, &extent).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
+    let entries = known.into_iter().flat_map(move |(path, input)| {
+        named(&path, &input, &options, &extent).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
     });
     Ok(Box::new(entries.map(move |entry| {
         let entry = entry?;
@@ -66,23 +72,31 @@ fn entries_of(inputs: &[PathBuf], options: &SourceOptions, extent: &Arc<Extent>)
     })))
 }
 
-/// One of several inputs: its ids begin with its name.
+/// One of several inputs: its ids begin with its path as given, those of archives with the path of each.
 ///
 /// # Errors
 /// As `open`.
-pub(super) fn named(
-    path: &Path,
-    name: String,
-    input: &Input,
-    options: &SourceOptions,
-    extent: &Arc<Extent>,
-) -> Result<Entries> {
+pub(super) fn named(path: &Path, input: &Input, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
+    let name = input::name(path)?;
+    if let Input::Archives(files) = input {
+        let files = files.iter().map(|(path, _)| Ok((path.clone(), input::name(path)?)));
+        return open(path, &Input::Archives(files.collect::<Result<_>>()?), options, extent);
+    }
     let entries = open(path, input, options, extent)?;
     Ok(match input {
         Input::Glob(_) => entries,
         Input::Image => Box::new(entries.map(move |entry| Ok(entry?.with_id(|_| name.clone())))),
         _ => Box::new(entries.map(move |entry| Ok(entry?.within(&name)))),
     })
+}
+
+/// The archives, where all inputs are some.
+fn only_archives(known: &[(PathBuf, Input)]) -> Option<Vec<PathBuf>> {
+    let files = known.iter().map(|(_, input)| match input {
+        Input::Archives(files) => Some(files.iter().map(|(path, _)| path.clone())),
+        _ => None,
+    });
+    files.collect::<Option<Vec<_>>>().map(|files| files.into_iter().flatten().collect())
 }
 
 fn open(path: &Path, input: &Input, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
@@ -192,7 +206,7 @@ mod tests {
         assert_eq!(ids(open("a/x.png", Modality::Image).unwrap()), ["x.png"]);
         assert_eq!(ids(open("t.csv", Modality::Image).unwrap()), ["t.csv:2"]);
         assert_eq!(ids(open("t.csv", Modality::Text).unwrap()), ["t.csv:2"]);
-        assert!(matches!(failure(open("absent.csv", Modality::Text)), Error::Io { .. }));
+        assert!(matches!(failure(open("absent.csv", Modality::Text)), Error::Usage(_)));
         assert!(matches!(failure(open("empty.csv", Modality::Text)), Error::Data(_)));
         fs::write(root.path().join("notes.txt"), "x").unwrap();
         assert!(matches!(failure(open("notes.txt", Modality::Text)), Error::Usage(_)));

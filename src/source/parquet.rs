@@ -46,7 +46,10 @@ pub(super) fn parquet(path: &Path, options: &SourceOptions, extent: &Arc<Extent>
         let builder = open(path)?;
         let metadata = builder.metadata().clone();
         let names: Vec<&str> = builder.schema().fields().iter().map(|field| field.name().as_str()).collect();
-        let columns = Columns::resolve(path, &names, options)?;
+        let fields = builder.schema().fields().iter();
+        let ids = fields.filter(|field| matches!(Kind::of(field.data_type()), Kind::Text | Kind::Scalar));
+        let ids: Vec<&str> = ids.map(|field| field.name().as_str()).collect();
+        let columns = Columns::resolve(path, &names, &ids, options)?;
         let images = check(path, builder.schema(), &columns, options.modality)?;
         let places: Vec<usize> =
             columns.used.iter().filter_map(|used| names.iter().position(|name| name == used)).collect();
@@ -111,6 +114,8 @@ fn check(path: &Path, schema: &Schema, columns: &Columns, modality: Modality) ->
         let usable = match (place == columns.content, modality) {
             (true, Modality::Text) => matches!(kind, Kind::Text | Kind::Bytes),
             (true, Modality::Image) => matches!(kind, Kind::Text | Kind::Bytes | Kind::Image),
+            // Bytes that the file does not call a text may be anything, and are kept as they are by no output.
+            (false, _) if columns.keep.contains(&place) => matches!(kind, Kind::Text | Kind::Scalar),
             (false, _) => matches!(kind, Kind::Text | Kind::Bytes | Kind::Scalar),
         };
         if !usable {
@@ -120,7 +125,7 @@ fn check(path: &Path, schema: &Schema, columns: &Columns, modality: Modality) ->
                 (false, _) => "a text, a number, a boolean or a time",
             };
             let (path, found) = (path.display(), field.data_type());
-            return Err(Error::Data(format!("the column `{name}` of {path} is {found}, expected {wanted}")));
+            return Err(Error::Usage(format!("the column `{name}` of {path} is {found}, expected {wanted}")));
         }
         images |= place == columns.content && modality == Modality::Image && !matches!(kind, Kind::Text);
     }

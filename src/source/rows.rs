@@ -104,7 +104,8 @@ pub(super) fn content(cell: Cell<'_>, modality: Modality, folder: &Path) -> Resu
         }
         Cell::Image(bytes) => return Ok(Content::Bytes(bytes.into_owned())),
         Cell::Missing => return Err("is missing".to_owned()),
-        Cell::Scalar(value) => return Err(format!("is {value}, not a text")),
+        Cell::Scalar(value) if modality == Modality::Text => return Ok(Content::Text(value)),
+        Cell::Scalar(value) => return Err(format!("is {value}, not a path")),
         Cell::Nested { kind, .. } => return Err(format!("is {kind}")),
         Cell::Unusable(what) => return Err(format!("is {what}")),
     };

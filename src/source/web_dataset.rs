@@ -36,7 +36,8 @@ fn is_packed(name: &str) -> bool {
 /// archive's name, and the next archive goes on.
 ///
 /// # Errors
-/// When the first archive is none; whenever the system cannot read one. That ends the run, which may go on later: the samples
+/// When the first archive is none; at the end, when no sample had a column to keep (keys are known only as they are met);
+/// whenever the system cannot read one. That ends the run, which may go on later: the samples
 /// that were not seen are no rejects.
 pub(super) fn archives(
     files: Vec<(PathBuf, String)>,
@@ -44,7 +45,7 @@ pub(super) fn archives(
     extent: &Arc<Extent>,
 ) -> Result<Entries> {
     let (options, extent) = (options.clone(), extent.clone());
-    let mut ids = options.table.id_column.as_ref().map(|_| Seen::default());
+    let mut met = Met { ids: options.table.id_column.as_ref().map(|_| Seen::default()), unkept: options.keep.clone() };
     let mut files = files.into_iter();
     let first = files.next().map(|(path, name)| match Archive::open(&path, &name, &extent)? {
         Ok(archive) => Ok(archive),
@@ -54,12 +55,12 @@ pub(super) fn archives(
     let mut next = move || -> Result<Option<Entry>> {
         loop {
             if let Some(archive) = &mut current {
-                match archive.entry(&options, &mut ids)? {
+                match archive.entry(&options, &mut met)? {
                     Some(entry) => return Ok(Some(entry)),
                     None => current = None,
                 }
             }
-            let Some((path, name)) = files.next() else { return Ok(None) };
+            let Some((path, name)) = files.next() else { return met.all_kept().map(|()| None) };
             match Archive::open(&path, &name, &extent)? {
                 Ok(archive) => current = Some(archive),
                 Err(reason) => return Ok(Some(reject(name, format!("the archive cannot be read: {reason}")))),
@@ -85,6 +86,25 @@ fn damage(path: &Path, error: std::io::Error) -> Result<String> {
 
 fn reject(id: String, reason: String) -> Entry {
     Entry::Reject(Reject { id, stage: Stage::Read, reason })
+}
+
+/// What was met in all archives so far.
+struct Met {
+    /// The ids, where a column is named for them.
+    ids: Option<Seen>,
+    /// The columns to keep that no sample had.
+    unkept: Vec<String>,
+}
+
+impl Met {
+    fn all_kept(&self) -> Result<()> {
+        match self.unkept.first() {
+            None => Ok(()),
+            Some(name) => Err(Error::Usage(format!(
+                "the column `{name}` cannot be kept: no sample of the archives has that key in its .json"
+            ))),
+        }
+    }
 }
 
 struct Archive {
@@ -124,7 +144,7 @@ impl Archive {
         Ok(Ok(Self { path, name, members, held, state, count: 0, keys: Seen::default() }))
     }
 
-    fn entry(&mut self, options: &SourceOptions, ids: &mut Option<Seen>) -> Result<Option<Entry>> {
+    fn entry(&mut self, options: &SourceOptions, met: &mut Met) -> Result<Option<Entry>> {
         let mut group = None;
         if matches!(self.state, State::Reading)
             && let Err(e) = self.gather(options.modality, &mut group)
@@ -136,7 +156,7 @@ impl Archive {
             self.state = State::Broken(what);
         }
         if let Some(group) = group {
-            let entry = self.finish(group, options, ids);
+            let entry = self.finish(group, options, met);
             self.count += 1;
             return Ok(Some(entry));
         }
@@ -169,14 +189,14 @@ impl Archive {
         }
     }
 
-    fn finish(&mut self, group: Group, options: &SourceOptions, ids: &mut Option<Seen>) -> Entry {
+    fn finish(&mut self, group: Group, options: &SourceOptions, met: &mut Met) -> Entry {
         let id = format!("{}/{}", self.name, group.key);
         if !self.keys.is_new(&group.key) {
             let reason = format!("the key {} is used by an earlier sample that does not stand next to it", group.key);
             return reject(format!("{}:{}", self.name, self.count), reason);
         }
-        match group.sample(options) {
-            Ok((Some(own), sample)) => match ids.as_mut().is_none_or(|ids| ids.is_new(&own)) {
+        match group.sample(options, &mut met.unkept) {
+            Ok((Some(own), sample)) => match met.ids.as_mut().is_none_or(|ids| ids.is_new(&own)) {
                 true => Entry::Sample(Sample { id: own, ..sample }),
                 false => reject(id, format!("the id {own} is used by an earlier sample")),
             },
@@ -238,8 +258,8 @@ impl Group {
         Ok(())
     }
 
-    /// The id, if the options name a column for it, and the sample.
-    fn sample(mut self, options: &SourceOptions) -> Result<(Option<String>, Sample), String> {
+    /// The id, if the options name a column for it, and the sample. What it has is taken out of `unkept`.
+    fn sample(mut self, options: &SourceOptions, unkept: &mut Vec<String>) -> Result<(Option<String>, Sample), String> {
         if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
@@ -248,6 +268,7 @@ impl Group {
             None => Map::new(),
             Some(bytes) => serde_json::from_slice(bytes).map_err(|e| format!("`.json` is not a JSON object: {e}"))?,
         };
+        unkept.retain(|name| !json.contains_key(name));
         let cell = |name: &str| Cell::from(json.get(name));
         let named = |name: &str| rows::short(cell(name)).map_err(|what| format!("`{name}` is {what}"));
 

@@ -14,6 +14,7 @@ use super::results::table;
 use super::train::Trained;
 use super::{Context, Status, predict};
 use crate::backbone::{self, Flavour, registry};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::extract::Summary;
 use crate::features::{Existing, FeatureSet};
@@ -112,15 +113,21 @@ impl Demo {
         let embed = steps.run("embed", || {
             let mut files = Files::new(&features_path, Existing::Replace)?;
             let summary = inputs::embed(context, std::slice::from_ref(&input), &source, &backbone, &mut files)?;
-            files.finish()?;
-            let what = format!("{} rows of {}, {:.0} rows/s", summary.rows, summary.dimension, summary.rows_per_second);
+            let rejected = files.finish()?;
+            if summary.rows == 0 {
+                return Err(inputs::nothing_embedded(rejected.first.as_ref(), summary.rejects));
+            }
+            let rate = summary.rows_per_second.map_or_else(String::new, |rate| format!(", {rate:.0} rows/s"));
+            let what = format!("{} of {}{rate}", counted(summary.rows, "row"), counted(summary.dimension, "value"));
             Ok((summary, what))
         })?;
         let (features, trained) = steps.run("train", || {
             let features = FeatureSet::read(&features_path)?;
             let trained = self.fit.train(context, &features, &head_path)?;
-            let iterations = trained.certificate.map_or_else(String::new, |c| format!(", {} iterations", c.iterations));
-            let what = format!("{} classes, {} rows{iterations}", trained.classes, trained.n_train);
+            let iterations =
+                trained.certificate.map_or_else(String::new, |c| format!(", {}", counted(c.iterations, "iteration")));
+            let what =
+                format!("{}, {}{iterations}", counted(trained.classes, "class"), counted(trained.n_train, "row"));
             Ok(((features, trained), what))
         })?;
         let predictions = steps.run("predict", || {

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::cli::inputs;
 use crate::error::{Error, Result};
 use crate::extract::Sink;
 use crate::features::{self, Existing, FeatureWriter, Format, Header, Part, Precision, Provenance, Rows};
@@ -21,7 +20,13 @@ pub(in crate::cli) struct Files {
     rejects_path: PathBuf,
     rejects: Option<AtomicFile>,
     first_reject: Option<Reject>,
-    rejected: usize,
+}
+
+/// What could not be embedded.
+pub(in crate::cli) struct Rejected {
+    /// Where it is listed, if there is any.
+    pub(in crate::cli) path: Option<PathBuf>,
+    pub(in crate::cli) first: Option<Reject>,
 }
 
 /// Where the rejects of a run into one file are. After the whole name: `x.npy` and `x.parquet` have rejects of their own.
@@ -49,7 +54,6 @@ impl Files {
             rejects_path,
             rejects: None,
             first_reject: None,
-            rejected: 0,
         })
     }
 
@@ -58,19 +62,15 @@ impl Files {
         Self { precision, kept: kept.to_vec(), ..self }
     }
 
-    /// Puts the files in place; returns the rejects' path if there are any.
-    pub(in crate::cli) fn finish(mut self) -> Result<Option<PathBuf>> {
+    /// Puts the files in place. Without a row there is no output, and what was there before stays.
+    pub(in crate::cli) fn finish(mut self) -> Result<Rejected> {
         if let Some(rejects) = &mut self.rejects {
             // While nothing has its name yet: the disk may be full.
             rejects.sync()?;
         }
-        let written = match self.writer {
-            Some(writer) => {
-                writer.finish()?;
-                Ok(())
-            }
-            None => Err(inputs::nothing_embedded(self.first_reject.as_ref(), self.rejected)),
-        };
+        if let Some(writer) = self.writer {
+            writer.finish()?;
+        }
         let path = match self.rejects {
             Some(rejects) => {
                 rejects.commit()?;
@@ -84,7 +84,7 @@ impl Files {
                 None
             }
         };
-        written.map(|()| path)
+        Ok(Rejected { path, first: self.first_reject })
     }
 
     fn write_rows(&mut self, rows: &Rows, provenance: &Provenance) -> Result<()> {
@@ -107,7 +107,6 @@ impl Files {
             .map_err(std::io::Error::from)
             .and_then(|()| file.write_all(b"\n"))
             .map_err(Error::io("write", &self.rejects_path))?;
-        self.rejected += 1;
         self.first_reject.get_or_insert(reject);
         Ok(())
     }

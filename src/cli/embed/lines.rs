@@ -9,12 +9,14 @@ use crate::cli::console::Console;
 use crate::error::{Error, Result};
 use crate::extract::Sink;
 use crate::features::{Part, Precision, Provenance};
+use crate::source::Reject;
 
 /// Writes a line a row, flushed after every part; rejects are told on standard error.
 pub(super) struct Lines<'a> {
     console: &'a Console,
     precision: Precision,
     kept: &'a [String],
+    pub(super) first_reject: Option<Reject>,
 }
 
 #[derive(Serialize)]
@@ -28,7 +30,7 @@ struct Line<'a> {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(console: &'a Console, precision: Precision, kept: &'a [String]) -> Self {
-        Self { console, precision, kept }
+        Self { console, precision, kept, first_reject: None }
     }
 }
 
@@ -50,6 +52,7 @@ impl Sink for Lines<'_> {
         }
         for reject in rejects {
             self.console.say(&format!("rejected {}: {}", reject.id, reject.reason));
+            self.first_reject.get_or_insert(reject);
         }
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(&bytes).and_then(|()| stdout.flush()).map_err(Error::io("write", "stdout"))

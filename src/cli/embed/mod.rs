@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub(super) use files::{Files, rejects_beside};
+pub(super) use files::{Files, Rejected, rejects_beside};
 use lines::Lines;
 
-use super::inputs::{self, Job, ModelArgs, SourceArgs};
+use super::inputs::{self, End, Job, Ran, SourceArgs};
+use super::model_args::ModelArgs;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::extract::{Sink, Summary};
 use crate::features::{Claim, Existing, Format, Part, Precision, Provenance, Rejects, RunKey, ShardFolder, check_kept};
-use crate::source::Reject;
+use crate::source::{Reject, exist};
 
 /// Embed images or texts with a pretrained backbone
 ///
@@ -26,7 +28,11 @@ use crate::source::Reject;
 /// Into a folder, what is done stays done: the same command goes on where it was stopped, and a kill costs at most the last
 /// minute. journal.jsonl in it says what is done, rejects.jsonl what could not be embedded. Inputs are told by their ids, and
 /// texts by their content: an image that is replaced under its name is not embedded again without --overwrite. Exit code 3
-/// means more rejects than --max-rejects.
+/// means more rejects than --max-rejects, though every input may be one: then rejects are listed, and there is no row and no
+/// output. Where an output was there with --overwrite it stays, and the exit code is 1.
+///
+/// With --json, one line of JSON on stdout says what the output holds and what the run did, after Ctrl-C into a folder too
+/// ("interrupted": true); what was not measured is null. With -o -, where stdout has the rows, it is on stderr.
 ///
 /// Examples:
 ///   engraft embed photos/ --model efficientnet-lite0 -o photos.parquet
@@ -53,7 +59,8 @@ pub(super) struct Embed {
     /// Of the stored values: f32 or f16
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = inputs::json_word::<Precision>)]
     precision: Precision,
-    /// Store this column of the table with the embeddings; may be given several times
+    /// Store this column of the table, or key of a tar's .json, with the embeddings, as text whatever its type; may be given
+    /// several times
     #[arg(long, value_name = "COLUMN")]
     keep: Vec<String>,
     /// Inputs of a shard; one that is open for a minute is closed earlier [default: 65536]
@@ -95,10 +102,22 @@ struct Outcome {
     summary: Summary,
     /// Rows that were in the output before this run.
     resumed_rows: u64,
+    /// Whether Ctrl-C ended the run: the same command goes on.
+    interrupted: bool,
+    /// Whether the output is what it was before, since nothing could be embedded.
+    #[serde(skip)]
+    old_stays: bool,
     #[serde(skip)]
     first_reject: Option<Reject>,
     #[serde(skip)]
     rejects_path: Option<PathBuf>,
+}
+
+impl Outcome {
+    fn new(summary: Summary, Rejected { path, first }: Rejected) -> Self {
+        let (rejects_path, first_reject) = (path, first);
+        Self { summary, resumed_rows: 0, interrupted: false, old_stays: false, first_reject, rejects_path }
+    }
 }
 
 impl Embed {
@@ -107,27 +126,47 @@ impl Embed {
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let rejects = if self.retry_rejects { Rejects::Retry } else { Rejects::Keep };
         let output = Output::open(&self.output, existing, rejects)?;
-        inputs::exist(&self.inputs)?;
+        exist(&self.inputs)?;
         self.spare_inputs()?;
         let backbone = self.model.resolve(context)?;
         let job = inputs::open(context, &self.inputs, &self.source, (&self.keep, self.precision), &backbone)?;
-        let to_stdout = matches!(output, Output::Lines);
         let outcome = match output {
             Output::Lines => self.to_stdout(context, job)?,
             Output::Folder(claim) => self.to_folder(context, job, *claim)?,
             Output::Files(files) => self.to_files(context, job, *files)?,
         };
-        let Summary { rows, rejects, .. } = outcome.summary;
-        if rows == 0 {
-            return Err(inputs::nothing_embedded(outcome.first_reject.as_ref(), rejects));
+        let ended = self.ended(context, &outcome);
+        match (context.json, self.output == Path::new("-")) {
+            (true, false) => context.result(&outcome, String::new)?,
+            (true, true) => context.result_beside_data(&outcome)?,
+            (false, _) => {}
         }
-        match context.json && !to_stdout {
-            true => context.result(&outcome, String::new)?,
-            false => context.console.say(&self.told(&outcome)),
+        ended
+    }
+
+    /// Tells of the outcome, and how the verb ends by it.
+    fn ended(&self, context: &Context, outcome: &Outcome) -> Result<Status> {
+        let Summary { rows, rejects, .. } = outcome.summary;
+        if outcome.interrupted {
+            return Err(Error::Interrupted);
+        }
+        if rows == 0 {
+            let nothing = inputs::nothing_embedded(outcome.first_reject.as_ref(), rejects);
+            if rejects == 0 {
+                return Err(nothing);
+            }
+            if outcome.old_stays {
+                return Err(Error::Data(format!("{nothing}; what was in {} stays", self.output.display())));
+            }
+            let listed = outcome.rejects_path.as_ref().map(|path| format!("; see {}", path.display()));
+            context.console.say(&format!("{nothing}{}", listed.unwrap_or_default()));
+        } else if !context.json {
+            context.console.say(&self.told(outcome));
         }
         let status = self.source.status(rejects, rows);
         if matches!(status, Status::TooManyRejects) {
-            context.console.say(&format!("{rejects} rejects are more than --max-rejects allows: exit code 3"));
+            let rejects = counted(rejects, "reject");
+            context.console.say(&format!("{rejects}, more than --max-rejects allows: exit code 3"));
         }
         Ok(status)
     }
@@ -151,14 +190,15 @@ impl Embed {
     fn to_stdout(&self, context: &Context, job: Job) -> Result<Outcome> {
         let mut lines = Lines::new(&context.console, self.precision, &self.keep);
         let summary = job.run(context, &mut lines)?;
-        Ok(Outcome { summary, resumed_rows: 0, first_reject: None, rejects_path: None })
+        Ok(Outcome::new(summary, Rejected { path: None, first: lines.first_reject }))
     }
 
     fn to_files(&self, context: &Context, job: Job, files: Files) -> Result<Outcome> {
         let mut files = files.storing(self.precision, &self.keep);
         let summary = job.run(context, &mut files)?;
-        let rejects_path = files.finish()?;
-        Ok(Outcome { summary, resumed_rows: 0, first_reject: None, rejects_path })
+        let rejected = files.finish()?;
+        let old_stays = summary.rows == 0 && self.output.exists();
+        Ok(Outcome { old_stays, ..Outcome::new(summary, rejected) })
     }
 
     fn to_folder(&self, context: &Context, job: Job, claim: Claim) -> Result<Outcome> {
@@ -167,7 +207,7 @@ impl Embed {
         if let Some(entries) = self.shard_entries {
             folder = folder.with_shard_entries(entries.get() as u64);
         }
-        let (summary, finished) = inputs::run_into(context, job, folder, &self.output)?;
+        let Ran { summary, kept: finished, end } = inputs::run_into(context, job, folder, &self.output)?;
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let summary = Summary {
             rows: count(finished.rows),
@@ -176,8 +216,12 @@ impl Embed {
             dimension: finished.dimension,
             ..summary
         };
-        let (resumed_rows, first_reject) = (finished.resumed_rows, finished.first_reject);
-        Ok(Outcome { summary, resumed_rows, first_reject, rejects_path: finished.rejects_path })
+        Ok(Outcome {
+            resumed_rows: finished.resumed_rows,
+            interrupted: end == End::Interrupted,
+            old_stays: finished.rows == 0 && finished.rejects > 0 && finished.rejects_path.is_none(),
+            ..Outcome::new(summary, Rejected { path: finished.rejects_path, first: finished.first_reject })
+        })
     }
 
     fn told(&self, outcome: &Outcome) -> String {
@@ -189,15 +233,16 @@ impl Embed {
             None if *rejects > 0 => format!(", {rejects} rejected"),
             None => String::new(),
         };
-        let what = format!("{rows} rows of {dimension} values in {place}{rejected}");
+        let (of, what) = (counted(*dimension, "value"), counted(*rows, "row"));
+        let what = format!("{what} of {of} in {place}{rejected}");
         if *resumed_rows == *rows as u64 {
             return format!("{what}; all of it was there before");
         }
         let resumed = if *resumed_rows > 0 { format!(", {resumed_rows} of them from before") } else { String::new() };
-        format!(
-            "{what}{resumed}; {seconds:.1} s, {rows_per_second:.1} rows/s on {provider}, limited by {}",
-            limited_by.name()
-        )
+        let rate = rows_per_second.map_or_else(String::new, |rate| format!(", {rate:.1} rows/s"));
+        let on = provider.as_ref().map_or_else(String::new, |provider| format!(" on {provider}"));
+        let limit = limited_by.map_or_else(String::new, |limit| format!(", limited by {}", limit.name()));
+        format!("{what}{resumed}; {seconds:.1} s{rate}{on}{limit}")
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Backbone, Overrides, registry};
 use crate::cli::Context;
-use crate::cli::inputs::{self, SourceArgs};
+use crate::cli::inputs::{self, End, Ran, SourceArgs};
 use crate::error::{Error, Result};
 use crate::features::{Claim, Existing, FeatureSet, Precision, RunKey};
 
@@ -34,15 +34,28 @@ pub(super) struct Embedded {
 }
 
 impl Cache<'_> {
-    /// Reads the features of the inputs by this backbone, or embeds what is missing of them.
+    /// Reads the features of the inputs by this backbone, or embeds what is missing of them: all, where the inputs have changed.
     pub(super) fn features(&self, context: &Context, backbone: &Backbone) -> Result<Embedded> {
+        match self.continued(context, backbone, self.existing) {
+            Err(Error::InputsChanged { difference, .. }) => {
+                context.console.say(&format!("embedding anew with {}: {difference}", backbone.name));
+                self.continued(context, backbone, Existing::Replace)
+            }
+            other => other,
+        }
+    }
+
+    fn continued(&self, context: &Context, backbone: &Backbone, existing: Existing) -> Result<Embedded> {
         let job = inputs::open(context, self.inputs, self.source, (&[], Precision::F32), backbone)?;
         let key = RunKey::new(self.inputs, &job.options, job.extraction.provenance(), Precision::F32)?;
         let folder = self.folder.join(&key.digest()[..24]);
         std::fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
-        let claim = Claim::new(&folder, self.existing)?;
+        let claim = Claim::new(&folder, existing)?;
         let shards = claim.begin(key, Precision::F32, &[], &context.console)?;
-        let (summary, finished) = inputs::run_into(context, job, shards, &folder)?;
+        let Ran { summary, kept: finished, end } = inputs::run_into(context, job, shards, &folder)?;
+        if end == End::Interrupted {
+            return Err(Error::Interrupted);
+        }
         if finished.rows == 0 {
             let rejects = usize::try_from(finished.rejects).unwrap_or(usize::MAX);
             return Err(inputs::nothing_embedded(finished.first_reject.as_ref(), rejects));

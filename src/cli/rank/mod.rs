@@ -13,13 +13,14 @@ use serde::Serialize;
 use super::inputs::{self, SourceArgs};
 use super::results::table;
 use super::{Context, Status};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::{Interval, PairedComparison};
 use crate::features::{Existing, FeatureSet};
 use crate::head::softmax;
 use crate::progress::Progress;
 use crate::rank::{LeaveOneOut, Spectrum, leave_one_out, leep, log_me, nce};
-use crate::source::stratified_split;
+use crate::source::{exist, stratified_split};
 use cache::Cache;
 
 /// Tell which backbone suits a labelled data set, before anything is trained
@@ -148,9 +149,12 @@ impl Rank {
 
     /// A candidate for each model.
     fn embed(&self, context: &Context) -> Result<(Vec<Candidate>, Status)> {
-        inputs::exist(&self.inputs)?;
+        exist(&self.inputs)?;
         if self.inputs.iter().any(|input| input.as_os_str() == "-") {
             return Err(Error::Usage("stdin can be read once only: give files to rank several backbones on".into()));
+        }
+        if let Some((_, name)) = self.models.iter().enumerate().find(|(i, name)| self.models[..*i].contains(name)) {
+            return Err(Error::Usage(format!("--models names {name} twice")));
         }
         let cache = Cache {
             folder: self.cache.clone().unwrap_or_else(|| context.home.ranked()),
@@ -161,9 +165,6 @@ impl Rank {
         let mut status = Status::Done;
         let mut candidates: Vec<Candidate> = Vec::new();
         for name in &self.models {
-            if candidates.iter().any(|candidate| candidate.name == *name) {
-                return Err(Error::Usage(format!("--models names {name} twice")));
-            }
             let backbone = cache::resolve(context, name)?;
             let embedded = cache.features(context, &backbone)?;
             let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -224,12 +225,14 @@ fn common(candidates: &[Candidate], most: usize, context: &Context) -> Result<Ro
     let largest = candidates.iter().map(|candidate| candidate.features.len()).max().unwrap_or(0);
     if kept.len() < largest {
         let n = kept.len();
-        context.console.note(&format!("{n} of {largest} rows have a label and are in the features of every backbone"));
+        context
+            .console
+            .note(&format!("{n} of {} with a label and in the features of every backbone", counted(largest, "row")));
     }
     let mut set = first.features.select(&kept);
     if set.len() > most {
         let drawn = stratified_split(&set.labels, most as f64 / set.len() as f64, context.seed)?.test;
-        context.console.note(&format!("ranked on {} of {} rows: see --samples", drawn.len(), set.len()));
+        context.console.note(&format!("ranked on {} of {}: see --samples", drawn.len(), counted(set.len(), "row")));
         set = set.select(&drawn);
     }
     let names = set.class_names();
@@ -344,7 +347,9 @@ impl Ranked {
         }
         let (n, classes) = (self.n, self.classes);
         format!(
-            "on {n} rows of {classes} classes, with 95 % intervals\n\n{}",
+            "on {} of {}, with 95 % intervals\n\n{}",
+            counted(n, "row"),
+            counted(classes, "class"),
             table(&header, self.models.iter().map(cells))
         )
     }

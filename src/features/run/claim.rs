@@ -7,9 +7,10 @@ use super::folder::{Old, ShardFolder};
 use super::journal::{Journal, Record, Stretch};
 use super::key::RunKey;
 use super::{rejects, rejects_path, verify};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::features::{Existing, Precision, check_kept, shards};
-use crate::file::NewFolder;
+use crate::file::{self, NewFolder};
 use crate::progress::Progress;
 
 /// What becomes of the rejects of a run that is continued.
@@ -81,12 +82,12 @@ impl Claim {
             }
             _ => false,
         };
-        self.remove_partial()?;
+        file::remove_abandoned(&self.folder, file::HIDDEN);
         let mut retried = BTreeMap::new();
         if continued {
-            self.forget_damaged(progress)?;
+            retried = self.forget_damaged(progress)?;
             if self.rejects == Rejects::Retry {
-                retried = self.forget_rejected(progress);
+                retried.extend(self.forget_rejected(progress));
             }
         } else {
             self.record = Record::default();
@@ -111,45 +112,45 @@ impl Claim {
         self.record.finished = false;
         let count = |of: fn(&Stretch) -> u64| some.values().map(of).sum::<u64>();
         let (rejects, entries) = (count(|s| s.rejects), count(|s| s.entries.end - s.entries.start));
-        progress
-            .note(&format!("rejects: {rejects}; the shards that they belong to, of {entries} inputs, are made again"));
+        progress.note(&format!(
+            "{}; the shards that they belong to, of {}, are made again",
+            counted(rejects, "reject"),
+            counted(entries, "input")
+        ));
         some
     }
 
-    /// Forgets the stretches that are not whole any more.
-    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<()> {
-        let mut damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
-        let stretches = &self.record.stretches;
-        let names = stretches.keys().filter(|start| !damaged.contains_key(start)).map(|start| rejects::part(*start));
-        let counts = rejects::retain(&self.folder, &names.collect())?;
-        for (start, stretch) in stretches {
-            let count = counts.get(&rejects::part(*start)).copied().unwrap_or(0);
-            if count != stretch.rejects && !damaged.contains_key(start) {
-                let reason = format!("of its {} rejects {count} are in rejects.jsonl", stretch.rejects);
-                damaged.insert(*start, reason);
-            }
+    /// Forgets the stretches that are not whole any more, and returns those of which only the rejects are missing.
+    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<BTreeMap<u64, Stretch>> {
+        let damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
+        for (start, reason) in damaged {
+            self.forget(start, &reason, progress);
         }
-        for (start, reason) in &damaged {
-            let Some(stretch) = self.record.stretches.remove(start) else { continue };
-            let (name, entries) = (rejects::part(*start), stretch.entries.end - stretch.entries.start);
-            progress.note(&format!("{name}: {reason}; its {entries} inputs are embedded again"));
-            self.record.finished = false;
+        let counts = rejects::retain(&self.folder, &self.parts())?;
+        let count = |start: u64| counts.get(&rejects::part(start)).copied().unwrap_or(0);
+        let lacking = self.record.stretches.iter().filter(|(start, stretch)| count(**start) != stretch.rejects);
+        let lacking: Vec<(u64, u64)> = lacking.map(|(start, stretch)| (*start, stretch.rejects)).collect();
+        let mut whole = BTreeMap::new();
+        for (start, rejects) in lacking {
+            let reason = format!("of {} there are {} in rejects.jsonl", counted(rejects, "reject"), count(start));
+            whole.extend(self.forget(start, &reason, progress).map(|stretch| (start, stretch)));
         }
-        if !damaged.is_empty() {
-            rejects::retain(&self.folder, &self.record.stretches.keys().map(|start| rejects::part(*start)).collect())?;
+        if !whole.is_empty() {
+            rejects::retain(&self.folder, &self.parts())?;
         }
-        Ok(())
+        Ok(whole)
     }
 
-    /// Removes the hidden files of processes that were killed.
-    fn remove_partial(&self) -> Result<()> {
-        for entry in std::fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))? {
-            let path = entry.map_err(Error::io("read", &self.folder))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(".engraft-") && name.ends_with(".partial") && path.is_file() {
-                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            }
-        }
-        Ok(())
+    fn forget(&mut self, start: u64, reason: &str, progress: &dyn Progress) -> Option<Stretch> {
+        let stretch = self.record.stretches.remove(&start)?;
+        let entries = counted(stretch.entries.end - stretch.entries.start, "input");
+        progress.note(&format!("{}: {reason}; {entries} to embed again", rejects::part(start)));
+        self.record.finished = false;
+        Some(stretch)
+    }
+
+    /// The names of the stretches that count.
+    fn parts(&self) -> HashSet<String> {
+        self.record.stretches.keys().map(|start| rejects::part(*start)).collect()
     }
 }

@@ -13,7 +13,7 @@ use super::key::RunKey;
 use super::unfinished::Unfinished;
 use super::{SHARD_ENTRIES, SHARD_TIME, rejects, rejects_path};
 use crate::error::Result;
-use crate::features::parquet::ParquetWriter;
+use crate::features::parquet::{self, ParquetWriter};
 use crate::features::{Header, Part, Precision, Provenance, shards};
 use crate::file::{self, AtomicFile};
 use crate::source::{List, Reject};
@@ -196,6 +196,15 @@ impl ShardFolder {
             replaced.try_for_each(|path| file::remove_if_there("remove", &path))?;
             self.claim.journal.finish(totals)?;
         }
+        self.kept()
+    }
+
+    /// What the folder holds now: what a run that is interrupted has kept, once its shard is [closed](Self::close).
+    ///
+    /// # Errors
+    /// When the rejects cannot be read.
+    pub fn kept(&self) -> Result<Finished> {
+        let totals = self.claim.record.totals();
         let first_reject = match totals.rejects {
             0 => None,
             _ => rejects::first(&self.claim.folder)?,
@@ -220,6 +229,15 @@ impl ShardFolder {
         let still =
             retried.keys().filter(|start| **start >= stretch.entries.end).chain(self.claim.record.stretches.keys());
         rejects::retain(&self.claim.folder, &still.map(|start| rejects::part(*start)).collect()).map(drop)
+    }
+
+    /// The execution provider that the last of the shards was made on; `None` without one.
+    ///
+    /// # Errors
+    /// When the shard cannot be read.
+    pub fn provider(&self) -> Result<Option<String>> {
+        let Some(last) = self.claim.record.shards(&self.claim.folder).last() else { return Ok(None) };
+        Ok(parquet::provenance(&last)?.map(|provenance| provenance.provider))
     }
 
     /// Makes room for the first new shard, which is complete but for its name: from here on the folder is this run's.

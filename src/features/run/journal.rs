@@ -262,7 +262,22 @@ pub struct RunState {
     pub truncated: u64,
 }
 
-/// What the journal in `folder` says; `None` where there is none. The shards themselves are not checked: see
+/// A shard that is missing, cannot be read, or is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedShard {
+    /// The file's name.
+    pub shard: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl std::fmt::Display for DamagedShard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.shard, self.reason)
+    }
+}
+
+/// What the journal in `folder` says; `None` where there is none. That of a run that has kept nothing yet is empty. The shards themselves are not checked: see
 /// [`damaged_shards`].
 ///
 /// # Errors
@@ -270,7 +285,7 @@ pub struct RunState {
 pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
     let Some(record) = record(folder)? else { return Ok(None) };
     let Totals { entries, rejects, truncated, .. } = record.totals();
-    Ok(record.key.map(|_| RunState { finished: record.finished, entries, rejects, truncated }))
+    Ok(Some(RunState { finished: record.finished, entries, rejects, truncated }))
 }
 
 /// The shards of `folder` that are missing or not what its journal says was written, each with what is wrong; none where there
@@ -278,10 +293,10 @@ pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
 ///
 /// # Errors
 /// As [`run_state`]; when a shard cannot be read; [`Error::Interrupted`].
-pub fn damaged_shards(folder: &Path, progress: &dyn Progress) -> Result<Vec<String>> {
+pub fn damaged_shards(folder: &Path, progress: &dyn Progress) -> Result<Vec<DamagedShard>> {
     let Some(record) = record(folder)? else { return Ok(Vec::new()) };
     let damaged = verify::damaged(folder, &record.stretches, progress)?;
-    Ok(damaged.into_iter().map(|(start, reason)| format!("{}: {reason}", shards::name(start))).collect())
+    Ok(damaged.into_iter().map(|(start, reason)| DamagedShard { shard: shards::name(start), reason }).collect())
 }
 
 /// The shards that the journal in `folder` counts, in the order of the input list; `None` where no run has begun.

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::features::differences::{Difference, as_read, differences};
 use crate::features::{Precision, Provenance};
 use crate::file::sha256_hex;
 use crate::source::{SourceOptions, identity};
@@ -59,8 +59,10 @@ impl RunKey {
     /// The error for a folder of a run of the key `was`, unless that is the same.
     pub(super) fn continues(&self, was: &Self, folder: &Path) -> Result<()> {
         let is = as_read(&self.0).map_err(|e| Error::Data(format!("the run's key: {e}")))?;
-        let mut found = Vec::new();
-        differences("", &Value::Object(was.0.clone()), &is, &mut found);
+        let found: Vec<String> = differences(&Value::Object(was.0.clone()), &is)
+            .into_iter()
+            .map(|Difference { name, first, second }| format!("{name} was {first}, is now {second}"))
+            .collect();
         match found.is_empty() {
             true => Ok(()),
             false => Err(Error::Usage(format!(
@@ -69,26 +71,6 @@ impl RunKey {
                 found.join("; ")
             ))),
         }
-    }
-}
-
-/// The value as it is read back from a file: numbers may come to differ in their last bit.
-fn as_read(value: &impl Serialize) -> serde_json::Result<Value> {
-    serde_json::from_str(&serde_json::to_string(value)?)
-}
-
-fn differences(name: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
-    match (was, is) {
-        (Value::Object(a), Value::Object(b)) => {
-            let names = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            for key in names {
-                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                let value = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
-                differences(&name, &value(a), &value(b), found);
-            }
-        }
-        _ if was != is => found.push(format!("{name} was {was}, is now {is}")),
-        _ => {}
     }
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use claim::{Claim, Rejects};
 pub use folder::{Finished, ShardFolder};
 pub(super) use journal::journaled_shards;
-pub use journal::{RunState, damaged_shards, run_state};
+pub use journal::{DamagedShard, RunState, damaged_shards, run_state};
 pub use key::RunKey;
 pub use rejects::replaceable as rejects_replaceable;
 

@@ -121,7 +121,7 @@ fn lists_that_changed_are_told_apart() {
     let mut folder = begin(temp.path(), Existing::Refuse).unwrap().with_shard_entries(20);
     add(&mut folder, [0..20, 20..40]);
     let fails = |list: List| match positions(folder.unfinished(list)) {
-        Err(Error::Data(said)) => said,
+        Err(Error::InputsChanged { difference, .. }) => difference,
         other => panic!("{other:?}"),
     };
     assert_eq!(positions(folder.unfinished(list(0..40))).unwrap(), [0; 0]);

@@ -98,9 +98,8 @@ impl Unfinished {
         Ok(None)
     }
 
-    fn error(&self, what: &str) -> Error {
-        let folder = self.folder.display();
-        Error::Data(format!("{folder} cannot be continued: {what}; give another -o, or --overwrite to start afresh"))
+    fn error(&self, difference: &str) -> Error {
+        Error::InputsChanged { folder: self.folder.clone(), difference: difference.to_owned() }
     }
 }
 

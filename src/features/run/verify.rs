@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::journal::{Shard, Stretch};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::progress::Progress;
@@ -58,7 +59,7 @@ fn problem(folder: &Path, shard: &Shard) -> Result<Option<String>> {
         Err(e) => return Err(Error::io("read", &path)(e)),
     };
     if bytes != shard.bytes {
-        return Ok(Some(format!("it has {bytes} bytes, and {} were written", shard.bytes)));
+        return Ok(Some(format!("it has {}, and {} were written", counted(bytes, "byte"), shard.bytes)));
     }
     let sha256 = file::sha256_file(&path)?;
     Ok((sha256 != shard.sha256).then(|| "its content is not what was written".to_owned()))
