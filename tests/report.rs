@@ -7,6 +7,9 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use engraft::eval::{Options, Report, argmax};
+use engraft::report::{EmbeddingMap, MOST_PREVIEWS, Page, Preview, Row, render, wanted};
+use ndarray::Array2;
 use serde_json::Value;
 use support::{cache, engraft, home, json, says, some_emoji};
 
@@ -156,5 +159,58 @@ fn hostile_texts_and_labels_are_shown_and_do_nothing() {
         let text = view["text"].as_str().unwrap();
         assert!(text.contains("<script>alert(1)</script>") && text.contains("שלום"), "{text}");
         assert!(!text.contains('\u{202e}') && text.len() < 100_000);
+    }
+}
+
+#[test]
+fn the_page_of_many_rows_and_classes_stays_small() {
+    const ROWS: usize = 60_000;
+    const CLASSES: usize = 100;
+    let folder = tempfile::Builder::new().prefix("report").tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(5);
+    let labels: Vec<usize> = (0..ROWS).map(|row| row % CLASSES).collect();
+    let mut probabilities = Array2::from_shape_fn((ROWS, CLASSES), |(row, class)| {
+        random.f32() + if labels[row] == class { 1.5 * random.f32() } else { 0.0 }
+    });
+    for mut row in probabilities.rows_mut() {
+        row.mapv_inplace(|x| x.powi(8));
+        let sum = row.sum();
+        row /= sum;
+    }
+    let names: Vec<String> = (0..CLASSES).map(|class| format!("class number {class}")).collect();
+    let options = Options { resamples: 0, ..Options::default() };
+    let report = Report::new(&labels, probabilities.view(), &names, options).unwrap();
+    let features = Array2::from_shape_fn((ROWS, 8), |(row, i)| random.f32() + ((labels[row] >> i) & 1) as f32);
+    let map = EmbeddingMap::new(features.view(), 0).unwrap();
+    let row = |(row, predicted): (usize, usize)| Row {
+        id: format!("a/rather/long/path/of/a/file/{row}.png"),
+        label: labels[row],
+        predicted,
+        confidence: probabilities[[row, predicted]],
+        label_probability: probabilities[[row, labels[row]]],
+    };
+    let rows: Vec<Row> = argmax(probabilities.view()).into_iter().enumerate().map(row).collect();
+    let shown = wanted(&rows, &map);
+    assert_eq!(shown.len(), MOST_PREVIEWS);
+    let preview = |row: usize| (row, Preview::Text(format!("text {row} ").repeat(50)));
+    let page = Page {
+        title: "many".into(),
+        command: "engraft eval".into(),
+        report,
+        facts: Vec::new(),
+        curve: Vec::new(),
+        rows,
+        previews: shown.into_iter().map(preview).collect(),
+        map: Some(map),
+    };
+    let html = render(&page).unwrap();
+    assert!(html.len() < 4_000_000, "{} bytes", html.len());
+    let path = folder.path().join("many.html");
+    std::fs::write(&path, &html).unwrap();
+    for view in open(&path) {
+        let text = view["text"].as_str().unwrap();
+        assert!(text.contains("3000 rows, drawn at random from 60000"), "{text}");
+        assert!(text.contains("The first 40 of"), "{text}");
+        assert_eq!((&view["gallery"], &view["tip"]["points"]), (&48.into(), &3000.into()));
     }
 }

@@ -102,7 +102,7 @@ fn data(page: &Page, map: &EmbeddingMap, pca: &[(i32, i32)], tsne: Option<&[(i32
             Some(Preview::Text(text)) => (None, Some(shorten(text, 280))),
             None => (None, None),
         };
-        let percent = (1000.0 * row.confidence).round() / 10.0;
+        let percent = format!("{:.1}\u{a0}%", 100.0 * row.confidence);
         Some(json!([shorten(&row.id, 160), row.label, row.predicted, percent, picture, text]))
     });
     let data = json!({

@@ -73,7 +73,7 @@ pub(super) fn mistakes(page: &Page) -> Markup {
 }
 
 fn percent(p: f32) -> String {
-    format!("{:.1} %", 100.0 * p)
+    format!("{:.1}\u{a0}%", 100.0 * p)
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@
       tip.append(image);
     }
     if (text) tip.append(line(text));
-    if (label !== predicted) tip.append(line(`${labels[predicted]} ${percent} %`, "wrong"));
-    tip.append(line(label === predicted ? `${labels[label]} ${percent} %` : labels[label], "right"), line(id, "id"));
+    if (label !== predicted) tip.append(line(`${labels[predicted]} ${percent}`, "wrong"));
+    tip.append(line(label === predicted ? `${labels[label]} ${percent}` : labels[label], "right"), line(id, "id"));
     tip.hidden = false;
     const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
     tip.style.left = `${Math.max(0, Math.min(event.clientX + 14, room)) + window.scrollX}px`;
