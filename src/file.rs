@@ -263,6 +263,14 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// The digest by which equal contents of inputs are known: the first half of their SHA-256, in lower-case hexadecimal.
+/// 128 bits are plenty to tell inputs apart.
+pub fn content_digest(bytes: &[u8]) -> String {
+    let mut text = sha256_hex(bytes);
+    text.truncate(32);
+    text
+}
+
 /// The SHA-256 of a file, in lower-case hexadecimal, read in pieces.
 ///
 /// # Errors

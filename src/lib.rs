@@ -40,6 +40,8 @@ pub mod curate;
 
 pub mod rank;
 
+pub mod report;
+
 pub mod cli;
 
 #[cfg(test)]

@@ -2,26 +2,31 @@
 
 use std::path::PathBuf;
 
+use ndarray::Array2;
 use serde::Serialize;
 
 use super::confidence::SetFigures;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone};
+use super::report::{Evaluation, ReportArgs};
 use super::results::table;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::error::{Error, Result};
-use crate::eval::{Interval, Options, Report};
+use crate::eval::{Options, Report};
 use crate::features::FeatureSet;
 use crate::head::HeadFile;
 use crate::progress::Progress;
+use crate::report::{Figure, figures, worst};
 
 /// Tell how good a trained head is on labelled data it has not seen
 ///
 /// Examples:
 ///   engraft eval head.onnx test.parquet
 ///   engraft eval head.onnx test-photos/ --json
+///   engraft eval head.onnx test-photos/ --report report.html
+///   engraft eval head.onnx test.parquet --report report.html --samples test-photos/ --curve train.parquet
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Eval {
@@ -35,12 +40,16 @@ pub(super) struct Eval {
     model: ModelArgs,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    page: ReportArgs,
 }
 
 impl Eval {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
+        self.page.check()?;
         let head = HeadFile::read(&self.head)?;
-        let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(&head, &self.model, context))?;
+        let backbone = || backbone_of(&head, &self.model, context);
+        let loaded = inputs::load(context, &self.inputs, &self.source, backbone)?;
         let features = loaded.features;
         let known: Vec<usize> = (0..features.ids.len())
             .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
@@ -60,16 +69,40 @@ impl Eval {
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
         super::predict::warn_of_unknown(context, &head, &features);
-        let judged = report(&head, &features.select(&known), context.seed)?;
-        let report = &judged.report;
-        context.result(&judged, || [judged.headline("rows"), further(report), details(report)].join("\n\n"))?;
+        let features = features.select(&known);
+        let judged = judge(&head, &features, context.seed)?;
+        let evaluation = Evaluation {
+            model: &self.head,
+            inputs: &self.inputs,
+            source: &self.source,
+            head: &head,
+            features: &features,
+            judged: &judged,
+            left_out,
+            rejects: loaded.rejects.len(),
+        };
+        self.page
+            .write(context, &evaluation, |train| Ok(inputs::load(context, train, &self.source, backbone)?.features))?;
+        let verdict = &judged.verdict;
+        context.result(verdict, || {
+            [verdict.headline("rows"), details(&verdict.report), worst_rows(&features, &judged)].join("\n\n")
+        })?;
         Ok(status)
     }
 }
 
+/// A head's probabilities for rows whose classes are known, and what they are worth.
+pub(super) struct Judged {
+    /// The class of each row.
+    pub(super) truth: Vec<usize>,
+    /// n×K.
+    pub(super) probabilities: Array2<f32>,
+    pub(super) verdict: Verdict,
+}
+
 /// A report, and what the head's prediction sets are worth where it makes any.
 #[derive(Debug, Serialize)]
-pub(super) struct Judged {
+pub(super) struct Verdict {
     #[serde(flatten)]
     pub(super) report: Report,
     #[serde(flatten)]
@@ -77,56 +110,39 @@ pub(super) struct Judged {
 }
 
 /// Evaluates a head on features whose labels it knows.
-pub(super) fn report(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result<Judged> {
+pub(super) fn judge(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result<Judged> {
     check_same_backbone(head, features)?;
     let truth = features.class_indices(&head.labels)?;
+    let options = Options { seed, ..Options::default() };
     let probabilities = head.probabilities(features.matrix.view())?;
-    Ok(Judged {
-        report: Report::new(&truth, probabilities.view(), &head.labels, Options { seed, ..Options::default() })?,
-        sets: SetFigures::of(head, probabilities.view(), &truth)?,
-    })
+    let report = Report::new(&truth, probabilities.view(), &head.labels, options)?;
+    let sets = SetFigures::of(head, probabilities.view(), &truth)?;
+    Ok(Judged { truth, probabilities, verdict: Verdict { report, sets } })
 }
 
-impl Judged {
-    /// The figures that matter most.
+impl Verdict {
+    /// The figures with their intervals, a line each.
     pub(super) fn headline(&self, rows: &str) -> String {
         let sets = self.sets.as_ref().map(|sets| format!("\n{}", sets.text()));
         headline(&self.report, rows) + &sets.unwrap_or_default()
     }
 }
 
-fn line(name: &str, value: f64, interval: Option<Interval>) -> Vec<String> {
-    let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
-    vec![name.to_owned(), format!("{value:.4}{interval}")]
-}
-
-/// What else tells how good the classes and the probabilities are.
-fn further(report: &Report) -> String {
-    let mut lines = vec![
-        line("Matthews' correlation", report.mcc, report.mcc_interval),
-        line("Brier score", report.brier, report.brier_interval),
-        line("calibration error", report.ece, report.ece_interval),
-    ];
-    let average_precision = |value| line("average precision", value, report.average_precision_interval);
-    lines.extend(report.average_precision.map(average_precision));
-    table(&["further figures", "value and 95 % interval"], lines)
-}
-
-/// The figures that matter most, with their intervals, a line each.
+/// The figures with their intervals, a line each.
 fn headline(report: &Report, rows: &str) -> String {
-    let mut lines = vec![
-        line("accuracy", report.accuracy, Some(report.accuracy_interval)),
-        line("balanced accuracy", report.balanced_accuracy, None),
-        line("macro F1", report.macro_f1, report.macro_f1_interval),
-        line("log loss", report.log_loss, report.log_loss_interval),
-    ];
-    lines.extend(report.roc_auc.map(|auc| line("ROC AUC", auc, report.roc_auc_interval)));
-    lines.extend(report.top_k.map(|t| line(&format!("top-{} accuracy", t.k), t.accuracy, Some(t.accuracy_interval))));
+    let lines = figures(report).into_iter().map(|Figure { name, value, interval }| {
+        let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
+        vec![name, format!("{value:.4}{interval}")]
+    });
     table(&[&format!("on {} {rows}", report.n), "value and 95 % interval"], lines)
 }
 
 /// How many classes a confusion matrix is shown for: beyond, it fits no terminal.
 const MOST_COLUMNS: usize = 12;
+/// How many classes are shown: a screen has no more lines.
+const MOST_CLASSES: usize = 24;
+/// How many misclassified rows are named.
+const MOST_MISTAKES: usize = 5;
 
 /// Scores of each class, and who is taken for whom.
 fn details(report: &Report) -> String {
@@ -137,7 +153,13 @@ fn details(report: &Report) -> String {
             report.per_class.iter().map(|class| format!("→{}", class.label.chars().take(7).collect::<String>())),
         );
     }
-    let rows = report.per_class.iter().zip(&report.confusion).map(|(class, predicted)| {
+    let mut order: Vec<usize> = (0..report.per_class.len()).collect();
+    if order.len() > MOST_CLASSES {
+        order.sort_by(|&a, &b| report.per_class[a].f1.total_cmp(&report.per_class[b].f1));
+        order.truncate(MOST_CLASSES);
+    }
+    let rows = order.iter().map(|&i| {
+        let class = &report.per_class[i];
         let score = |x: f64| format!("{x:.3}");
         let mut cells = vec![
             class.label.clone(),
@@ -147,9 +169,28 @@ fn details(report: &Report) -> String {
             class.support.to_string(),
         ];
         if counts {
-            cells.extend(predicted.iter().map(u64::to_string));
+            cells.extend(report.confusion[i].iter().map(u64::to_string));
         }
         cells
     });
-    table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows)
+    let mut text = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows);
+    if order.len() < report.per_class.len() {
+        text +=
+            &format!("\nthe {} worst of {} classes; --json and --report have all", order.len(), report.labels.len());
+    }
+    text
+}
+
+/// The misclassified rows that the head was surest of; empty where there are none.
+fn worst_rows(features: &FeatureSet, judged: &Judged) -> String {
+    let rows = super::report::rows(features, judged);
+    let class = |class: usize, p: f32| format!("{} {p:.2}", judged.verdict.report.labels[class]);
+    let lines = worst(&rows).into_iter().take(MOST_MISTAKES).map(|row| {
+        let row = &rows[row];
+        vec![row.id.clone(), class(row.label, row.label_probability), class(row.predicted, row.confidence)]
+    });
+    match lines.len() {
+        0 => String::new(),
+        _ => table(&["worst mistakes", "is", "taken for"], lines),
+    }
 }

@@ -122,11 +122,8 @@ impl SourceArgs {
         Self { id_column: column.map(str::to_owned).or_else(|| self.id_column.clone()), ..self.clone() }
     }
 
-    fn options(&self, backbone: &Backbone, keep: &[String]) -> SourceOptions {
-        let modality = match backbone.preprocessing {
-            Preprocessing::Image(_) => Modality::Image,
-            Preprocessing::Text(_) => Modality::Text,
-        };
+    /// What is read of inputs of this kind, with these columns besides.
+    pub(super) fn options(&self, modality: Modality, keep: &[String]) -> SourceOptions {
         let table = TableOptions {
             text_column: self.text_column.clone(),
             path_column: self.path_column.clone(),
@@ -196,6 +193,14 @@ pub(super) fn check_same_features(first: &FeatureSet, second: &FeatureSet) -> Re
     }
 }
 
+/// What a backbone of this preprocessing reads.
+pub(super) fn modality(preprocessing: &Preprocessing) -> Modality {
+    match preprocessing {
+        Preprocessing::Image(_) => Modality::Image,
+        Preprocessing::Text(_) => Modality::Text,
+    }
+}
+
 /// Whether an input is features rather than what they are made from: both may be Parquet.
 pub(super) fn are_features(input: &Path) -> Result<bool> {
     match Format::detect(input) {
@@ -227,7 +232,7 @@ pub(super) fn open<'a>(
     (keep, stored): (&[String], Precision),
     backbone: &'a Backbone,
 ) -> Result<Job<'a>> {
-    let of_source = source.options(backbone, keep);
+    let of_source = source.options(modality(&backbone.preprocessing), keep);
     let inputs = open_all(inputs, &of_source)?;
     let options = Options {
         device: context.device,

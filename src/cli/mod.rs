@@ -17,6 +17,7 @@ mod model_args;
 mod models;
 mod predict;
 mod rank;
+mod report;
 mod results;
 mod setup;
 mod suggest;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
-use super::eval::Judged;
+use super::eval::{Verdict, judge};
 use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
@@ -69,7 +69,7 @@ pub(super) struct Trained {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) choice: Option<Chosen>,
     #[serde(flatten)]
-    pub(super) report: Option<Judged>,
+    pub(super) report: Option<Verdict>,
     /// What rows the report is of.
     #[serde(skip)]
     judged: &'static str,
@@ -167,9 +167,9 @@ impl FitArgs {
         };
         confidence.give(context, &mut head)?;
         let report = match (cross_validated, split.test.is_empty()) {
-            (Some(report), _) => Some(Judged { report, sets: None }),
+            (Some(report), _) => Some(Verdict { report, sets: None }),
             (None, true) => None,
-            (None, false) => Some(super::eval::report(&head, &features.select(&split.test), context.seed)?),
+            (None, false) => Some(judge(&head, &features.select(&split.test), context.seed)?.verdict),
         };
         head.write(output)?;
         Ok(Trained {

@@ -17,7 +17,7 @@ use super::sizes::Sizes;
 use super::work::{Checked, Piece, Prepared, Work};
 use crate::backbone::{Backbone, Device, Home, Provider, Runtime, Session, SessionOptions};
 use crate::error::{Error, Result};
-use crate::file;
+use crate::file::content_digest;
 use crate::guard;
 use crate::preprocess::{Encoded, ImagePreprocessor, Scratch, TextPreprocessor};
 use crate::progress::Progress;
@@ -191,7 +191,7 @@ impl<'a> Backend<'a> {
         });
         let outcome = outcome
             .unwrap_or_else(|panic| Err(format!("the image decoder failed on this file: {panic}")))
-            .map(|()| Checked { content: digest(&bytes), truncated: false })
+            .map(|()| Checked { content: content_digest(&bytes), truncated: false })
             .map_err(|reason| reject(sample, Stage::Decode, reason));
         self.meter.add(Limit::Decode, started.elapsed());
         self.meter.span(lane, "decode", started, 1);
@@ -361,13 +361,6 @@ fn tokenize(processor: &TextPreprocessor, sample: &Sample) -> Result<(Encoded, C
         return Err(reject(sample, Stage::Read, "this is an image, and the backbone takes texts"));
     };
     let encoded = processor.encode(text).map_err(|reason| reject(sample, Stage::Tokenize, reason))?;
-    let checked = Checked { content: digest(text.as_bytes()), truncated: encoded.truncated };
+    let checked = Checked { content: content_digest(text.as_bytes()), truncated: encoded.truncated };
     Ok((encoded, checked))
-}
-
-/// 128 bits are plenty to tell inputs apart.
-fn digest(bytes: &[u8]) -> String {
-    let mut text = file::sha256_hex(bytes);
-    text.truncate(32);
-    text
 }

@@ -10,9 +10,11 @@ mod jpeg;
 mod resize;
 mod spec;
 mod text;
+mod thumbnail;
 mod view;
 
 pub use self::image::{ImagePreprocessor, Scratch};
 pub use spec::{Exif, ImageSpec, Interpolation, Preprocessing, Step, TextSpec, Transparency};
 pub(crate) use text::MAX_TOKENIZER_BYTES;
 pub use text::{Encoded, TextPreprocessor, TokenBatch};
+pub use thumbnail::thumbnail;

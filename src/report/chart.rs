@@ -1,0 +1,97 @@
+//! SVG by plotters.
+
+use maud::{Markup, PreEscaped, html};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::ink::Ink;
+use crate::error::{Error, Result};
+
+/// Where charts are drawn.
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A chart of this size in pixels. `label` says what it shows to those who do not see it.
+///
+/// # Errors
+/// [`Error::Data`] when plotters refuses.
+pub(super) fn chart(
+    size: (u32, u32),
+    label: &str,
+    draw: impl FnOnce(&Area<'_>) -> Result<(), Box<dyn std::error::Error>>,
+) -> Result<Markup> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        draw(&area)
+            .and_then(|()| Ok(area.present()?))
+            .map_err(|e| Error::Data(format!("cannot draw the chart ({label}): {e}")))?;
+    }
+    Ok(html! { div .chart role="img" aria-label=(label) { (PreEscaped(svg)) } })
+}
+
+/// Text of `size` pixels in `ink`, its anchor at the given sides.
+pub(super) fn text(ink: Ink, size: u32, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&ink.color()).pos(Pos::new(horizontal, vertical))
+}
+
+/// A text of at most about `most` letters' width, its end left out. What would break the line or turn the reading direction
+/// of what stands beside it is replaced.
+pub(super) fn shorten(text: &str, most: usize) -> String {
+    // East Asian letters and emoji are about twice as wide.
+    let width = |c: char| if c >= '\u{1100}' { 2 } else { 1 };
+    let mut kept = String::new();
+    let (mut used, mut fits) = (0, 0);
+    for c in text.chars() {
+        let c = match c {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+            c if c.is_control() => ' ',
+            c => c,
+        };
+        used += width(c);
+        if used > most {
+            kept.truncate(fits);
+            kept.push('…');
+            return kept;
+        }
+        kept.push(c);
+        if used < most {
+            fits = kept.len();
+        }
+    }
+    kept
+}
+
+/// A class or an id within a line: of bounded length, in its own reading direction.
+pub(super) fn name(text: &str) -> Markup {
+    html! { bdi { (shorten(text, 120)) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_at_their_width_and_cannot_turn_the_line() {
+        assert_eq!(shorten("abcde", 5), "abcde");
+        assert_eq!(shorten("abcdef", 5), "abcd…");
+        assert_eq!(shorten("犬犬犬", 5), "犬犬…");
+        assert_eq!(shorten("a\nb\u{202e}c\u{2066}", 9), "a b\u{fffd}c\u{fffd}");
+        assert_eq!(shorten("", 3), "");
+        assert_eq!(shorten(&"x".repeat(10_000), 50).chars().count(), 50);
+    }
+
+    #[test]
+    fn texts_in_charts_are_escaped() {
+        let drawn = chart((100, 100), "a \"b\" <c>", |area| {
+            Ok(area.draw(&Text::new(
+                "<script>'\"&",
+                (0, 0),
+                text(super::super::ink::TEXT, 12, HPos::Left, VPos::Top),
+            ))?)
+        });
+        let drawn = drawn.unwrap().into_string();
+        assert!(!drawn.contains("<script") && drawn.contains("&lt;script&gt;"), "{drawn}");
+        assert!(drawn.contains("&quot;b&quot; &lt;c&gt;"), "{drawn}");
+    }
+}

@@ -1,0 +1,22 @@
+//! The evaluation as one HTML page that needs nothing beside itself: no network, light and dark, printable.
+
+mod chart;
+mod classes;
+mod confusion;
+mod curve;
+mod embedding;
+mod figures;
+mod headline;
+mod ink;
+mod map;
+mod mistakes;
+mod page;
+mod preview;
+mod provenance;
+mod reliability;
+
+pub use embedding::{EmbeddingMap, MOST_POINTS};
+pub use figures::{Figure, figures};
+pub use mistakes::{MOST_MISTAKES, MOST_PREVIEWS, wanted, worst};
+pub use page::{CurvePoint, Page, Row, render};
+pub use preview::Preview;

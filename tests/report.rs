@@ -1,0 +1,216 @@
+//! `eval --report`: the page, opened in headless Chromium.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use engraft::eval::{Options, Report, argmax};
+use engraft::report::{EmbeddingMap, MOST_PREVIEWS, Page, Preview, Row, render, wanted};
+use ndarray::Array2;
+use serde_json::Value;
+use support::{cache, engraft, home, json, says, some_emoji};
+
+const CNN: &str = "efficientnet-lite0";
+/// A Chromium that is an npm package, and what drives it.
+const BROWSER: [&str; 2] = ["@sparticuz/chromium@143.0.4", "puppeteer-core@24.9.0"];
+
+/// The npm packages of the browser, installed beside the tests and nowhere else.
+fn browser() -> PathBuf {
+    let folder = cache().join("browser");
+    let lock = home().lock("browser", &()).unwrap();
+    if !folder.is_dir() {
+        let staged = engraft::file::AtomicFolder::create(&folder).unwrap();
+        std::fs::write(staged.staging().join("package.json"), "{\"private\": true}").unwrap();
+        let mut npm = Command::new("npm");
+        npm.current_dir(staged.staging()).args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        npm.args(BROWSER).assert().success();
+        // Where the browser is unpacked to.
+        std::fs::create_dir(staged.staging().join("unpacked")).unwrap();
+        staged.commit().unwrap();
+    }
+    drop(lock);
+    folder
+}
+
+/// What Chromium finds on a page, in light and dark, wide and narrow.
+fn open(page: &Path) -> Vec<Value> {
+    let packages = browser();
+    let lock = home().lock("browser-runs", &()).unwrap();
+    let pictures = cache().join("report-pictures").join(page.file_stem().unwrap());
+    std::fs::create_dir_all(&pictures).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/open_page.mjs");
+    let mut node = Command::new("node");
+    // The package brings the libraries that a bare machine lacks; this is how it is asked to unpack them.
+    node.env("TMPDIR", packages.join("unpacked")).env("AWS_EXECUTION_ENV", "AWS_Lambda_nodejs20.x");
+    let run = node.arg(script).arg(&packages).arg(page).arg(&pictures).assert().success();
+    drop(lock);
+    let found: Vec<Value> = serde_json::from_slice(&run.get_output().stdout).unwrap();
+    assert_eq!(found.len(), 4);
+    for view in &found {
+        let none: [String; 0] = [];
+        assert_eq!(view["errors"], serde_json::json!(none), "{view}");
+        assert_eq!(view["requests"], serde_json::json!(none), "{view}");
+        assert_eq!(view["overflow"], 0, "the page is wider than {}", view["width"]);
+    }
+    assert_ne!(found[0]["ground"], found[2]["ground"], "light and dark are the same");
+    assert_ne!(found[0]["ink"], found[2]["ink"], "light and dark are the same");
+    found
+}
+
+fn sections(view: &Value) -> Vec<&str> {
+    view["sections"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_page_of_images_shows_all_that_it_is_asked_for() {
+    let folder = tempfile::Builder::new().prefix("report").tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    some_emoji(&at("train"), 0..8);
+    some_emoji(&at("test"), 8..14);
+    for set in ["train", "test"] {
+        let mut embed = engraft();
+        embed.arg("embed").arg(at(set)).args(["--model", CNN, "-o"]).arg(at(&format!("{set}.parquet")));
+        embed.assert().success();
+    }
+    let mut train = engraft();
+    train.arg("train").arg(at("train.parquet")).arg("-o").arg(at("head.onnx")).args(["--holdout", "0"]);
+    train.assert().success();
+
+    let page = at("emoji.html");
+    let eval = || {
+        let mut eval = engraft();
+        eval.arg("eval").arg(at("head.onnx")).arg(at("test.parquet")).arg("--report").arg(&page);
+        eval.arg("--samples").arg(at("test")).arg("--curve").arg(at("train.parquet"));
+        eval
+    };
+    let report = json(&mut eval());
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.len() < 1_000_000, "{} bytes", html.len());
+    let accuracy = 100.0 * report["accuracy"].as_f64().unwrap();
+    let mistakes = 42 - (accuracy * 0.42).round() as usize;
+    for view in open(&page) {
+        assert_eq!(
+            sections(&view),
+            ["headline", "confusion", "classes", "reliability", "curve", "map", "mistakes", "provenance"]
+        );
+        // The matrix, the bars, the diagram, the curve, and two maps.
+        assert_eq!(view["charts"], 6);
+        assert!(view["shapes"].as_u64().unwrap() > 200, "{view}");
+        assert_eq!((&view["gallery"], &view["decoded"]), (&mistakes.into(), &mistakes.into()));
+        assert_eq!((&view["tip"]["shown"], &view["tip"]["pictures"]), (&true.into(), &1.into()), "{}", view["tip"]);
+        assert_eq!(view["tip"]["points"], 42);
+        let text = view["text"].as_str().unwrap();
+        for word in [&format!("{accuracy:.1} %"), "95 % interval", CNN, "engraft eval", "--curve", "Animals & Nature"] {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+    }
+    // It is not replaced unless asked, and then by the same.
+    says(&mut eval(), 2, &["already exists", "--overwrite"]);
+    eval().arg("--overwrite").assert().success();
+    let again = std::fs::read_to_string(&page).unwrap();
+    assert_eq!(again.replace(" --overwrite", ""), html.replace(" --json", ""));
+    // Of features alone: no samples, no curve.
+    let bare = at("bare.html");
+    let mut eval = engraft();
+    eval.arg("eval").arg(at("head.onnx")).arg(at("test.parquet")).arg("--report").arg(&bare).assert().success();
+    let bare = std::fs::read_to_string(&bare).unwrap();
+    assert!(!bare.contains("data:image") && !bare.contains("id=\"curve\""));
+}
+
+#[test]
+fn hostile_texts_and_labels_are_shown_and_do_nothing() {
+    let folder = tempfile::Builder::new().prefix("report").tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let labels =
+        ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "\u{202e}שלום عالم", &"long ".repeat(2000)];
+    let texts =
+        ["</script><script>alert(3)</script>", "it's \"quoted\" & <b>bold</b>", "مرحبا بالعالم", &"word ".repeat(2000)];
+    let mut csv = csv::Writer::from_path(at("t.csv")).unwrap();
+    csv.write_record(["id", "label", "text"]).unwrap();
+    for i in 0..48 {
+        // The labels say nothing of the texts, so that many are wrong.
+        csv.write_record([&format!("<b>{i}</b>\u{2028}"), labels[i / 3 % 4], &format!("{} {i}", texts[i % 4])])
+            .unwrap();
+    }
+    csv.flush().unwrap();
+    let mut train = engraft();
+    train.arg("train").arg(at("t.csv")).args([
+        "--model",
+        "all-minilm-l6-v2",
+        "--id-column",
+        "id",
+        "--holdout",
+        "0.5",
+        "-o",
+    ]);
+    train.arg(at("head.onnx")).args(["--label-column", "label"]).assert().success();
+    let page = at("hostile.html");
+    let mut eval = engraft();
+    eval.arg("eval").arg(at("head.onnx")).arg(at("t.csv")).args(["--id-column", "id", "--label-column", "label"]);
+    eval.arg("--report").arg(&page).assert().success();
+    assert!(std::fs::metadata(&page).unwrap().len() < 500_000);
+    for view in open(&page) {
+        // The points and the page's own.
+        assert_eq!(view["scripts"], 2, "{view}");
+        assert_eq!((&view["pictures"], &view["tip"]["shown"]), (&0.into(), &true.into()));
+        let text = view["text"].as_str().unwrap();
+        assert!(text.contains("<script>alert(1)</script>") && text.contains("שלום"), "{text}");
+        assert!(!text.contains('\u{202e}') && text.len() < 100_000);
+    }
+}
+
+#[test]
+fn the_page_of_many_rows_and_classes_stays_small() {
+    const ROWS: usize = 60_000;
+    const CLASSES: usize = 100;
+    let folder = tempfile::Builder::new().prefix("report").tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(5);
+    let labels: Vec<usize> = (0..ROWS).map(|row| row % CLASSES).collect();
+    let mut probabilities = Array2::from_shape_fn((ROWS, CLASSES), |(row, class)| {
+        random.f32() + if labels[row] == class { 1.5 * random.f32() } else { 0.0 }
+    });
+    for mut row in probabilities.rows_mut() {
+        row.mapv_inplace(|x| x.powi(8));
+        let sum = row.sum();
+        row /= sum;
+    }
+    let names: Vec<String> = (0..CLASSES).map(|class| format!("class number {class}")).collect();
+    let options = Options { resamples: 0, ..Options::default() };
+    let report = Report::new(&labels, probabilities.view(), &names, options).unwrap();
+    let features = Array2::from_shape_fn((ROWS, 8), |(row, i)| random.f32() + ((labels[row] >> i) & 1) as f32);
+    let map = EmbeddingMap::new(features.view(), 0).unwrap();
+    let row = |(row, predicted): (usize, usize)| Row {
+        id: format!("a/rather/long/path/of/a/file/{row}.png"),
+        label: labels[row],
+        predicted,
+        confidence: probabilities[[row, predicted]],
+        label_probability: probabilities[[row, labels[row]]],
+    };
+    let rows: Vec<Row> = argmax(probabilities.view()).into_iter().enumerate().map(row).collect();
+    let shown = wanted(&rows, &map);
+    assert_eq!(shown.len(), MOST_PREVIEWS);
+    let preview = |row: usize| (row, Preview::Text(format!("text {row} ").repeat(50)));
+    let page = Page {
+        title: "many".into(),
+        command: "engraft eval".into(),
+        report,
+        facts: Vec::new(),
+        curve: Vec::new(),
+        rows,
+        previews: shown.into_iter().map(preview).collect(),
+        map: Some(map),
+    };
+    let html = render(&page).unwrap();
+    assert!(html.len() < 4_000_000, "{} bytes", html.len());
+    let path = folder.path().join("many.html");
+    std::fs::write(&path, &html).unwrap();
+    for view in open(&path) {
+        let text = view["text"].as_str().unwrap();
+        assert!(text.contains("3000 rows, drawn at random from 60000"), "{text}");
+        assert!(text.contains("The first 40 of"), "{text}");
+        assert_eq!((&view["gallery"], &view["tip"]["points"]), (&48.into(), &3000.into()));
+    }
+}
