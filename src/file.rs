@@ -62,12 +62,37 @@ impl AtomicFile {
     ///
     /// # Errors
     /// When the disk is full or the rename fails; the old file, if any, is then untouched.
-    pub fn commit(self) -> Result<()> {
-        let path = self.path;
-        let file = self.writer.into_inner().map_err(|e| Error::io("write", &path)(e.into_error()))?;
-        file.sync_all().map_err(Error::io("write", &path))?;
+    pub fn commit(mut self) -> Result<()> {
+        self.sync()?;
         // The file is closed after that: its lock lasts until it has its name.
-        self.temp.persist(&path).map_err(|e| Error::io("rename", &path)(e.error))
+        self.temp.persist(&self.path).map_err(|e| Error::io("rename", &self.path)(e.error))
+    }
+
+    /// Flushes, syncs and closes: many files may wait for their names. Its lock ends, so that whoever creates the same file
+    /// takes it for abandoned.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn close(mut self) -> Result<ClosedFile> {
+        self.sync()?;
+        Ok(ClosedFile { path: self.path, temp: self.temp })
+    }
+}
+
+/// A file on the disk that has not got its name yet; dropped, it goes.
+#[derive(Debug)]
+pub struct ClosedFile {
+    path: PathBuf,
+    temp: tempfile::TempPath,
+}
+
+impl ClosedFile {
+    /// Renames into place.
+    ///
+    /// # Errors
+    /// When the rename fails; the old file, if any, is then untouched.
+    pub fn commit(self) -> Result<()> {
+        self.temp.persist(&self.path).map_err(|e| Error::io("rename", &self.path)(e.error))
     }
 }
 

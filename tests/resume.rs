@@ -249,22 +249,43 @@ fn mended_inputs_are_embedded_when_rejects_are_tried_again() {
         process.arg("--retry-rejects");
         process
     };
-    // Killed on the way, nothing that was there is lost.
+    // Killed on the way, it leaves everything as it was.
     let mut random = fastrand::Rng::with_seed(5);
-    for _ in 0..8 {
+    let mut kills = 0;
+    for _ in 0..12 {
         let mut child = retry().spawn().unwrap();
-        let was = journaled(&out);
-        wait_for(&out, was + 1);
-        std::thread::sleep(Duration::from_micros(random.u64(0..20_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(FeatureSet::read(&out).unwrap().len() + SHARD > before.0.len());
+        std::thread::sleep(Duration::from_millis(random.u64(20..600)));
+        let _ = child.kill();
+        if child.wait().unwrap().signal() != Some(9) {
+            break;
+        }
+        kills += 1;
+        assert!(contents(&out) == before, "after {kills} kills");
     }
+    assert!(kills > 2, "{kills}");
     let said = stderr(Command::from_std(retry()).assert().code(3));
     assert!(said.contains("are made again"), "{said}");
     let want = data.undisturbed();
     assert!(want.0.len() > before.0.len() && !want.1.is_empty());
     check_complete(&out, &want, "after rejects were tried again");
+
+    // Nothing is gained: no file is written again.
+    let modified =
+        || sorted(&out).iter().map(|path| std::fs::metadata(path).unwrap().modified().unwrap()).collect::<Vec<_>>();
+    let was = modified();
+    Command::from_std(retry()).assert().code(3);
+    assert_eq!(modified(), was);
+    check_complete(&out, &want, "after rejects were tried in vain");
+    // Other inputs than were embedded, in the shards of rejects alone and in all.
+    std::fs::copy(data.out("001.png"), data.out("missing.png")).unwrap();
+    data.list((0..96).chain(97..6001));
+    says(&mut Command::from_std(retry()), 1, &["cannot be continued"]);
+    data.list(0..5990);
+    says(&mut Command::from_std(retry()), 1, &["cannot be continued"]);
+    assert!(contents(&out) == want);
+    data.list(0..6000);
+    Command::from_std(retry()).assert().success();
+    assert_eq!(FeatureSet::read(&out).unwrap().len(), 6000);
 
     says(data.embed(&out).args(["--retry-rejects", "--overwrite"]), 2, &["cannot be used with"]);
     let mut file = data.arguments(&out);
@@ -307,6 +328,7 @@ fn no_file_is_lost_to_a_trace_or_to_rejects() {
         command
     };
     says(command().arg("--trace").arg(&single), 2, &["give another --trace"]);
+    says(&mut with_trace(&data.out("fresh"), &data.out("fresh/journal.jsonl")), 2, &["give another --trace"]);
     let rejects = data.out("single.parquet.rejects.jsonl");
     says(command().arg("--trace").arg(&rejects), 2, &["give another --trace"]);
     std::fs::write(&rejects, "dear diary\n").unwrap();

@@ -282,8 +282,14 @@ pub(super) fn run_into(context: &Context, mut job: Job, mut folder: ShardFolder,
     job.source.list = folder.unfinished(job.source.list);
     let run = job.run(context, &mut folder);
     // Whatever ended the run: what was computed is kept.
-    let closed = folder.close();
-    let run = run.and_then(|summary| closed.map(|()| summary));
+    let run = match (run, folder.close()) {
+        (Ok(summary), closed) => closed.map(|()| summary),
+        (Err(e), Ok(())) => Err(e),
+        (Err(e), Err(lost)) => {
+            context.console.say(&format!("warning: the shard that was being written is lost: {lost}"));
+            Err(e)
+        }
+    };
     let (rows, place) = (folder.rows(), place.display());
     if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
         context.console.say(&format!("kept in {place}: {}; the same command continues", counted(rows, "row")));

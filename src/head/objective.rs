@@ -106,7 +106,7 @@ impl Problem<'_> {
                         // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
                         let size = if *r < F::zero() { F::zero() - *r } else { *r };
                         *r = weight * *r;
-                        *sum = *sum + weight * size * (F::one() - size);
+                        *sum += weight * size * (F::one() - size);
                     }
                 }
             }
@@ -145,7 +145,7 @@ fn softmax_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
     let others: f64 = sum(row).into();
     let inverse = F::of(1.0 / (own + others));
     for p in row.iter_mut() {
-        *p = *p * inverse;
+        *p *= inverse;
     }
     row[label] = F::of(-others / (own + others));
     if below_max == 0.0 { others.ln_1p() } else { below_max + (own + others).ln() }
@@ -170,7 +170,7 @@ fn sum<F: Real>(values: &[F]) -> F {
     let rest = chunks.remainder().iter().fold(F::zero(), |sum, &v| sum + v);
     for chunk in chunks {
         for (sum, &v) in sums.iter_mut().zip(chunk) {
-            *sum = *sum + v;
+            *sum += v;
         }
     }
     sums.into_iter().fold(rest, |sum, v| sum + v)

@@ -115,7 +115,9 @@ impl Listed {
 /// The path relative to the folder, spelt in one way; `None` where it leads out of the folder.
 fn inside(folder: &Path, path: &Path) -> Option<String> {
     let mut names = Vec::new();
-    for part in path.strip_prefix(folder).ok()?.components() {
+    // A table may name its images by absolute paths and its folder be given by a relative one.
+    let [whole, within] = [std::path::absolute(folder).ok()?, std::path::absolute(path).ok()?];
+    for part in within.strip_prefix(whole).ok()?.components() {
         match part {
             Component::Normal(name) => names.push(super::folder::printable(name.as_encoded_bytes())),
             Component::CurDir => {}

@@ -57,10 +57,15 @@ pub(super) fn archives(
             if let Some(archive) = &mut current {
                 match archive.entry(&options, &mut met)? {
                     Some(entry) => return Ok(Some(entry)),
-                    None => current = None,
+                    None => {
+                        if archive.count > 0 {
+                            met.all_kept(&archive.name)?;
+                        }
+                        current = None;
+                    }
                 }
             }
-            let Some((path, name)) = files.next() else { return met.all_kept().map(|()| None) };
+            let Some((path, name)) = files.next() else { return Ok(None) };
             match Archive::open(&path, &name, &extent)? {
                 Ok(archive) => current = Some(archive),
                 Err(reason) => return Ok(Some(reject(name, format!("the archive cannot be read: {reason}")))),
@@ -92,16 +97,17 @@ fn reject(id: String, reason: String) -> Entry {
 struct Met {
     /// The ids, where a column is named for them.
     ids: Option<Seen>,
-    /// The columns to keep that no sample had.
+    /// The columns to keep that no sample of the first archive had.
     unkept: Vec<String>,
 }
 
 impl Met {
-    fn all_kept(&self) -> Result<()> {
+    /// Fails at the end of the first archive with samples, and not after days, if a column was asked for that none of them has.
+    fn all_kept(&self, archive: &str) -> Result<()> {
         match self.unkept.first() {
             None => Ok(()),
             Some(name) => Err(Error::Usage(format!(
-                "the column `{name}` cannot be kept: no sample of the archives has that key in its .json"
+                "the column `{name}` cannot be kept: no sample of {archive} has that key in its .json"
             ))),
         }
     }

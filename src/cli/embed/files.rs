@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::extract::Sink;
 use crate::features::{self, Existing, FeatureWriter, Format, Header, Part, Precision, Provenance, Rows};
-use crate::file::AtomicFile;
+use crate::file::{AtomicFile, remove_if_there};
 use crate::source::Reject;
 
 /// Writes rows to the output and rejects beside it. Neither appears before [`Files::finish`].
@@ -64,26 +64,25 @@ impl Files {
 
     /// Puts the files in place. Without a row there is no output, and what was there before stays.
     pub(in crate::cli) fn finish(mut self) -> Result<Rejected> {
-        if let Some(rejects) = &mut self.rejects {
-            // While nothing has its name yet: the disk may be full.
-            rejects.sync()?;
+        if self.writer.is_none() && self.output.exists() {
+            // Its rejects stay with it.
+            return Ok(Rejected { path: None, first: self.first_reject });
         }
+        // First: an output that is there is complete, and so must be the list beside it.
+        let path = match self.rejects.take() {
+            Some(rejects) => {
+                rejects.commit()?;
+                Some(self.rejects_path.clone())
+            }
+            None => None,
+        };
         if let Some(writer) = self.writer {
             writer.finish()?;
         }
-        let path = match self.rejects {
-            Some(rejects) => {
-                rejects.commit()?;
-                Some(self.rejects_path)
-            }
-            None => {
-                // Rejects of an earlier run do not belong to this one.
-                if self.rejects_path.exists() {
-                    std::fs::remove_file(&self.rejects_path).map_err(Error::io("remove", &self.rejects_path))?;
-                }
-                None
-            }
-        };
+        if path.is_none() {
+            // Rejects of an earlier run do not belong to this one.
+            remove_if_there("remove", &self.rejects_path)?;
+        }
         Ok(Rejected { path, first: self.first_reject })
     }
 

@@ -179,9 +179,11 @@ impl Embed {
             return Err(Error::Usage(format!("{} is an input: give another -o", self.output.display())));
         }
         let Some(trace) = self.source.trace() else { return Ok(()) };
-        let other = [&output, &real(&rejects_beside(&self.output))].contains(&&real(trace));
-        if other || is_input(&real(trace)) {
-            let reason = "is an input or the output: give another --trace";
+        let trace_at = real(trace);
+        // Within the folder of the output too: its own files may not be there yet.
+        let other = trace_at.starts_with(&output) || trace_at == real(&rejects_beside(&self.output));
+        if other || is_input(&trace_at) {
+            let reason = "is an input, the output or in it: give another --trace";
             return Err(Error::Usage(format!("{} {reason}", trace.display())));
         }
         Ok(())

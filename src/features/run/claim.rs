@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::folder::{Old, ShardFolder};
+use super::folder::ShardFolder;
 use super::journal::{Journal, Record, Stretch};
 use super::key::RunKey;
+use super::remade::Remade;
 use super::{rejects, rejects_path, verify};
 use crate::counted::counted;
 use crate::error::{Error, Result};
@@ -18,7 +19,7 @@ use crate::progress::Progress;
 pub enum Rejects {
     /// They stay.
     Keep,
-    /// The stretches that have some are embedded again, whole: their shards are replaced one by one.
+    /// The stretches that have some are embedded again, and their shards replaced at the end of the run if that gained a row.
     Retry,
 }
 
@@ -83,45 +84,38 @@ impl Claim {
             _ => false,
         };
         file::remove_abandoned(&self.folder, file::HIDDEN);
-        let mut retried = BTreeMap::new();
         if continued {
-            retried = self.forget_damaged(progress)?;
-            if self.rejects == Rejects::Retry {
-                retried.extend(self.forget_rejected(progress));
-            }
+            self.forget_damaged(progress)?;
         } else {
             self.record = Record::default();
         }
-        let kept_files: HashSet<PathBuf> = self
-            .record
-            .shards(&self.folder)
-            .chain(retried.values().filter_map(|s: &Stretch| s.path(&self.folder)))
-            .collect();
-        let stale = shards::list(&self.folder)?.into_iter().filter(|file| !kept_files.contains(file)).collect();
-        Ok(ShardFolder::new(self, key, continued, Old { stale, retried }, (precision, kept)))
+        let finished: HashSet<PathBuf> = self.record.shards(&self.folder).collect();
+        let stale = shards::list(&self.folder)?.into_iter().filter(|file| !finished.contains(file)).collect();
+        let remade = match self.rejects {
+            Rejects::Keep => Remade::default(),
+            Rejects::Retry => self.rejected(progress),
+        };
+        Ok(ShardFolder::new(self, key, continued, (stale, remade), (precision, kept)))
     }
 
-    /// Forgets the stretches that have rejects, and returns them.
-    fn forget_rejected(&mut self, progress: &dyn Progress) -> BTreeMap<u64, Stretch> {
-        let (some, whole): (BTreeMap<_, _>, _) =
-            std::mem::take(&mut self.record.stretches).into_iter().partition(|(_, stretch)| stretch.rejects > 0);
-        self.record.stretches = whole;
-        if some.is_empty() {
-            return some;
+    /// The stretches that have rejects.
+    fn rejected(&self, progress: &dyn Progress) -> Remade {
+        let some = self.record.stretches.iter().filter(|(_, stretch)| stretch.rejects > 0);
+        let some: BTreeMap<u64, Stretch> = some.map(|(first, stretch)| (*first, stretch.clone())).collect();
+        if !some.is_empty() {
+            let count = |of: fn(&Stretch) -> u64| some.values().map(of).sum::<u64>();
+            let (rejects, entries) = (count(|s| s.rejects), count(|s| s.entries.end - s.entries.start));
+            progress.note(&format!(
+                "{}; the shards that they belong to, of {}, are made again",
+                counted(rejects, "reject"),
+                counted(entries, "input")
+            ));
         }
-        self.record.finished = false;
-        let count = |of: fn(&Stretch) -> u64| some.values().map(of).sum::<u64>();
-        let (rejects, entries) = (count(|s| s.rejects), count(|s| s.entries.end - s.entries.start));
-        progress.note(&format!(
-            "{}; the shards that they belong to, of {}, are made again",
-            counted(rejects, "reject"),
-            counted(entries, "input")
-        ));
-        some
+        Remade::new(some)
     }
 
-    /// Forgets the stretches that are not whole any more, and returns those of which only the rejects are missing.
-    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<BTreeMap<u64, Stretch>> {
+    /// Forgets the stretches that are not whole any more.
+    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<()> {
         let damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
         for (start, reason) in damaged {
             self.forget(start, &reason, progress);
@@ -130,23 +124,21 @@ impl Claim {
         let count = |start: u64| counts.get(&rejects::part(start)).copied().unwrap_or(0);
         let lacking = self.record.stretches.iter().filter(|(start, stretch)| count(**start) != stretch.rejects);
         let lacking: Vec<(u64, u64)> = lacking.map(|(start, stretch)| (*start, stretch.rejects)).collect();
-        let mut whole = BTreeMap::new();
-        for (start, rejects) in lacking {
-            let reason = format!("of {} there are {} in rejects.jsonl", counted(rejects, "reject"), count(start));
-            whole.extend(self.forget(start, &reason, progress).map(|stretch| (start, stretch)));
+        for (start, rejects) in &lacking {
+            let reason = format!("of {} there are {} in rejects.jsonl", counted(*rejects, "reject"), count(*start));
+            self.forget(*start, &reason, progress);
         }
-        if !whole.is_empty() {
+        if !lacking.is_empty() {
             rejects::retain(&self.folder, &self.parts())?;
         }
-        Ok(whole)
+        Ok(())
     }
 
-    fn forget(&mut self, start: u64, reason: &str, progress: &dyn Progress) -> Option<Stretch> {
-        let stretch = self.record.stretches.remove(&start)?;
+    fn forget(&mut self, start: u64, reason: &str, progress: &dyn Progress) {
+        let Some(stretch) = self.record.stretches.remove(&start) else { return };
         let entries = counted(stretch.entries.end - stretch.entries.start, "input");
         progress.note(&format!("{}: {reason}; {entries} to embed again", rejects::part(start)));
         self.record.finished = false;
-        Some(stretch)
     }
 
     /// The names of the stretches that count.

@@ -1,6 +1,5 @@
 //! Writes the shards of a run.
 
-use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::claim::Claim;
 use super::journal::{Shard, Stretch, Totals};
 use super::key::RunKey;
+use super::remade::Remade;
 use super::unfinished::Unfinished;
 use super::{SHARD_ENTRIES, SHARD_TIME, rejects, rejects_path};
 use crate::error::Result;
@@ -18,22 +18,16 @@ use crate::features::{Header, Part, Precision, Provenance, shards};
 use crate::file::{self, AtomicFile};
 use crate::source::{List, Reject};
 
-/// What does not count any more.
-#[derive(Debug)]
-pub(super) struct Old {
-    /// Of a run that is replaced, damaged, or left over. They stay until the first new shard is complete.
-    pub(super) stale: Vec<PathBuf>,
-    /// Whole stretches that are made again, by their first entry. They stay until others have their place.
-    pub(super) retried: BTreeMap<u64, Stretch>,
-}
-
 /// The folder of a run: takes parts of the input list, in order, and keeps them as shards.
 pub struct ShardFolder {
     claim: Claim,
     key: RunKey,
     /// Whether the journal is that of this run already.
     begun: bool,
-    old: Old,
+    /// Shards that do not count: of a run that is replaced, damaged, or left over. They stay until the first new shard is
+    /// complete.
+    stale: Vec<PathBuf>,
+    remade: Remade,
     precision: Precision,
     kept: Vec<String>,
     shard_entries: u64,
@@ -77,13 +71,26 @@ impl ShardFolder {
         claim: Claim,
         key: RunKey,
         continued: bool,
-        old: Old,
+        (stale, remade): (Vec<PathBuf>, Remade),
         (precision, kept): (Precision, &[String]),
     ) -> Self {
         let resumed = claim.record.totals();
         let (shard_entries, shard_time, kept) = (SHARD_ENTRIES, SHARD_TIME, kept.to_vec());
         let (begun, current) = (continued, None);
-        Self { claim, key, begun, old, precision, kept, shard_entries, shard_time, resumed, current, held: Vec::new() }
+        Self {
+            claim,
+            key,
+            begun,
+            stale,
+            remade,
+            precision,
+            kept,
+            shard_entries,
+            shard_time,
+            resumed,
+            current,
+            held: Vec::new(),
+        }
     }
 
     /// Closes shards after this many entries; by default [`SHARD_ENTRIES`].
@@ -98,7 +105,8 @@ impl ShardFolder {
 
     /// What is left of the input list. The stream fails where the list is not what the finished stretches were made from.
     pub fn unfinished(&self, list: List) -> List {
-        let stretches = self.claim.record.stretches.values().cloned().collect();
+        let stretches = self.claim.record.stretches.iter().filter(|(first, _)| !self.remade.has(**first));
+        let stretches = stretches.map(|(_, stretch)| stretch.clone()).collect();
         Box::new(Unfinished::new(list, stretches, &self.claim.folder))
     }
 
@@ -108,7 +116,8 @@ impl ShardFolder {
     /// When the disk refuses. The shard that was being written is then lost, and those before it are kept.
     pub fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
         let part = part.stored_as(self.precision);
-        if self.current.as_ref().is_some_and(|open| open.stretch.entries.end != part.entries.start) {
+        let apart = self.current.as_ref().is_some_and(|open| open.stretch.entries.end != part.entries.start);
+        if apart || self.remade.is_boundary(part.entries.start) {
             self.close()?;
         }
         let mut open = self.current.take().unwrap_or_else(|| Open::new(part.entries.start));
@@ -143,7 +152,10 @@ impl ShardFolder {
     pub fn close(&mut self) -> Result<()> {
         let Some(Open { writer, mut stretch, rejects, .. }) = self.current.take() else { return Ok(()) };
         let sealed = writer.map(|writer| writer.into_inner()?.seal()).transpose()?;
-        if sealed.is_none() && !self.begun && !self.old.stale.is_empty() {
+        if self.remade.overlaps(&stretch.entries) {
+            return self.remade.push(sealed, stretch, rejects);
+        }
+        if sealed.is_none() && !self.begun && !self.stale.is_empty() {
             // Nothing is worth what is there, until there is a row.
             self.held.push((stretch, rejects));
             return Ok(());
@@ -154,7 +166,6 @@ impl ShardFolder {
             self.claim.journal.stretch(&stretch)?;
             self.claim.record.insert(stretch);
         }
-        self.drop_retried(&stretch)?;
         rejects::append(&self.claim.folder, &rejects::part(stretch.entries.start), &rejects)?;
         if let Some((file, shard)) = sealed {
             file.commit()?;
@@ -185,15 +196,13 @@ impl ShardFolder {
                 dimension: 0,
             });
         }
+        let Claim { folder, journal, record, .. } = &mut self.claim;
+        std::mem::take(&mut self.remade).replace(folder, journal, record)?;
         let totals = self.claim.record.totals();
         if totals.rows == 0 {
             self.claim.journal.clear()?;
         } else if !self.claim.record.finished {
             self.begin()?;
-            let current: HashSet<PathBuf> = self.claim.record.shards(&self.claim.folder).collect();
-            let retried = self.old.retried.values().filter_map(|stretch| stretch.path(&self.claim.folder));
-            let mut replaced = retried.filter(|path| !current.contains(path));
-            replaced.try_for_each(|path| file::remove_if_there("remove", &path))?;
             self.claim.journal.finish(totals)?;
         }
         self.kept()
@@ -220,17 +229,6 @@ impl ShardFolder {
         })
     }
 
-    /// Drops the rejects of the stretches that this one takes the place of.
-    fn drop_retried(&self, stretch: &Stretch) -> Result<()> {
-        let retried = &self.old.retried;
-        if retried.range(stretch.entries.clone()).next().is_none() {
-            return Ok(());
-        }
-        let still =
-            retried.keys().filter(|start| **start >= stretch.entries.end).chain(self.claim.record.stretches.keys());
-        rejects::retain(&self.claim.folder, &still.map(|start| rejects::part(*start)).collect()).map(drop)
-    }
-
     /// The execution provider that the last of the shards was made on; `None` without one.
     ///
     /// # Errors
@@ -247,7 +245,7 @@ impl ShardFolder {
             file::remove_if_there("remove", &rejects_path(&self.claim.folder))?;
             self.begun = true;
         }
-        self.old.stale.drain(..).try_for_each(|path| file::remove_if_there("remove", &path))
+        self.stale.drain(..).try_for_each(|path| file::remove_if_there("remove", &path))
     }
 }
 

@@ -159,6 +159,15 @@ pub(super) struct Journal {
     file: File,
     /// Of what counts.
     length: u64,
+    state: State,
+}
+
+/// Whether what the file holds is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Known,
+    /// It could not be read, and is to be replaced once there is something to write.
+    Unread,
 }
 
 impl Journal {
@@ -168,12 +177,12 @@ impl Journal {
         let mut file = locked(folder, &path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-        let record = match Record::parse(&bytes, &path) {
+        let (record, state) = match Record::parse(&bytes, &path) {
             // What cannot be read is no loss to who begins afresh; what is not ours stays.
-            Err(Error::Malformed { .. }) if existing == Existing::Replace => Record::default(),
-            parsed => parsed?,
+            Err(Error::Malformed { .. }) if existing == Existing::Replace => (Record::default(), State::Unread),
+            parsed => (parsed?, State::Known),
         };
-        Ok((Self { path, file, length: record.length }, record))
+        Ok((Self { path, file, length: record.length, state }, record))
     }
 
     /// Whether no run has begun.
@@ -188,7 +197,7 @@ impl Journal {
     }
 
     pub(super) fn clear(&mut self) -> Result<()> {
-        self.length = 0;
+        (self.length, self.state) = (0, State::Known);
         self.file.set_len(0).map_err(Error::io("write", &self.path))
     }
 
@@ -222,7 +231,7 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && self.state == State::Known {
             // The file was made for its lock alone.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -410,6 +419,7 @@ mod tests {
         let (journal, record) = Journal::lock(folder.path(), Existing::Replace).unwrap();
         assert!(record.key.is_none() && journal.is_empty());
         drop(journal);
+        assert!(path.exists(), "nothing has taken its place");
         std::fs::write(&path, "dear diary").unwrap();
         assert!(Journal::lock(folder.path(), Existing::Replace).is_err(), "it is not ours");
         drop(std::fs::remove_file(&path));

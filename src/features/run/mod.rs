@@ -11,6 +11,7 @@ mod folder;
 mod journal;
 mod key;
 mod rejects;
+mod remade;
 #[cfg(test)]
 mod tests;
 mod unfinished;

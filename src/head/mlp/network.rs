@@ -51,8 +51,8 @@ impl<F: Real> Network<F> {
         let mut hidden = Array2::zeros(sums.dim());
         Zip::from(&mut hidden).and(&mut slopes).and(&sums).for_each(|h, s, &z| (*h, *s) = activation.at(z));
         if let Some(kept) = kept {
-            hidden = hidden * kept;
-            slopes = slopes * kept;
+            hidden *= kept;
+            slopes *= kept;
         }
         let mut residual = hidden.dot(&self.output) + &self.output_bias;
         let rows = F::of(x.nrows() as f64);
@@ -68,7 +68,7 @@ impl<F: Real> Network<F> {
             });
         }
         let mut back = residual.dot(&self.output.t());
-        back = back * &slopes;
+        back *= &slopes;
         let gradient = Network {
             hidden: x.t().dot(&back),
             hidden_bias: back.sum_axis(Axis(0)),
