@@ -68,21 +68,24 @@ impl Files {
             // Its rejects stay with it.
             return Ok(Rejected { path: None, first: self.first_reject });
         }
-        // First: an output that is there is complete, and so must be the list beside it.
-        let path = match self.rejects.take() {
-            Some(rejects) => {
-                rejects.commit()?;
-                Some(self.rejects_path.clone())
-            }
-            None => None,
-        };
+        if let Some(rejects) = &mut self.rejects {
+            // While nothing has its name yet: the disk may be full.
+            rejects.sync()?;
+        }
         if let Some(writer) = self.writer {
             writer.finish()?;
         }
-        if path.is_none() {
-            // Rejects of an earlier run do not belong to this one.
-            remove_if_there("remove", &self.rejects_path)?;
-        }
+        let path = match self.rejects {
+            Some(rejects) => {
+                rejects.commit()?;
+                Some(self.rejects_path)
+            }
+            None => {
+                // Rejects of an earlier run do not belong to this one.
+                remove_if_there("remove", &self.rejects_path)?;
+                None
+            }
+        };
         Ok(Rejected { path, first: self.first_reject })
     }
 
