@@ -17,9 +17,25 @@ pub struct AtomicFile {
     writer: BufWriter<File>,
     // After the writer: a file is removed once it is closed.
     temp: tempfile::TempPath,
+    place: Place,
+}
+
+/// What may be under the name of a file when it is renamed into place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Any,
+    Free,
 }
 
 impl AtomicFile {
+    /// As [`create`](Self::create), but a file that has come to be there when it is committed stays, and the commit fails.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn create_new(path: &Path) -> Result<Self> {
+        Ok(Self { place: Place::Free, ..Self::create(path)? })
+    }
+
     /// Creates a hidden sibling of `path` to write to. Makes the parent folders.
     ///
     /// # Errors
@@ -41,7 +57,7 @@ impl AtomicFile {
                 break temp.into_parts();
             }
         };
-        Ok(Self { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 18, file), temp })
+        Ok(Self { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 18, file), temp, place: Place::Any })
     }
 
     /// The final path.
@@ -61,11 +77,19 @@ impl AtomicFile {
     /// Flushes, syncs and renames into place.
     ///
     /// # Errors
-    /// When the disk is full or the rename fails; the old file, if any, is then untouched.
+    /// When the disk is full or the rename fails; the old file, if any, is then untouched. [`Error::Exists`] when the place
+    /// was to be free and is not.
     pub fn commit(mut self) -> Result<()> {
         self.sync()?;
         // The file is closed after that: its lock lasts until it has its name.
-        self.temp.persist(&self.path).map_err(|e| Error::io("rename", &self.path)(e.error))
+        let renamed = match self.place {
+            Place::Any => self.temp.persist(&self.path),
+            Place::Free => self.temp.persist_noclobber(&self.path),
+        };
+        renamed.map_err(|e| match e.error.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::Exists(self.path.clone()),
+            _ => Error::io("rename", &self.path)(e.error),
+        })
     }
 
     /// Flushes, syncs and closes: many files may wait for their names. Its lock ends, so that whoever creates the same file

@@ -3,7 +3,7 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::format::free;
+use super::format::{begin, free};
 use super::sidecar::SidecarWriter;
 use super::{Existing, FeatureWriter, Header, Provenance, Rows, floats};
 use crate::error::{Error, Result};
@@ -48,11 +48,13 @@ pub(super) struct FlatWriter {
     sidecar: SidecarWriter,
     layout: Layout,
     of: Header,
+    existing: Existing,
     rows: u64,
 }
 
 impl FlatWriter {
     pub(super) fn create(path: &Path, of: &Header, layout: Layout, existing: Existing) -> Result<Self> {
+        free(path, existing)?;
         if matches!(layout.provenance, Place::Beside(_)) {
             let beside = provenance_path(path);
             free(&beside, existing)?;
@@ -62,9 +64,9 @@ impl FlatWriter {
             }
         }
         let sidecar = SidecarWriter::create(path, &of.kept, existing)?;
-        let mut file = AtomicFile::create(path)?;
+        let mut file = begin(path, existing)?;
         file.write_all(&(layout.header)(0)).map_err(Error::io("write", path))?;
-        Ok(Self { file, sidecar, layout, of: of.clone(), rows: 0 })
+        Ok(Self { file, sidecar, layout, of: of.clone(), existing, rows: 0 })
     }
 }
 
@@ -77,7 +79,7 @@ impl FeatureWriter for FlatWriter {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Self { mut file, mut sidecar, layout, rows, .. } = *self;
+        let Self { mut file, mut sidecar, layout, existing, rows, .. } = *self;
         let path = file.path().to_path_buf();
         let header = (layout.header)(rows);
         file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&header)).map_err(Error::io("write", &path))?;
@@ -88,7 +90,7 @@ impl FeatureWriter for FlatWriter {
             Place::Beside(Some(provenance)) => {
                 let path = provenance_path(&path);
                 let json = serde_json::to_vec_pretty(provenance).map_err(|e| Error::malformed(&path, e))?;
-                let mut file = AtomicFile::create(&path)?;
+                let mut file = begin(&path, existing)?;
                 file.write_all(&json).map_err(Error::io("write", &path))?;
                 file.sync()?;
                 Some(file)
@@ -97,9 +99,11 @@ impl FeatureWriter for FlatWriter {
         // Several files cannot be renamed at once. The array is absent while the others change, and comes last: ids
         // never stand beside the values of another run. All are on the disk by now, so that what is left takes no time
         // in which a process could well be killed, and cannot fail for want of room.
+        free(&path, existing)?;
         remove_if_there("replace", &path)?;
         match (&layout.provenance, provenance) {
             (_, Some(file)) => file.commit()?,
+            (Place::Beside(_), None) if existing == Existing::Refuse => {}
             (Place::Beside(_), None) => remove_if_there("replace", &provenance_path(&path))?,
             (Place::Header, None) => {}
         }

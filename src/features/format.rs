@@ -66,21 +66,22 @@ impl Format {
 pub fn create(path: &Path, format: Format, header: &Header, existing: Existing) -> Result<Box<dyn FeatureWriter>> {
     header.check()?;
     Ok(match format {
-        Format::Parquet => {
-            free(path, existing)?;
-            Box::new(ParquetWriter::create(AtomicFile::create(path)?, path, header)?)
-        }
+        Format::Parquet => Box::new(ParquetWriter::create(begin(path, existing)?, path, header)?),
         Format::Shards => Box::new(ShardsWriter::create(path, header, existing)?),
-        Format::Npy => {
-            free(path, existing)?;
-            Box::new(FlatWriter::create(path, header, npy::layout(header), existing)?)
-        }
+        Format::Npy => Box::new(FlatWriter::create(path, header, npy::layout(header), existing)?),
         Format::Safetensors => {
-            free(path, existing)?;
-            let layout = safetensors::layout(path, header)?;
-            Box::new(FlatWriter::create(path, header, layout, existing)?)
+            Box::new(FlatWriter::create(path, header, safetensors::layout(path, header)?, existing)?)
         }
     })
+}
+
+/// Begins a file, which fails to get its name where another that is to stay has it, or comes to have it meanwhile.
+pub(super) fn begin(path: &Path, existing: Existing) -> Result<AtomicFile> {
+    free(path, existing)?;
+    match existing {
+        Existing::Refuse => AtomicFile::create_new(path),
+        Existing::Replace => AtomicFile::create(path),
+    }
 }
 
 /// Fails when a file is there and is to stay.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::format::free;
+use super::format::{begin, free};
 use super::{Existing, Rows};
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
@@ -146,7 +146,7 @@ impl SidecarWriter {
         }
         // After what --overwrite, which this refusal names, does not help against.
         free(&path, existing)?;
-        Ok(Self { file: AtomicFile::create(&path)?, kept: kept.to_vec() })
+        Ok(Self { file: begin(&path, existing)?, kept: kept.to_vec() })
     }
 
     pub(super) fn append(&mut self, rows: &Rows) -> Result<()> {

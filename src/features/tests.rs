@@ -248,6 +248,22 @@ fn files_that_are_not_ours_are_not_replaced() {
 }
 
 #[test]
+fn what_comes_to_be_there_while_a_set_is_written_stays() {
+    for name in ["a.parquet", "b.npy", "c.safetensors"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let format = Format::from_path(&path).unwrap();
+        let mut writer = create(&path, format, &header(2, None), Existing::Refuse).unwrap();
+        let FeatureSet { ids, labels, contents, matrix, .. } = small();
+        writer.append(&Rows { ids, labels, contents, kept: Vec::new(), matrix }).unwrap();
+        fs::write(&path, "another's").unwrap();
+        assert!(matches!(writer.finish(), Err(Error::Exists(_))), "{name}");
+        assert_eq!(fs::read(&path).unwrap(), b"another's", "{name}");
+        assert_eq!(files(folder.path()), [name]);
+    }
+}
+
+#[test]
 fn half_precision_and_kept_columns_are_stored() {
     let folder = tempfile::tempdir().unwrap();
     let set = FeatureSet {

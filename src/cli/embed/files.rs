@@ -42,6 +42,9 @@ impl Files {
         if existing == Existing::Refuse && output.is_file() {
             return Err(Error::Exists(output.to_path_buf()));
         }
+        if std::fs::metadata(output).is_ok_and(|there| !there.is_file()) {
+            return Err(Error::Usage(format!("{} is no regular file: give another -o", output.display())));
+        }
         let rejects_path = rejects_beside(output);
         features::rejects_replaceable(&rejects_path)?;
         Ok(Self {
