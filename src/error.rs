@@ -116,6 +116,11 @@ impl Error {
         Error::Malformed { path: path.as_ref().to_path_buf(), reason: reason.to_string() }
     }
 
+    /// A file that stands where one of ours would go, and must stay: `reason` says why, and what to do.
+    pub fn in_the_way(path: impl AsRef<Path>, reason: impl std::fmt::Display) -> Error {
+        Error::Usage(format!("{} is in the way: {reason}", path.as_ref().display()))
+    }
+
     /// A model that is not as needed.
     pub fn model(model: impl std::fmt::Display, reason: impl std::fmt::Display) -> Error {
         Error::Model { model: model.to_string(), reason: reason.to_string() }

@@ -1,7 +1,7 @@
 //! Files written whole or not at all, and their digests.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -81,15 +81,11 @@ impl AtomicFile {
     /// was to be free and is not.
     pub fn commit(mut self) -> Result<()> {
         self.sync()?;
-        // The file is closed after that: its lock lasts until it has its name.
-        let renamed = match self.place {
-            Place::Any => self.temp.persist(&self.path),
-            Place::Free => self.temp.persist_noclobber(&self.path),
-        };
-        renamed.map_err(|e| match e.error.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::Exists(self.path.clone()),
-            _ => Error::io("rename", &self.path)(e.error),
-        })
+        let Self { path, writer, temp, place } = self;
+        let named = ClosedFile { path, temp, place }.commit();
+        // Closed only now: its lock lasts until it has its name.
+        drop(writer);
+        named
     }
 
     /// Flushes, syncs and closes: many files may wait for their names. Its lock ends, so that whoever creates the same file
@@ -99,7 +95,7 @@ impl AtomicFile {
     /// When the disk is full.
     pub fn close(mut self) -> Result<ClosedFile> {
         self.sync()?;
-        Ok(ClosedFile { path: self.path, temp: self.temp })
+        Ok(ClosedFile { path: self.path, temp: self.temp, place: self.place })
     }
 }
 
@@ -108,15 +104,25 @@ impl AtomicFile {
 pub struct ClosedFile {
     path: PathBuf,
     temp: tempfile::TempPath,
+    place: Place,
 }
 
 impl ClosedFile {
     /// Renames into place.
     ///
     /// # Errors
-    /// When the rename fails; the old file, if any, is then untouched.
+    /// When the rename fails; the old file, if any, is then untouched. [`Error::Exists`] when the place was to be free and is
+    /// not.
     pub fn commit(self) -> Result<()> {
-        self.temp.persist(&self.path).map_err(|e| Error::io("rename", &self.path)(e.error))
+        let Self { path, temp, place } = self;
+        let renamed = match place {
+            Place::Any => temp.persist(&path),
+            Place::Free => temp.persist_noclobber(&path),
+        };
+        renamed.map_err(|e| match e.error.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::Exists(path),
+            _ => Error::io("rename", &path)(e.error),
+        })
     }
 }
 
@@ -297,6 +303,22 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     bytes.try_reserve_exact(length as usize).map_err(|e| Error::malformed(path, e))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit { Err(too_long()) } else { Ok(bytes) }
+}
+
+/// The first line of a file with its end, at most `limit` bytes of it; empty where there is no file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn first_line(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut line = Vec::new();
+    match File::open(path) {
+        Ok(file) => {
+            BufReader::new(file).take(limit).read_until(b'\n', &mut line).map_err(Error::io("read", path))?;
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io("read", path)(e)),
+    }
+    Ok(line)
 }
 
 /// Reads a whole UTF-8 file.

@@ -9,7 +9,7 @@ use super::fit::FitArgs;
 use crate::curate::{Calibrated, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits};
 use crate::error::{Error, Result};
 use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
-use crate::head::{CalibrationRecord, Detector, HeadFile, softmax};
+use crate::head::{CalibrationRecord, Calibrator, Detector, HeadFile, softmax};
 use crate::progress::Progress;
 
 /// Folds of the logits behind calibration and prediction sets.
@@ -108,11 +108,6 @@ impl ConfidenceArgs {
             _ => Ok(()),
         }
     }
-
-    /// Whether probabilities are those of the softmax.
-    pub(super) fn is_plain(&self) -> bool {
-        self.calibrate == CalibrateArg::None
-    }
 }
 
 impl FitArgs {
@@ -172,16 +167,10 @@ impl FitArgs {
         others: ArrayView2<f32>,
     ) -> Result<Array2<f32>> {
         let logits = self.fit(context, x, labels)?.head.logits(others)?;
-        if self.confidence.is_plain() {
-            return Ok(softmax(logits));
-        }
         let mut alone = self.clone();
         (alone.confidence.conformal, alone.confidence.ood) = (None, None);
         let calibration = alone.confidence(context, x, labels, names)?.calibration;
-        Ok(softmax(match calibration {
-            Some(record) => record.calibrator.apply(logits.view())?,
-            None => logits,
-        }))
+        Calibrator::probabilities(calibration.as_ref().map(|record| &record.calibrator), logits)
     }
 }
 

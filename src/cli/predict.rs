@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::confidence::prediction_sets;
@@ -110,9 +111,10 @@ pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context)
 /// Classifies features, after checking that they are of the head's backbone.
 pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
     check_same_backbone(head, features)?;
-    let probabilities = head.probabilities(features.matrix.view())?;
+    let logits = head.head.logits(features.matrix.view())?;
+    let strange = ood_marks(head, features, logits.view())?;
+    let probabilities = head.probabilities_of(logits)?;
     let sets = prediction_sets(head, probabilities.view())?;
-    let strange = ood_marks(head, features)?;
     let named = |set: &Vec<usize>| set.iter().map(|&class| head.labels[class].clone()).collect();
     let predictions = features.ids.iter().zip(probabilities.outer_iter()).enumerate().map(|(place, (id, row))| {
         let mut top: Vec<Choice> = head
@@ -139,12 +141,11 @@ pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> R
 }
 
 /// How unlike the head's training rows each row is, where the head was given a score.
-fn ood_marks(head: &HeadFile, features: &FeatureSet) -> Result<Option<Vec<OodMark>>> {
+fn ood_marks(head: &HeadFile, features: &FeatureSet, logits: ArrayView2<f32>) -> Result<Option<Vec<OodMark>>> {
     let Some(detector) = &head.detector else { return Ok(None) };
-    let x = features.matrix.view();
     let judged =
         |&ood_score: &f32| OodMark { ood_score, out_of_distribution: f64::from(ood_score) > detector.threshold };
-    Ok(Some(detector.scores(x, head.head.logits(x)?.view())?.iter().map(judged).collect()))
+    Ok(Some(detector.scores(features.matrix.view(), logits)?.iter().map(judged).collect()))
 }
 
 /// Features of another backbone, preprocessing or pooling would give confident nonsense.

@@ -1,6 +1,6 @@
 //! `engraft train`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use ndarray::{ArrayView2, Axis};
@@ -154,17 +154,8 @@ impl FitArgs {
             ));
         }
         let confidence = self.confidence(context, x, &y, &labels)?;
-        let mut head = HeadFile {
-            kind,
-            head,
-            labels,
-            provenance: features.provenance.clone(),
-            certificate,
-            calibration: None,
-            detector: None,
-            attached: BTreeMap::new(),
-            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
+        let provenance = features.provenance.clone();
+        let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
         confidence.give(context, &mut head)?;
         let report = match (cross_validated, split.test.is_empty()) {
             (Some(report), _) => Some(Verdict { report, sets: None }),

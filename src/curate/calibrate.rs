@@ -1,9 +1,10 @@
 //! The calibration of a head on what it says of rows it has not seen.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 
+use super::judge_out_of_fold;
 use crate::error::Result;
-use crate::eval::{Calibration, Fold, Folds, Method, Options, Report};
+use crate::eval::{Calibration, Method, Options, Report};
 use crate::head::{CalibrationFigures, CalibrationRecord, Calibrator, softmax};
 
 /// Parts of the rows, each of which is judged by a calibration of the others.
@@ -22,18 +23,14 @@ pub struct Calibrated {
 /// tell what the calibration is worth on rows that it was not fitted on.
 ///
 /// # Errors
-/// [`crate::Error::Data`] as [`Calibration::fit`], and with fewer than two rows.
+/// As [`Calibration::fit`] and [`judge_out_of_fold`].
 pub fn calibrate(method: Method, logits: ArrayView2<f32>, labels: &[usize], seed: u64) -> Result<Calibrated> {
     let calibrator = single_precision(&Calibration::fit(method, logits, labels)?);
-    let mut probabilities = Array2::zeros(logits.dim());
-    for Fold { train, test } in Folds::stratified(labels, FOLDS.min(labels.len()), seed)?.iter() {
-        let known: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
-        let fitted = single_precision(&Calibration::fit(method, logits.select(Axis(0), &train).view(), &known)?);
-        let judged = softmax(fitted.apply(logits.select(Axis(0), &test).view())?);
-        for (&row, judged) in test.iter().zip(judged.outer_iter()) {
-            probabilities.row_mut(row).assign(&judged);
-        }
-    }
+    let judge = |known: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
+        let fitted = single_precision(&Calibration::fit(method, known, labels)?);
+        Calibrator::probabilities(Some(&fitted), others.to_owned())
+    };
+    let probabilities = judge_out_of_fold(logits, (labels, logits.ncols()), &judge, (FOLDS, seed))?;
     let before = figures(labels, softmax(logits.to_owned()).view())?;
     let after = figures(labels, probabilities.view())?;
     Ok(Calibrated { record: CalibrationRecord { calibrator, rows: labels.len(), before, after }, probabilities })
@@ -59,6 +56,8 @@ fn single_precision(calibration: &Calibration) -> Calibrator {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Axis;
+
     use super::*;
     use crate::close::{Tolerance, assert_close};
 

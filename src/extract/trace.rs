@@ -28,8 +28,7 @@ pub(super) fn replaceable(path: &Path) -> Result<()> {
     if start.is_empty() || start == START {
         return Ok(());
     }
-    let reason = "it is no trace of engraft's, so it is not replaced: give another --trace";
-    Err(Error::Usage(format!("{} is in the way: {reason}", path.display())))
+    Err(Error::in_the_way(path, "it is no trace of engraft's, so it is not replaced: give another --trace"))
 }
 
 #[derive(Debug)]

@@ -3,11 +3,11 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::format::{begin, free};
+use super::format::{begin, free, make_way};
 use super::sidecar::SidecarWriter;
 use super::{Existing, FeatureWriter, Header, Provenance, Rows, floats};
 use crate::error::{Error, Result};
-use crate::file::{AtomicFile, read_at_most, remove_if_there};
+use crate::file::{AtomicFile, read_at_most};
 
 /// The longest provenance that is read.
 const MAX_PROVENANCE: u64 = 1 << 20;
@@ -54,17 +54,16 @@ pub(super) struct FlatWriter {
 
 impl FlatWriter {
     pub(super) fn create(path: &Path, of: &Header, layout: Layout, existing: Existing) -> Result<Self> {
-        free(path, existing)?;
+        let mut file = begin(path, existing)?;
         if matches!(layout.provenance, Place::Beside(_)) {
             let beside = provenance_path(path);
             free(&beside, existing)?;
             if read_provenance(path).is_err() {
                 let reason = "it holds no provenance, so it is not replaced: give another -o";
-                return Err(Error::Usage(format!("{} is in the way: {reason}", beside.display())));
+                return Err(Error::in_the_way(&beside, reason));
             }
         }
         let sidecar = SidecarWriter::create(path, &of.kept, existing)?;
-        let mut file = begin(path, existing)?;
         file.write_all(&(layout.header)(0)).map_err(Error::io("write", path))?;
         Ok(Self { file, sidecar, layout, of: of.clone(), existing, rows: 0 })
     }
@@ -99,12 +98,10 @@ impl FeatureWriter for FlatWriter {
         // Several files cannot be renamed at once. The array is absent while the others change, and comes last: ids
         // never stand beside the values of another run. All are on the disk by now, so that what is left takes no time
         // in which a process could well be killed, and cannot fail for want of room.
-        free(&path, existing)?;
-        remove_if_there("replace", &path)?;
+        make_way(&path, existing)?;
         match (&layout.provenance, provenance) {
             (_, Some(file)) => file.commit()?,
-            (Place::Beside(_), None) if existing == Existing::Refuse => {}
-            (Place::Beside(_), None) => remove_if_there("replace", &provenance_path(&path))?,
+            (Place::Beside(_), None) => make_way(&provenance_path(&path), existing)?,
             (Place::Header, None) => {}
         }
         sidecar.commit()?;

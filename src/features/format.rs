@@ -7,7 +7,7 @@ use super::parquet::ParquetWriter;
 use super::shards::{self, ShardsWriter};
 use super::{Existing, FeatureWriter, Header, npy, safetensors};
 use crate::error::{Error, Result};
-use crate::file::AtomicFile;
+use crate::file::{AtomicFile, remove_if_there};
 
 /// A file format of feature sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,14 @@ pub(super) fn begin(path: &Path, existing: Existing) -> Result<AtomicFile> {
     match existing {
         Existing::Refuse => AtomicFile::create_new(path),
         Existing::Replace => AtomicFile::create(path),
+    }
+}
+
+/// Removes a file that is to be replaced, and fails when one is there that is to stay.
+pub(super) fn make_way(path: &Path, existing: Existing) -> Result<()> {
+    match existing {
+        Existing::Refuse => free(path, existing),
+        Existing::Replace => remove_if_there("replace", path),
     }
 }
 

@@ -165,8 +165,7 @@ fn replaceable(folder: &Path, existing: Existing) -> Result<()> {
 pub(super) fn all_ours(files: &[PathBuf]) -> Result<()> {
     match files.iter().find(|file| !is_ours(file)) {
         Some(foreign) => {
-            let reason = "it is no shard of engraft's, so it is not replaced: give another -o";
-            Err(Error::Usage(format!("{} is in the way: {reason}", foreign.display())))
+            Err(Error::in_the_way(foreign, "it is no shard of engraft's, so it is not replaced: give another -o"))
         }
         None => Ok(()),
     }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::format::{begin, free};
+use super::format::begin;
 use super::{Existing, Rows};
 use crate::error::{Error, Result};
-use crate::file::AtomicFile;
+use crate::file::{AtomicFile, first_line};
 
 /// The extensions of the arrays that have such a file.
 const EXTENSIONS: [&str; 2] = ["npy", "safetensors"];
@@ -142,10 +142,9 @@ impl SidecarWriter {
         }
         if !is_ours(&path)? {
             let reason = "it does not hold the ids of an array, so it is not replaced: give another -o";
-            return Err(Error::Usage(format!("{} is in the way: {reason}", path.display())));
+            return Err(Error::in_the_way(&path, reason));
         }
-        // After what --overwrite, which this refusal names, does not help against.
-        free(&path, existing)?;
+        // Its refusal names --overwrite, which does not help against the above.
         Ok(Self { file: begin(&path, existing)?, kept: kept.to_vec() })
     }
 
@@ -171,13 +170,7 @@ impl SidecarWriter {
 
 /// Whether nothing would be lost by replacing this file: it is absent or empty, or its first line is ours.
 fn is_ours(path: &Path) -> Result<bool> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(true),
-        Err(e) => return Err(Error::io("read", path)(e)),
-    };
-    let mut first = Vec::new();
-    BufReader::new(file).take(MAX_LINE).read_until(b'\n', &mut first).map_err(Error::io("read", path))?;
+    let first = first_line(path, MAX_LINE)?;
     // Kept columns may have any name: then the digest of the content tells that the line is ours.
     let digest = |text: &String| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let ours = |line: OurLine| line.kept.is_empty() || line.content.as_ref().is_some_and(digest);

@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
+use super::linear::softmax;
 use crate::error::{Error, Result};
 
 /// What an isotonic probability is raised by before its logarithm: 0 in every class then means all are equally likely.
@@ -72,10 +73,9 @@ impl Steps {
     }
 
     fn apply(&self, curve: usize, z: f32) -> f32 {
-        let row = |values: &Array2<f32>| values.row(curve).to_vec();
-        let rise = |((start, steepness), rise): ((f32, f32), f32)| ((z - start) * steepness).clamp(0.0, 1.0) * rise;
-        let steps = row(&self.starts).into_iter().zip(row(&self.steepness)).zip(row(&self.rises));
-        (steps.map(rise).sum::<f32>() + self.first[curve]).min(1.0)
+        let rise = |((start, steepness), rise): ((&f32, &f32), &f32)| ((z - start) * steepness).clamp(0.0, 1.0) * rise;
+        let [starts, steepness, rises] = [&self.starts, &self.steepness, &self.rises].map(|values| values.row(curve));
+        (starts.iter().zip(steepness).zip(rises).map(rise).sum::<f32>() + self.first[curve]).min(1.0)
     }
 }
 
@@ -104,6 +104,17 @@ impl Calibrator {
             }),
         };
         sound.then_some(()).ok_or_else(|| "the calibration's curves are not finite or do not increase".into())
+    }
+
+    /// The n×K probabilities of n×K `logits`: their softmax, calibrated where there is a calibrator.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn probabilities(calibrator: Option<&Self>, logits: Array2<f32>) -> Result<Array2<f32>> {
+        Ok(softmax(match calibrator {
+            Some(calibrator) => calibrator.apply(logits.view())?,
+            None => logits,
+        }))
     }
 
     /// n×K logits whose softmax are the calibrated probabilities of n×K `logits`.

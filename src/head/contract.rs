@@ -159,23 +159,20 @@ fn agree(kind: HeadKind, one: &Array2<f32>, two: &Array2<f32>) {
     }
 }
 
+/// A head of this kind, fitted, as a file.
+fn file(kind: HeadKind, x: ArrayView2<f32>, labels: &[usize]) -> HeadFile {
+    let head = fit(kind, x, labels).unwrap();
+    let names = (0..head.classes()).map(|k| k.to_string()).collect();
+    HeadFile::new(kind, head, names)
+}
+
 #[test]
 fn what_is_saved_is_loaded_and_cannot_be_changed() {
     let (x, labels, ..) = data();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("head.onnx");
     for kind in KINDS {
-        let file = HeadFile {
-            kind,
-            head: fit(kind, x.view(), &labels).unwrap(),
-            labels: (0..10).map(|k| k.to_string()).collect(),
-            provenance: None,
-            certificate: None,
-            calibration: None,
-            detector: None,
-            attached: Default::default(),
-            engraft_version: "0.1.0".into(),
-        };
+        let file = file(kind, x.view(), &labels);
         file.write(&path).unwrap();
         assert_eq!(HeadFile::read(&path).unwrap(), file, "{kind:?}");
         changes_are_refused(&file, &path);
@@ -203,17 +200,8 @@ fn a_calibration_is_saved_loaded_and_cannot_be_changed() {
             Calibrator::Platt(vec![[0.7, -0.1]; curves]),
             Calibrator::Isotonic(vec![corners; curves]),
         ] {
-            let mut file = HeadFile {
-                kind: HeadKind::Centroid,
-                head: fit(HeadKind::Centroid, x.view(), &labels).unwrap(),
-                labels: (0..classes).map(|k| k.to_string()).collect(),
-                provenance: None,
-                certificate: None,
-                calibration: Some(CalibrationRecord { calibrator, rows: 300, before: figures, after: figures }),
-                detector: None,
-                attached: Default::default(),
-                engraft_version: "0.1.0".into(),
-            };
+            let mut file = file(HeadKind::Centroid, x.view(), &labels);
+            file.calibration = Some(CalibrationRecord { calibrator, rows: 300, before: figures, after: figures });
             file.attach("more", &[1, 2]).unwrap();
             assert!(file.attach("labels", &[1, 2]).is_err());
             file.write(&path).unwrap();
@@ -248,17 +236,7 @@ fn a_detector_is_saved_loaded_and_cannot_be_changed() {
         whiten: Array2::eye(d),
         means: Array2::ones((10, d)),
     };
-    let mut file = HeadFile {
-        kind: HeadKind::Centroid,
-        head: fit(HeadKind::Centroid, x.view(), &labels).unwrap(),
-        labels: (0..10).map(|k| k.to_string()).collect(),
-        provenance: None,
-        certificate: None,
-        calibration: None,
-        detector: None,
-        attached: Default::default(),
-        engraft_version: "0.1.0".into(),
-    };
+    let mut file = file(HeadKind::Centroid, x.view(), &labels);
     for score in [Strangeness::Energy, mahalanobis(64)] {
         file.detector = Some(Detector { score, threshold: 0.1 });
         file.write(&path).unwrap();

@@ -25,7 +25,6 @@ use super::certificate::Certificate;
 use super::detector::{Detector, DetectorRecord};
 use super::fitted::Head;
 use super::graph;
-use super::linear::softmax;
 use crate::error::{Error, Result};
 use crate::features::Provenance;
 use crate::onnx::{Model, metadata, read_model, set_metadata, write_model};
@@ -83,16 +82,35 @@ pub struct HeadFile {
 const OWN: [&str; 7] = ["head", "labels", "provenance", "certificate", "calibration", "ood", "version"];
 
 impl HeadFile {
+    /// A file of this version that tells nothing else of its head. `labels` are the names of its K classes.
+    pub fn new(kind: HeadKind, head: Head, labels: Vec<String>) -> Self {
+        Self {
+            kind,
+            head,
+            labels,
+            provenance: None,
+            certificate: None,
+            calibration: None,
+            detector: None,
+            attached: BTreeMap::new(),
+            engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
     /// The n×K probabilities of n×d embeddings, calibrated where the head is.
     ///
     /// # Errors
-    /// As [`Head::logits`], and when the calibration is of other classes.
+    /// As [`Head::logits`] and [`Self::probabilities_of`].
     pub fn probabilities(&self, x: ArrayView2<f32>) -> Result<Array2<f32>> {
-        let logits = self.head.logits(x)?;
-        Ok(softmax(match self.calibrator() {
-            Some(calibrator) => calibrator.apply(logits.view())?,
-            None => logits,
-        }))
+        self.probabilities_of(self.head.logits(x)?)
+    }
+
+    /// The n×K probabilities of n×K logits of the head, calibrated where it is.
+    ///
+    /// # Errors
+    /// When the calibration is of other classes.
+    pub fn probabilities_of(&self, logits: Array2<f32>) -> Result<Array2<f32>> {
+        Calibrator::probabilities(self.calibrator(), logits)
     }
 
     /// Lets `value` travel in the metadata as `engraft.<name>`, in place of what was attached by this name.
@@ -246,12 +264,9 @@ mod tests {
     use crate::preprocess::{Preprocessing, TextSpec};
 
     fn example(input: Input) -> HeadFile {
+        let head = LinearHead::new(array![[1.0, -0.5], [0.25, 3.0], [0.0, 2.0]], array![0.5, -1.0], input).unwrap();
+        let labels = vec!["a \"quoted\" cat".into(), "犬".into()];
         HeadFile {
-            kind: HeadKind::Logistic,
-            head: LinearHead::new(array![[1.0, -0.5], [0.25, 3.0], [0.0, 2.0]], array![0.5, -1.0], input)
-                .unwrap()
-                .into(),
-            labels: vec!["a \"quoted\" cat".into(), "犬".into()],
             provenance: Some(Provenance {
                 backbone: "some".into(),
                 backbone_sha256: "00".into(),
@@ -273,10 +288,7 @@ mod tests {
                 converged: true,
                 seconds: 0.25,
             }),
-            calibration: None,
-            detector: None,
-            attached: BTreeMap::new(),
-            engraft_version: "0.1.0".into(),
+            ..HeadFile::new(HeadKind::Logistic, head.into(), labels)
         }
     }
 

@@ -1,6 +1,7 @@
 //! From the bytes of an image file to 8-bit RGB, as Pillow has it.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::Cursor;
 
 use image::metadata::Orientation;
@@ -85,7 +86,11 @@ fn unreadable(format: ImageFormat, error: &ImageError) -> String {
         ImageError::Decoding(e) => e.source().map(ToString::to_string),
         _ => None,
     };
-    format!("not a readable {name}: {}", cause.unwrap_or_else(|| error.to_string()))
+    not_readable(&name, cause.unwrap_or_else(|| error.to_string()))
+}
+
+pub(super) fn not_readable(format: &str, cause: impl Display) -> String {
+    format!("not a readable {format}: {cause}")
 }
 
 /// Zeroes anew, so that nothing of another image can show through where a decoder leaves a gap.

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
+use super::decode::not_readable;
 use super::view::Size;
 
 /// Each scan of a progressive file costs a walk over all pixels, however few its bytes: libjpeg-turbo's own fuzzers stop
@@ -31,7 +32,7 @@ pub(super) fn decode(
     // Some broken headers make the decoder index out of bounds.
     catch_unwind(AssertUnwindSafe(|| {
         let limits = DecodeLimits { max_scans: MAX_SCANS, ..DecodeLimits::default() };
-        let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(|e| unreadable(&e))?;
+        let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(|e| not_readable("JPEG", e))?;
         // Pillow has it: it shows in progressive files that lack their last scans.
         decoder.set_block_smoothing(true);
         let header = decoder.header();
@@ -61,15 +62,11 @@ fn fill(decoder: &mut Decoder<'_>, format: PixelFormat, size: Size, pixels: &mut
     let length = format.bytes_per_pixel() * size.height * size.width;
     // What an earlier image left is overwritten, and the decoder says how far.
     pixels.resize(length, 0);
-    let written = decoder.decode_image_into(pixels).map_err(|e| unreadable(&e))?.bytes_written;
+    let written = decoder.decode_image_into(pixels).map_err(|e| not_readable("JPEG", e))?.bytes_written;
     if written != length {
         return Err(format!("the decoder gave {written} bytes, not the {length} of {size} pixels"));
     }
     Ok(())
-}
-
-fn unreadable(error: &impl std::fmt::Display) -> String {
-    format!("not a readable JPEG: {error}")
 }
 
 /// Adobe stores CMYK inverted, and Pillow takes every CMYK JPEG for Adobe's; then its `convert("RGB")`.

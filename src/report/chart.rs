@@ -67,6 +67,11 @@ pub(super) fn name(text: &str) -> Markup {
     html! { bdi { (shorten(text, 120)) } }
 }
 
+/// A probability, on one line with its sign.
+pub(super) fn percent(p: f32) -> String {
+    format!("{:.1}\u{a0}%", 100.0 * p)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,12 +2,12 @@
 
 use maud::{Markup, html};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
 
 use super::chart::{chart, text};
 use super::ink::{GRID, RIGHT, TEXT};
 use super::page::CurvePoint;
 use crate::error::Result;
-use plotters::style::text_anchor::{HPos, VPos};
 
 pub(super) fn curve(points: &[CurvePoint]) -> Result<Option<Markup>> {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Ok(None) };

@@ -1,9 +1,9 @@
 //! Embeddings on a plane: by principal components, and by t-SNE started from them.
 
 use bhtsne::Neighbor;
-use faer::{Mat, Side};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 
+use crate::eigen::eigen;
 use crate::error::{Error, Result};
 use crate::guard;
 
@@ -68,18 +68,20 @@ fn principal_components(mut rows: Array2<f64>) -> Result<(Array2<f64>, f64)> {
     let mean = rows.mean_axis(Axis(0)).unwrap_or_default();
     rows -= &mean;
     let (n, d) = rows.dim();
-    let x = Mat::from_fn(n, d, |i, j| rows[[i, j]]);
     // The smaller of the two products has all the components.
-    let product = if d <= n { x.transpose() * &x } else { &x * x.transpose() };
-    let eigen = product.self_adjoint_eigen(Side::Lower);
-    let eigen = eigen.map_err(|e| Error::Data(format!("the features have no principal components: {e:?}")))?;
+    let product = if d <= n { rows.t().dot(&rows) } else { rows.dot(&rows.t()) };
+    let (values, vectors) = eigen(&product)?;
     let size = d.min(n);
-    let values = eigen.S().column_vector();
     let value = |k: usize| values[size - 1 - k].max(0.0);
     let kept = REDUCED.min(size);
-    let axes = Mat::from_fn(size, kept, |i, k| eigen.U()[(i, size - 1 - k)]);
-    let scores = if d <= n { &x * &axes } else { Mat::from_fn(n, kept, |i, k| axes[(i, k)] * value(k).sqrt()) };
-    let mut out = Array2::from_shape_fn((n, kept), |(i, k)| scores[(i, k)]);
+    // The greatest first.
+    let axes = vectors.slice(s![.., ..;-1]);
+    let axes = axes.slice(s![.., ..kept]);
+    let mut out = if d <= n {
+        rows.dot(&axes)
+    } else {
+        Array2::from_shape_fn((n, kept), |(i, k)| axes[[i, k]] * value(k).sqrt())
+    };
     for mut column in out.columns_mut() {
         let largest = column.iter().fold(0.0_f64, |best, &x| if x.abs() > best.abs() { x } else { best });
         if largest < 0.0 {

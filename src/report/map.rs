@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::EmbeddingMap;
 use super::Preview;
-use super::chart::{chart, name, shorten};
+use super::chart::{chart, name, percent, shorten};
 use super::ink::{CLASSES, RIGHT, WRONG};
 use super::page::Page;
 use crate::error::Result;
@@ -102,8 +102,7 @@ fn data(page: &Page, map: &EmbeddingMap, pca: &[(i32, i32)], tsne: Option<&[(i32
             Some(Preview::Text(text)) => (None, Some(shorten(text, 280))),
             None => (None, None),
         };
-        let percent = format!("{:.1}\u{a0}%", 100.0 * row.confidence);
-        Some(json!([shorten(&row.id, 160), row.label, row.predicted, percent, picture, text]))
+        Some(json!([shorten(&row.id, 160), row.label, row.predicted, percent(row.confidence), picture, text]))
     });
     let data = json!({
         "labels": page.report.labels.iter().map(|label| shorten(label, 80)).collect::<Vec<_>>(),

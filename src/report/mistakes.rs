@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use maud::{Markup, html};
 
-use super::chart::{name, shorten};
+use super::chart::{name, percent, shorten};
 use super::page::{Page, Row};
 use super::{EmbeddingMap, Preview};
 
@@ -70,10 +70,6 @@ pub(super) fn mistakes(page: &Page) -> Markup {
             }
         }
     }
-}
-
-fn percent(p: f32) -> String {
-    format!("{:.1}\u{a0}%", 100.0 * p)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub fn identity(inputs: &[PathBuf], options: &SourceOptions) -> Result<Identity>
 fn bytes(path: &Path, input: &Input, options: &SourceOptions) -> Option<u64> {
     let size = |path: &Path| std::fs::metadata(path).ok().map(|found| found.len());
     match input {
-        Input::Archives(files) => files.iter().try_fold(0_u64, |sum, (path, _)| sum.checked_add(size(path)?)),
+        Input::Archives(files) => files.iter().try_fold(0_u64, |sum, path| sum.checked_add(size(path)?)),
         Input::Table(super::table::Table::Parquet) if options.modality == Modality::Image => size(path),
         _ => None,
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::table::Table;
-use super::{Modality, archive_names, braces, folder, matches, web_dataset};
+use super::{Modality, braces, folder, matches, web_dataset};
 use crate::error::{Error, Result};
 
 /// The name of standard input.
@@ -17,8 +17,8 @@ pub(super) enum Input {
     Folder,
     Image,
     Table(Table),
-    /// One, or those that braces or a pattern stand for, with the names that their ids begin with.
-    Archives(Vec<(PathBuf, String)>),
+    /// One, or those that braces or a pattern stand for.
+    Archives(Vec<PathBuf>),
     /// Files by a pattern, not all of them archives.
     Glob(String),
 }
@@ -37,10 +37,10 @@ impl Input {
             Err(absent) => {
                 let pattern = path.to_str().unwrap_or_default();
                 return if pattern.contains('{') && web_dataset::is_archive(path) {
-                    Ok(Self::Archives(archive_names::named(braced(pattern)?)?))
+                    Ok(Self::Archives(braced(pattern)?))
                 } else if pattern.contains(['*', '?', '[']) {
                     Ok(match matches::only_archives(pattern)? {
-                        Some(archives) => Self::Archives(archive_names::named(archives)?),
+                        Some(archives) => Self::Archives(archives),
                         None => Self::Glob(pattern.to_owned()),
                     })
                 } else {
@@ -91,8 +91,7 @@ impl Input {
         if folder::is_image(path) {
             Some(Self::Image)
         } else if web_dataset::is_archive(path) {
-            let name = folder::printable(path.file_name().unwrap_or_default().as_encoded_bytes());
-            Some(Self::Archives(vec![(path.to_path_buf(), name)]))
+            Some(Self::Archives(vec![path.to_path_buf()]))
         } else {
             Table::from_path(path).map(Self::Table)
         }

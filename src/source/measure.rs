@@ -54,7 +54,7 @@ fn amount(path: &Path, input: &Input, wanted: &Weak<()>) -> Option<Amount> {
         },
         Input::Image => Some(Amount::Files(1)),
         Input::Table(_) => size(path),
-        Input::Archives(files) => sum(files.iter().map(|(path, _)| size(path))),
+        Input::Archives(files) => sum(files.iter().map(|path| size(path))),
         Input::Glob(pattern) => {
             let files = matches::paths(pattern).ok()?.filter_map(Result::ok).filter(|path| !path.is_dir());
             let known = files.filter_map(|path| Input::of_file(&path).map(|input| (path, input)));

@@ -1,5 +1,6 @@
 //! An image folder's own table, as Hugging Face's `imagefolder` has it.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,9 +116,15 @@ impl Listed {
 /// The path relative to the folder, spelt in one way; `None` where it leads out of the folder.
 fn inside(folder: &Path, path: &Path) -> Option<String> {
     let mut names = Vec::new();
-    // A table may name its images by absolute paths and its folder be given by a relative one.
-    let [whole, within] = [std::path::absolute(folder).ok()?, std::path::absolute(path).ok()?];
-    for part in within.strip_prefix(whole).ok()?.components() {
+    let within = match path.strip_prefix(folder) {
+        Ok(within) => Cow::Borrowed(within),
+        // A table may name its images by absolute paths, and its folder be given by a relative one.
+        Err(_) => {
+            let [whole, path] = [std::path::absolute(folder).ok()?, std::path::absolute(path).ok()?];
+            Cow::Owned(path.strip_prefix(whole).ok()?.to_path_buf())
+        }
+    };
+    for part in within.components() {
         match part {
             Component::Normal(name) => names.push(super::folder::printable(name.as_encoded_bytes())),
             Component::CurDir => {}

@@ -42,7 +42,7 @@ fn entries_of(inputs: &[PathBuf], options: &SourceOptions, extent: &Arc<Extent>)
         [(path, _), ..] => {
             refuse_overlap(inputs)?;
             if let Some(archives) = only_archives(&known) {
-                return open(path, &Input::Archives(archive_names::named(archives)?), options, extent);
+                return open(path, &Input::Archives(archives), options, extent);
             }
         }
     }
@@ -79,8 +79,8 @@ fn entries_of(inputs: &[PathBuf], options: &SourceOptions, extent: &Arc<Extent>)
 pub(super) fn named(path: &Path, input: &Input, options: &SourceOptions, extent: &Arc<Extent>) -> Result<Entries> {
     let name = input::name(path)?;
     if let Input::Archives(files) = input {
-        let files = files.iter().map(|(path, _)| Ok((path.clone(), input::name(path)?)));
-        return open(path, &Input::Archives(files.collect::<Result<_>>()?), options, extent);
+        let files = files.iter().map(|path| Ok((path.clone(), input::name(path)?)));
+        return not_empty(web_dataset::archives(files.collect::<Result<_>>()?, options, extent)?, path);
     }
     let entries = open(path, input, options, extent)?;
     Ok(match input {
@@ -93,7 +93,7 @@ pub(super) fn named(path: &Path, input: &Input, options: &SourceOptions, extent:
 /// The archives, where all inputs are some.
 fn only_archives(known: &[(PathBuf, Input)]) -> Option<Vec<PathBuf>> {
     let files = known.iter().map(|(_, input)| match input {
-        Input::Archives(files) => Some(files.iter().map(|(path, _)| path.clone())),
+        Input::Archives(files) => Some(files.iter().cloned()),
         _ => None,
     });
     files.collect::<Option<Vec<_>>>().map(|files| files.into_iter().flatten().collect())
@@ -114,7 +114,7 @@ fn open(path: &Path, input: &Input, options: &SourceOptions, extent: &Arc<Extent
         Input::Folder => folder::folder(path, options, extent)?,
         Input::Image => folder::image(path, options, extent)?,
         Input::Table(table) => table.open(path, options, extent)?,
-        Input::Archives(files) => web_dataset::archives(files.clone(), options, extent)?,
+        Input::Archives(files) => web_dataset::archives(archive_names::named(files.clone())?, options, extent)?,
         Input::Glob(pattern) => return matches::matches(pattern, options, extent),
     };
     not_empty(entries, path)

@@ -37,8 +37,8 @@ fn is_packed(name: &str) -> bool {
 ///
 /// # Errors
 /// When the first archive is none; at its end, when no sample had a column to keep (keys are known only as they are met);
-/// whenever the system cannot read one. That ends the run, which may go on later: the samples
-/// that were not seen are no rejects.
+/// whenever the system cannot read one. That ends the run, which may go on later: the samples that were not seen are no
+/// rejects.
 pub(super) fn archives(
     files: Vec<(PathBuf, String)>,
     options: &SourceOptions,

@@ -53,7 +53,8 @@ pub(super) struct Embed {
     /// Replace an output that is there, once the new one (of a folder, its first shard) is ready
     #[arg(long)]
     overwrite: bool,
-    /// Embed again what was rejected in an earlier run into this folder, with the shards that it belongs to
+    /// Embed again what was rejected in an earlier run into this folder, with the shards that it belongs to; these are
+    /// replaced at the end of the run, if a row was gained
     #[arg(long, conflicts_with = "overwrite")]
     retry_rejects: bool,
     /// Of the stored values: f32 or f16
@@ -104,9 +105,6 @@ struct Outcome {
     resumed_rows: u64,
     /// Whether Ctrl-C ended the run: the same command goes on.
     interrupted: bool,
-    /// Whether the output is what it was before, since nothing could be embedded.
-    #[serde(skip)]
-    old_stays: bool,
     #[serde(skip)]
     first_reject: Option<Reject>,
     #[serde(skip)]
@@ -116,7 +114,7 @@ struct Outcome {
 impl Outcome {
     fn new(summary: Summary, Rejected { path, first }: Rejected) -> Self {
         let (rejects_path, first_reject) = (path, first);
-        Self { summary, resumed_rows: 0, interrupted: false, old_stays: false, first_reject, rejects_path }
+        Self { summary, resumed_rows: 0, interrupted: false, first_reject, rejects_path }
     }
 }
 
@@ -155,11 +153,12 @@ impl Embed {
             if rejects == 0 {
                 return Err(nothing);
             }
-            if outcome.old_stays {
-                return Err(Error::Data(format!("{nothing}; what was in {} stays", self.output.display())));
+            match &outcome.rejects_path {
+                Some(path) => context.console.say(&format!("{nothing}; see {}", path.display())),
+                None if self.output == Path::new("-") => context.console.say(&nothing.to_string()),
+                // Rejects are listed beside a new output alone.
+                None => return Err(Error::Data(format!("{nothing}; what was in {} stays", self.output.display()))),
             }
-            let listed = outcome.rejects_path.as_ref().map(|path| format!("; see {}", path.display()));
-            context.console.say(&format!("{nothing}{}", listed.unwrap_or_default()));
         } else if !context.json {
             context.console.say(&self.told(outcome));
         }
@@ -198,9 +197,7 @@ impl Embed {
     fn to_files(&self, context: &Context, job: Job, files: Files) -> Result<Outcome> {
         let mut files = files.storing(self.precision, &self.keep);
         let summary = job.run(context, &mut files)?;
-        let rejected = files.finish()?;
-        let old_stays = summary.rows == 0 && self.output.exists();
-        Ok(Outcome { old_stays, ..Outcome::new(summary, rejected) })
+        Ok(Outcome::new(summary, files.finish()?))
     }
 
     fn to_folder(&self, context: &Context, job: Job, claim: Claim) -> Result<Outcome> {
@@ -221,7 +218,6 @@ impl Embed {
         Ok(Outcome {
             resumed_rows: finished.resumed_rows,
             interrupted: end == End::Interrupted,
-            old_stays: finished.rows == 0 && finished.rejects > 0 && finished.rejects_path.is_none(),
             ..Outcome::new(summary, Rejected { path: finished.rejects_path, first: finished.first_reject })
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::folder::ShardFolder;
-use super::journal::{Journal, Record, Stretch};
+use super::journal::{Journal, Record, Stretch, Totals};
 use super::key::RunKey;
 use super::remade::Remade;
 use super::{rejects, rejects_path, verify};
@@ -103,8 +103,7 @@ impl Claim {
         let some = self.record.stretches.iter().filter(|(_, stretch)| stretch.rejects > 0);
         let some: BTreeMap<u64, Stretch> = some.map(|(first, stretch)| (*first, stretch.clone())).collect();
         if !some.is_empty() {
-            let count = |of: fn(&Stretch) -> u64| some.values().map(of).sum::<u64>();
-            let (rejects, entries) = (count(|s| s.rejects), count(|s| s.entries.end - s.entries.start));
+            let Totals { entries, rejects, .. } = Totals::of(some.values());
             progress.note(&format!(
                 "{}; the shards that they belong to, of {}, are made again",
                 counted(rejects, "reject"),
@@ -136,7 +135,7 @@ impl Claim {
 
     fn forget(&mut self, start: u64, reason: &str, progress: &dyn Progress) {
         let Some(stretch) = self.record.stretches.remove(&start) else { return };
-        let entries = counted(stretch.entries.end - stretch.entries.start, "input");
+        let entries = counted(stretch.count(), "input");
         progress.note(&format!("{}: {reason}; {entries} to embed again", rejects::part(start)));
         self.record.finished = false;
     }

@@ -138,7 +138,7 @@ impl ShardFolder {
         stretch.rejects += part.rejects.len() as u64;
         stretch.truncated += part.truncated;
         open.rejects.extend(part.rejects);
-        let entries = open.stretch.entries.end - open.stretch.entries.start;
+        let entries = open.stretch.count();
         let full = entries >= self.shard_entries || open.begun.elapsed() >= self.shard_time;
         self.current = Some(open);
         if full { self.close() } else { Ok(()) }

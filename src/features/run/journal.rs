@@ -39,6 +39,11 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
+    /// Number of its entries.
+    pub(super) fn count(&self) -> u64 {
+        self.entries.end - self.entries.start
+    }
+
     /// Of its shard, if it has rows.
     pub(super) fn path(&self, folder: &Path) -> Option<PathBuf> {
         self.shard.as_ref().map(|shard| folder.join(&shard.file))
@@ -60,6 +65,17 @@ pub(super) struct Totals {
     pub(super) rows: u64,
     pub(super) rejects: u64,
     pub(super) truncated: u64,
+}
+
+impl Totals {
+    pub(super) fn of<'a>(stretches: impl IntoIterator<Item = &'a Stretch>) -> Self {
+        stretches.into_iter().fold(Self::default(), |sum, stretch| Self {
+            entries: sum.entries.saturating_add(stretch.count()),
+            rows: sum.rows.saturating_add(stretch.rows),
+            rejects: sum.rejects.saturating_add(stretch.rejects),
+            truncated: sum.truncated.saturating_add(stretch.truncated),
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,12 +159,7 @@ impl Record {
     }
 
     pub(super) fn totals(&self) -> Totals {
-        self.stretches.values().fold(Totals::default(), |sum, stretch| Totals {
-            entries: sum.entries.saturating_add(stretch.entries.end - stretch.entries.start),
-            rows: sum.rows.saturating_add(stretch.rows),
-            rejects: sum.rejects.saturating_add(stretch.rejects),
-            truncated: sum.truncated.saturating_add(stretch.truncated),
-        })
+        Totals::of(self.stretches.values())
     }
 }
 
@@ -328,7 +339,7 @@ fn foreign(path: &Path) -> Error {
     let others = rejects_path(path.parent().unwrap_or(path));
     let kept = others.file_name().unwrap_or_default().display();
     let reason = format!("it is no journal of engraft's, so neither it nor {kept} is replaced: give another -o");
-    Error::Usage(format!("{} is in the way: {reason}", path.display()))
+    Error::in_the_way(path, reason)
 }
 
 mod hexadecimal {

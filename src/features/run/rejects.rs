@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rejects_path;
 use crate::error::{Error, Result};
-use crate::file::AtomicFile;
+use crate::file::{AtomicFile, first_line};
 use crate::source::Reject;
 
 #[derive(Serialize, Deserialize)]
@@ -108,21 +108,11 @@ fn each(path: &Path, mut with: impl FnMut(Option<(&[u8], Line)>)) -> Result<()> 
 /// # Errors
 /// [`Error::Usage`] in that case; when it cannot be read.
 pub fn replaceable(path: &Path) -> Result<()> {
-    let mut first = Vec::new();
-    match File::open(path) {
-        Ok(file) => {
-            std::io::Read::take(BufReader::new(file), 1 << 20)
-                .read_until(b'\n', &mut first)
-                .map_err(Error::io("read", path))?;
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io("read", path)(e)),
-    }
+    let first = first_line(path, 1 << 20)?;
     if first.is_empty() || serde_json::from_slice::<Reject>(&first).is_ok() {
         return Ok(());
     }
-    let reason = "it is no list of rejects of engraft's, so it is not replaced: give another -o";
-    Err(Error::Usage(format!("{} is in the way: {reason}", path.display())))
+    Err(Error::in_the_way(path, "it is no list of rejects of engraft's, so it is not replaced: give another -o"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::journal::{Journal, Record, Shard, Stretch};
+use super::journal::{Journal, Record, Shard, Stretch, Totals};
 use super::rejects;
 use crate::error::{Error, Result};
 use crate::file::{AtomicFile, ClosedFile, remove_if_there};
@@ -92,18 +92,18 @@ impl Remade {
     }
 
     fn is_better(&self, folder: &Path) -> Result<bool> {
-        let sums = |stretch: &Stretch| (stretch.entries.end - stretch.entries.start, stretch.digest, stretch.rows);
-        let add = |a: (u64, u128, u64), b: (u64, u128, u64)| (a.0 + b.0, a.1.wrapping_add(b.1), a.2 + b.2);
-        let old = self.old.values().map(sums).fold((0, 0, 0), add);
-        let new = self.pieces.iter().map(|piece| sums(&piece.stretch)).fold((0, 0, 0), add);
-        if new.0 < old.0 || (new.0 == old.0 && new.1 != old.1) {
+        let pieces = || self.pieces.iter().map(|piece| &piece.stretch);
+        let (old, new) = (Totals::of(self.old.values()), Totals::of(pieces()));
+        let digest = |sum: u128, stretch: &Stretch| sum.wrapping_add(stretch.digest);
+        let same = self.old.values().fold(0, digest) == pieces().fold(0, digest);
+        if new.entries < old.entries || (new.entries == old.entries && !same) {
             let difference = format!(
                 "of {} entries whose shards have rejects {} are left, or they are others than were embedded",
-                old.0, new.0
+                old.entries, new.entries
             );
             return Err(Error::InputsChanged { folder: folder.to_path_buf(), difference });
         }
         // Those that came in besides were in no shard.
-        Ok(new.0 > old.0 || new.2 > old.2)
+        Ok(new.entries > old.entries || new.rows > old.rows)
     }
 }
