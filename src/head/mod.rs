@@ -18,6 +18,7 @@ mod objective;
 mod precondition;
 mod product;
 mod real;
+mod residuals;
 mod ridge;
 mod samples;
 mod standardize;

@@ -10,6 +10,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::product::product;
 use super::real::Real;
+use super::residuals::Residuals;
 use super::standardize::Scaler;
 
 /// Rows of a block: its features and logits stay in the second-level cache between the two products.
@@ -121,6 +122,7 @@ impl Problem<'_> {
         let centres = if besides == Besides::Centres { features.nrows() } else { 0 };
         let mut variances = Array2::from_elem((centres, m), F::zero());
         let mut moments = Array2::from_elem((d + 1, if centres > 0 { m } else { 0 }), F::zero());
+        let arch = pulp::Arch::new();
         for block in blocks {
             let rows = block * BLOCK..((block + 1) * BLOCK).min(self.x.nrows());
             let count = rows.len();
@@ -128,31 +130,18 @@ impl Problem<'_> {
             let features = features.slice(s![..count, ..]);
             let mut logits = logits.slice_mut(s![..count, ..]);
             product(features, theta, logits.view_mut());
-            let mut loss = 0.0;
             curvature.fill(F::zero());
-            for (i, (mut residual, row)) in logits.rows_mut().into_iter().zip(rows).enumerate() {
-                let (label, weight) = (self.labels[row], self.weight(row));
-                if let Some(residual) = residual.as_slice_mut() {
-                    loss += weight
-                        * if m == 1 { binary_residual(residual, label) } else { softmax_residual(residual, label) };
-                    let weight = F::of(weight);
-                    // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
-                    let variance = |r: F| {
-                        let size = if r < F::zero() { F::zero() - r } else { r };
-                        weight * size * (F::one() - size)
-                    };
-                    if centres > 0 {
-                        variances.row_mut(i).iter_mut().zip(residual.iter()).for_each(|(v, r)| *v = variance(*r));
-                    }
-                    for (sum, r) in curvature.iter_mut().zip(residual) {
-                        *sum += variance(*r);
-                        *r = weight * *r;
-                    }
-                }
-            }
+            let mut variances = variances.slice_mut(s![..count.min(centres), ..]);
+            let loss = arch.dispatch(Residuals {
+                problem: self,
+                rows,
+                logits: logits.view_mut(),
+                curvature: &mut curvature,
+                variances: variances.view_mut(),
+            });
             product(features.t(), logits.view(), partial.view_mut());
             if centres > 0 {
-                product(features.t(), variances.slice(s![..count, ..]), moments.view_mut());
+                product(features.t(), variances.view(), moments.view_mut());
             }
 
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,52 +163,6 @@ impl Problem<'_> {
             turn.notify_all();
         }
     }
-}
-
-/// Turns a row of logits into softmax − one-hot and returns its cross-entropy.
-///
-/// Only the other classes are summed: neither a loss near 0 nor the label's residual `−Σ_{k≠y} p_k` is then a
-/// difference of two numbers near 1, which in f32 would have no digits left.
-fn softmax_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
-    let max = row.iter().fold(row[0], |max, &z| if z > max { z } else { max });
-    let below_max: f64 = (max - row[label]).into();
-    for z in row.iter_mut() {
-        *z = (*z - max).exp_nonpositive();
-    }
-    let own: f64 = row[label].into();
-    row[label] = F::zero();
-    let others: f64 = sum(row).into();
-    let inverse = F::of(1.0 / (own + others));
-    for p in row.iter_mut() {
-        *p *= inverse;
-    }
-    row[label] = F::of(-others / (own + others));
-    if below_max == 0.0 { others.ln_1p() } else { below_max + (own + others).ln() }
-}
-
-/// Turns the logit of class 1 into its residual `p − y` and returns the cross-entropy.
-fn binary_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
-    let z: f64 = row[0].into();
-    let sign = if label == 1 { 1.0 } else { -1.0 };
-    let small = (-z.abs()).exp();
-    let margin = sign * z;
-    // p(other class) = 1 / (1 + e^margin), without overflow.
-    let other = if margin > 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
-    row[0] = F::of(-sign * other);
-    (-margin).max(0.0) + small.ln_1p()
-}
-
-/// Eight running sums, so that the compiler may use vectors.
-fn sum<F: Real>(values: &[F]) -> F {
-    let mut sums = [F::zero(); 8];
-    let chunks = values.chunks_exact(8);
-    let rest = chunks.remainder().iter().fold(F::zero(), |sum, &v| sum + v);
-    for chunk in chunks {
-        for (sum, &v) in sums.iter_mut().zip(chunk) {
-            *sum += v;
-        }
-    }
-    sums.into_iter().fold(rest, |sum, v| sum + v)
 }
 
 #[cfg(test)]
@@ -300,17 +243,5 @@ mod tests {
         assert_close(single.1.intercepts, curvature.intercepts, Tolerance::Within(1e-6));
         assert_close(single.1.centres.unwrap(), curvature.centres.unwrap(), Tolerance::Within(1e-5));
         assert_close(one, double, Tolerance::Within(1e-5));
-    }
-
-    #[test]
-    fn certain_rows_keep_their_digits() {
-        let mut row = [0.0_f32, 30.0, 5.0];
-        let loss = softmax_residual(&mut row, 1);
-        let others = (-30.0_f64).exp() + (-25.0_f64).exp();
-        assert_close([loss / others], [1.0], Tolerance::Approximate);
-        assert_close([f64::from(row[1]) / others], [-1.0], Tolerance::Approximate);
-        let mut row = [80.0_f32];
-        assert_close([binary_residual(&mut row, 1) / (-80.0_f64).exp()], [1.0], Tolerance::Approximate);
-        assert_close([binary_residual(&mut [1000.0_f32], 0)], [1000.0], Tolerance::Exact);
     }
 }

@@ -109,9 +109,10 @@ impl Preconditioner {
         self.curvature = mean;
         if let Moments::Full(gram) = &self.moments {
             let mut matrix = gram * mean;
-            matrix.diag_mut().mapv_inplace(|v| v + self.alpha);
-            // Pivots below alpha can only come from rounding, since G is a Gram matrix.
-            self.factor = Cholesky::new(matrix, self.alpha);
+            // A Gram matrix may be singular up to its rounding, which is to stay below what is added.
+            let least = f64::EPSILON * matrix.diag().sum();
+            matrix.diag_mut().mapv_inplace(|v| v + self.alpha.max(least));
+            self.factor = Cholesky::new(matrix);
         }
     }
 }

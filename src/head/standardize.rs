@@ -55,16 +55,26 @@ impl Scaler {
     }
 
     /// Writes the scaled rows of `x` (n×d) into `out` (n×d).
+    #[inline(always)]
     pub(crate) fn apply<F: Real>(&self, x: ArrayView2<f32>, mut out: ArrayViewMut2<F>) {
-        let mean = self.mean.mapv(F::of);
-        let inverse = self.inverse.mapv(F::of);
+        let typed = |values: &Array1<f64>| values.iter().map(|&v| F::of(v)).collect::<Vec<F>>();
+        let (mean, inverse) = (typed(&self.mean), typed(&self.inverse));
         for (row, mut to) in x.rows().into_iter().zip(out.rows_mut()) {
             let factor = F::of(row_factor(row, self.input));
-            ndarray::Zip::from(&mut to)
-                .and(row)
-                .and(&mean)
-                .and(&inverse)
-                .for_each(|to, &x, &mean, &inverse| *to = (F::of_f32(x) * factor - mean) * inverse);
+            let scale = |x: f32, mean: F, inverse: F| (F::of_f32(x) * factor - mean) * inverse;
+            match (row.as_slice(), to.as_slice_mut()) {
+                // Slices become vector instructions.
+                (Some(row), Some(to)) => {
+                    for (((to, &x), &mean), &inverse) in to.iter_mut().zip(row).zip(&mean).zip(&inverse) {
+                        *to = scale(x, mean, inverse);
+                    }
+                }
+                _ => {
+                    for (((to, &x), &mean), &inverse) in to.iter_mut().zip(row).zip(&mean).zip(&inverse) {
+                        *to = scale(x, mean, inverse);
+                    }
+                }
+            }
         }
     }
 
