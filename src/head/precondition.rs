@@ -7,7 +7,7 @@
 //! mean of `x xᵀ`, and one Cholesky factor serves all classes. h falls by orders of magnitude while a fit grows certain, and
 //! the factor is then renewed.
 
-use ndarray::{Array1, Array2, ArrayViewMut2, s};
+use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 
 use super::cholesky::Cholesky;
 use super::objective::{Curvature, Problem};
@@ -75,6 +75,8 @@ impl Preconditioner {
         let Ok(mut vector) = ArrayViewMut2::from_shape((vector.len() / self.outputs, self.outputs), vector) else {
             return;
         };
+        // What all classes share moves no probability: the penalty alone curves it.
+        let shared = take_shared(&mut vector);
         let d = vector.nrows() - 1;
         let (mut weights, mut intercepts) = vector.multi_slice_mut((s![..d, ..], s![d, ..]));
         if let Some(centres) = &self.centres {
@@ -95,6 +97,9 @@ impl Preconditioner {
                 intercepts -= &(&centre * &weights);
             }
         }
+        take_shared(&mut vector);
+        let mut weights = vector.slice_mut(s![..d, ..]);
+        weights += &(shared.slice(s![..d]).insert_axis(Axis(1)).mapv(|v| v / self.alpha));
     }
 
     fn renew(&mut self, at: &Curvature) {
@@ -117,6 +122,16 @@ impl Preconditioner {
     }
 }
 
+/// Takes from each row its mean over the classes, and returns the means; a single logit shares nothing.
+fn take_shared(vector: &mut ArrayViewMut2<f64>) -> Array1<f64> {
+    let shared = match vector.ncols() {
+        1 => Array1::zeros(vector.nrows()),
+        classes => vector.sum_axis(Axis(1)) / classes as f64,
+    };
+    *vector -= &shared.view().insert_axis(Axis(1));
+    shared
+}
+
 /// G from a sample of the rows, 2d at least. A column that is rare in the sample would seem flat: its diagonal is lifted to
 /// the mean square over all rows.
 fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f64> {
@@ -127,7 +142,7 @@ fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f64> {
         let mut sum = Array2::<f64>::zeros((d, d));
         let mut features = Array2::<f32>::zeros((BLOCK, d));
         let mut part = Array2::<f32>::zeros((d, d));
-        for rows in sample.slice(s![rows, ..]).axis_chunks_iter(ndarray::Axis(0), BLOCK) {
+        for rows in sample.slice(s![rows, ..]).axis_chunks_iter(Axis(0), BLOCK) {
             let mut features = features.slice_mut(s![..rows.nrows(), ..]);
             problem.scaler.apply(rows, features.view_mut());
             product(features.t(), features.view(), part.view_mut());
@@ -147,13 +162,13 @@ mod tests {
     use super::*;
     use crate::close::{Tolerance, assert_close};
 
-    /// One class-block of the Hessian that `apply` divides by, written out: `[[h·G + alpha·I + h·m·mᵀ, h·m], [h·mᵀ, h]]`.
+    /// The block of one logit of the Hessian that `apply` divides by, written out: `[[h·G + alpha·I + h·m·mᵀ, h·m], [h·mᵀ, h]]`.
     #[test]
     fn divides_by_the_hessian_around_the_centres() {
         let mut rng = fastrand::Rng::with_seed(8);
-        let (n, d, outputs, alpha) = (60, 4, 3, 0.7);
+        let (n, d, outputs, alpha) = (60, 4, 1, 0.7);
         let x = Array2::from_shape_simple_fn((n, d), || rng.f32() - 0.5);
-        let labels: Vec<usize> = (0..n).map(|row| row % outputs).collect();
+        let labels: Vec<usize> = (0..n).map(|row| row % 2).collect();
         let scaler = Scaler::fit(Scaling::Standardize, x.view());
         let problem =
             Problem { x: x.view(), labels: &labels, weights: None, scaler: &scaler, outputs, alpha, threads: 2 };
@@ -173,5 +188,32 @@ mod tests {
         let mut vector: Vec<f64> = vector.into_iter().collect();
         preconditioner.apply(&mut vector, &at);
         assert_close(vector, want, Tolerance::Within(1e-5));
+    }
+
+    #[test]
+    fn what_all_classes_share_is_divided_by_the_penalty() {
+        let x = Array2::from_shape_fn((9, 2), |(row, column)| ((row * 5 + column * 3) % 7) as f32);
+        let labels: Vec<usize> = (0..9).map(|row| row % 3).collect();
+        let scaler = Scaler::fit(Scaling::Standardize, x.view());
+        let problem = Problem {
+            x: x.view(),
+            labels: &labels,
+            weights: None,
+            scaler: &scaler,
+            outputs: 3,
+            alpha: 0.5,
+            threads: 1,
+        };
+        let mut preconditioner = Preconditioner::new(&problem, scaler.sizes(1, x.view()).1);
+        let centres = Array2::from_shape_fn((2, 3), |(row, class)| (row + 2 * class) as f64 - 1.0);
+        let at = Curvature { intercepts: vec![2.0; 3], centres: Some(centres) };
+        let mut vector = [1.0, 1.0, 1.0, -2.0, -2.0, -2.0, 0.0, 0.0, 0.0];
+        preconditioner.apply(&mut vector, &at);
+        assert_close(vector, [2.0, 2.0, 2.0, -4.0, -4.0, -4.0, 0.0, 0.0, 0.0], Tolerance::Close);
+        let mut apart = [1.0, 2.0, -3.0, 0.5, 0.5, -1.0, 0.2, 0.1, -0.3];
+        preconditioner.apply(&mut apart, &at);
+        for shares in apart.chunks(3) {
+            assert_close([shares.iter().sum::<f64>()], [0.0], Tolerance::Close);
+        }
     }
 }
