@@ -36,75 +36,124 @@ pub(crate) enum Stop {
     Iterations,
 }
 
-/// Minimises `evaluate` from `start`. `evaluate` gives the value and an extra of the caller's choice, and writes the
+/// Where a search is, and what it remembers of how it came there.
+pub(crate) struct State<E> {
+    pub(crate) at: Point<E>,
+    memory: Memory,
+}
+
+impl<E> State<E> {
+    /// At `start`, without a past.
+    ///
+    /// # Errors
+    /// Those of `evaluate`.
+    pub(crate) fn new(start: Vec<f64>, evaluate: impl FnOnce(&[f64], &mut [f64]) -> Result<(f64, E)>) -> Result<Self> {
+        let mut gradient = vec![0.0; start.len()];
+        let (value, extra) = evaluate(&start, &mut gradient)?;
+        Ok(Self { at: Point { x: start, value, gradient, extra }, memory: Memory::default() })
+    }
+
+    /// Evaluates anew where it is.
+    ///
+    /// # Errors
+    /// Those of `evaluate`.
+    pub(crate) fn renew(&mut self, evaluate: impl FnOnce(&[f64], &mut [f64]) -> Result<(f64, E)>) -> Result<()> {
+        let Point { x, value, gradient, extra } = &mut self.at;
+        (*value, *extra) = evaluate(x, gradient)?;
+        Ok(())
+    }
+
+    /// The same place for the function plus `(change/2)·‖x‖²`, x being the first `count` entries: nothing need be evaluated.
+    pub(crate) fn curve(&mut self, change: f64, count: usize) {
+        let Point { x, value, gradient, .. } = &mut self.at;
+        *value += 0.5 * change * dot(&x[..count], &x[..count]);
+        add_scaled(&mut gradient[..count], change, &x[..count]);
+        let pairs = std::mem::take(&mut self.memory.pairs);
+        for Pair { s, mut y, .. } in pairs {
+            y.iter_mut().zip(&s).take(count).for_each(|(y, s)| *y = (f64::from(*y) + change * f64::from(*s)) as f32);
+            self.memory.keep(s, y);
+        }
+    }
+}
+
+/// Minimises `evaluate` from where `state` is. `evaluate` gives the value and an extra of the caller's choice, and writes the
 /// gradient; values within `noise` (relative) count as equal; `done` sees each iterate with its number, the start being 0, and ends the search;
 /// `precondition` divides a vector by a rough Hessian at the iterate.
 ///
-/// Returns the last iterate, the number of iterations, and why it stopped.
+/// Returns the number of iterations, and why it stopped.
 ///
 /// # Errors
-/// Those of `evaluate` and `done`.
+/// Those of `evaluate` and `done`; the state is then the last iterate.
 pub(crate) fn minimize<E>(
-    start: Vec<f64>,
+    state: &mut State<E>,
     max_iterations: usize,
     noise: f64,
     mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
     mut done: impl FnMut(&Point<E>, usize) -> Result<bool>,
     mut precondition: impl FnMut(&Point<E>, &mut [f64]),
-) -> Result<(Point<E>, usize, Stop)> {
-    let mut gradient = vec![0.0; start.len()];
-    let (value, extra) = evaluate(&start, &mut gradient)?;
-    let mut at = Point { x: start, value, gradient, extra };
-    let mut memory = Memory::default();
+) -> Result<(usize, Stop)> {
+    let State { at, memory } = state;
     let mut iterations = 0;
     let mut first_step = 1.0;
     loop {
-        if done(&at, iterations)? {
-            return Ok((at, iterations, Stop::Done));
+        if done(at, iterations)? {
+            return Ok((iterations, Stop::Done));
         }
         if iterations == max_iterations {
-            return Ok((at, iterations, Stop::Iterations));
+            return Ok((iterations, Stop::Iterations));
         }
-        let mut direction = memory.direction(&at.gradient, |v| precondition(&at, v));
+        let mut direction = memory.direction(&at.gradient, |v| precondition(at, v));
         if dot(&direction, &at.gradient) >= 0.0 {
-            memory = Memory::default();
-            direction = memory.direction(&at.gradient, |v| precondition(&at, v));
+            *memory = Memory::default();
+            direction = memory.direction(&at.gradient, |v| precondition(at, v));
         }
-        let (next, step) = match line_search(&at, &direction, first_step, noise, &mut evaluate)? {
+        let (next, step) = match line_search(at, &direction, first_step, noise, &mut evaluate)? {
             Some(found) => found,
             // The memory may hold noise: steepest descent gets the last word.
             None if !memory.pairs.is_empty() => {
-                memory = Memory::default();
+                *memory = Memory::default();
                 first_step = 1.0;
                 continue;
             }
-            None => return Ok((at, iterations, Stop::Stalled)),
+            None => return Ok((iterations, Stop::Stalled)),
         };
-        memory.push(&at, &next);
+        memory.push(at, &next);
         // Far from the optimum exponential walls shorten many steps in a row: do not run into each of them anew.
         first_step = (2.0 * step).min(1.0);
-        at = next;
+        *at = next;
         iterations += 1;
     }
 }
 
+/// A step and the change of the gradient along it, in single precision: they only shape the inverse Hessian, and twenty pairs are
+/// the most of what the search holds.
+struct Pair {
+    s: Vec<f32>,
+    y: Vec<f32>,
+    /// `1/(s·y)` of these very numbers.
+    rho: f64,
+}
+
 #[derive(Default)]
 struct Memory {
-    /// Steps `s`, gradient changes `y` and `1/(s·y)`, oldest first.
-    pairs: VecDeque<(Vec<f64>, Vec<f64>, f64)>,
+    /// Oldest first.
+    pairs: VecDeque<Pair>,
 }
 
 impl Memory {
     fn push<E>(&mut self, from: &Point<E>, to: &Point<E>) {
-        let s: Vec<f64> = to.x.iter().zip(&from.x).map(|(a, b)| a - b).collect();
-        let y: Vec<f64> = to.gradient.iter().zip(&from.gradient).map(|(a, b)| a - b).collect();
+        let change = |to: &[f64], from: &[f64]| to.iter().zip(from).map(|(a, b)| (a - b) as f32).collect();
+        self.keep(change(&to.x, &from.x), change(&to.gradient, &from.gradient));
+    }
+
+    fn keep(&mut self, s: Vec<f32>, y: Vec<f32>) {
         let sy = dot(&s, &y);
         // Noise can hide the curvature; such a pair would make the inverse Hessian indefinite.
-        if sy > f64::EPSILON * dot(&y, &y).sqrt() * dot(&s, &s).sqrt() {
+        if sy.is_finite() && sy > f64::EPSILON * dot(&y, &y).sqrt() * dot(&s, &s).sqrt() {
             if self.pairs.len() == MEMORY {
                 self.pairs.pop_front();
             }
-            self.pairs.push_back((s, y, 1.0 / sy));
+            self.pairs.push_back(Pair { s, y, rho: 1.0 / sy });
         }
     }
 
@@ -112,20 +161,20 @@ impl Memory {
     fn direction(&self, gradient: &[f64], mut precondition: impl FnMut(&mut [f64])) -> Vec<f64> {
         let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
         let mut alphas = Vec::with_capacity(self.pairs.len());
-        for (s, y, rho) in self.pairs.iter().rev() {
+        for Pair { s, y, rho } in self.pairs.iter().rev() {
             let alpha = rho * dot(s, &q);
             add_scaled(&mut q, -alpha, y);
             alphas.push(alpha);
         }
         precondition(&mut q);
-        if let Some((_, y, rho)) = self.pairs.back() {
+        if let Some(Pair { y, rho, .. }) = self.pairs.back() {
             // The multiple that makes the latest pair fit: γ = s·y / y·P·y.
-            let mut divided = y.clone();
+            let mut divided: Vec<f64> = y.iter().copied().map(f64::from).collect();
             precondition(&mut divided);
             let gamma = 1.0 / (rho * dot(y, &divided));
             q.iter_mut().for_each(|v| *v *= gamma);
         }
-        for ((s, y, rho), alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
+        for (Pair { s, y, rho }, alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
             let beta = rho * dot(y, &q);
             add_scaled(&mut q, alpha - beta, s);
         }
@@ -193,13 +242,23 @@ fn secant(a: (f64, f64), b: (f64, f64)) -> f64 {
     if b.1 == a.1 || crossing < a.0.min(b.0) { f64::INFINITY } else { crossing }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    ndarray::ArrayView1::from(a).dot(&ndarray::ArrayView1::from(b))
+/// In f64, eight running sums at a time, so that the compiler may use vectors.
+fn dot<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (chunks_a, rest_a) = a.as_chunks::<8>();
+    let (chunks_b, rest_b) = b.as_chunks::<8>();
+    for (a, b) in chunks_a.iter().zip(chunks_b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a.into() * b.into();
+        }
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(&a, &b)| a.into() * b.into()).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
-fn add_scaled(to: &mut [f64], scale: f64, from: &[f64]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += scale * from;
+fn add_scaled<T: Copy + Into<f64>>(to: &mut [f64], scale: f64, from: &[T]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to += scale * from.into();
     }
 }
 
@@ -220,12 +279,46 @@ mod tests {
         Ok((value, ()))
     }
 
+    /// Minimises from `start`; returns the last point besides.
+    fn from(
+        start: Vec<f64>,
+        max_iterations: usize,
+        noise: f64,
+        mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<(f64, ())>,
+        done: impl FnMut(&Point<()>, usize) -> Result<bool>,
+    ) -> (Point<()>, usize, Stop) {
+        let mut state = State::new(start, &mut evaluate).unwrap();
+        let (iterations, stop) = minimize(&mut state, max_iterations, noise, evaluate, done, |_, _| ()).unwrap();
+        (state.at, iterations, stop)
+    }
+
     #[test]
     fn finds_the_minimum() {
         let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
-        let (at, iterations, stop) = minimize(vec![0.0; 10], 500, 1e-13, valley, small, |_, _| ()).unwrap();
+        let (at, iterations, stop) = from(vec![0.0; 10], 500, 1e-13, valley, small);
         assert_eq!(stop, Stop::Done, "{iterations} iterations, {at:?}");
         assert_close(at.x, (0..10).map(f64::from), Tolerance::Within(1e-6));
+    }
+
+    #[test]
+    fn more_curvature_is_added_without_an_evaluation() {
+        let bowl = |x: &[f64], gradient: &mut [f64]| {
+            let (value, ()) = valley(x, gradient)?;
+            add_scaled(&mut gradient[..4], 3.0, &x[..4]);
+            Ok((value + 1.5 * dot(&x[..4], &x[..4]), ()))
+        };
+        let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
+        let mut state = State::new(vec![0.0; 10], valley).unwrap();
+        minimize(&mut state, 30, 1e-13, valley, |_, _| Ok(false), |_, _| ()).unwrap();
+        state.curve(3.0, 4);
+        let fresh = State::new(state.at.x.clone(), bowl).unwrap();
+        assert_close([state.at.value], [fresh.at.value], Tolerance::Close);
+        assert_close(state.at.gradient.iter().copied(), fresh.at.gradient, Tolerance::Close);
+        assert!(!state.memory.pairs.is_empty());
+        let (warm, stop) = minimize(&mut state, 500, 1e-13, bowl, small, |_, _| ()).unwrap();
+        let (at, cold, _) = from(vec![0.0; 10], 500, 1e-13, bowl, small);
+        assert!(stop == Stop::Done && warm < cold, "{stop:?} in {warm}, from zero in {cold}");
+        assert_close(state.at.x, at.x, Tolerance::Within(1e-5));
     }
 
     #[test]
@@ -236,7 +329,7 @@ mod tests {
             gradient.iter_mut().for_each(|g| *g += 1e-3 * (rng.f64() - 0.5));
             Ok((value * (1.0 + 1e-7 * rng.f64()), ()))
         };
-        let (at, iterations, stop) = minimize(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false), |_, _| ()).unwrap();
+        let (at, iterations, stop) = from(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false));
         assert!(stop != Stop::Done && iterations <= 2000);
         assert!(at.value < 1.0 + 1e-4, "{stop:?} at {}", at.value);
     }
@@ -247,7 +340,7 @@ mod tests {
             gradient.fill(0.0);
             Ok((1.0, ()))
         };
-        let (_, iterations, stop) = minimize(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false), |_, _| ()).unwrap();
+        let (_, iterations, stop) = from(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false));
         assert_eq!((iterations, stop), (0, Stop::Stalled));
     }
 

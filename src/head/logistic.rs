@@ -1,6 +1,5 @@
 //! Multinomial logistic regression: builder, checked parameters, fit.
 
-use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
@@ -8,13 +7,11 @@ use linfa::ParamGuard;
 use linfa::traits::Fit;
 use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2, s};
 
-use super::certificate::{Certificate, Optimality, gap_bound, optimality};
-use super::lbfgs::{self, Point};
+use super::certificate::{Certificate, Optimality};
+use super::descent::{Descent, judged};
 use super::linear::LinearHead;
 use super::linfa_solver;
-use super::objective::{Besides, Curvature, Problem};
-use super::precondition::Preconditioner;
-use super::real::Real;
+use super::objective::Problem;
 use super::samples::{ClassWeight, Samples};
 use super::standardize::{Scaler, Scaling};
 use super::training::positive;
@@ -216,44 +213,66 @@ impl CheckedLogistic {
     /// # Errors
     /// [`Error::Usage`] when an alpha is not above 0; as [`CheckedLogistic::fit_samples`].
     pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
+        self.prepared(samples, alphas, |mut problem, order| {
+            let mut started = Instant::now();
+            let mut descent = match self.solver {
+                Solver::Lbfgs => Some(Descent::new(problem, progress)?),
+                Solver::Linfa => None,
+            };
+            let mut fitted: Vec<Option<FittedLogistic>> = vec![None; alphas.len()];
+            for index in order {
+                problem.alpha = alphas[index];
+                let (theta, found) = match &mut descent {
+                    Some(descent) => {
+                        descent.set_alpha(alphas[index]);
+                        progress.begin("fit", None);
+                        let found = descent.certified(self.tolerance, self.max_iterations);
+                        progress.end();
+                        (descent.theta().to_vec(), found?)
+                    }
+                    None => {
+                        let (theta, iterations) =
+                            linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?;
+                        let found = judged(&problem, &theta);
+                        (theta, (found, iterations))
+                    }
+                };
+                fitted[index] = Some(self.certified(&problem, &theta, found, started)?);
+                started = Instant::now();
+            }
+            Ok(fitted.into_iter().flatten().collect())
+        })
+    }
+
+    /// Checks the samples, and passes on the problem with the places of `alphas`, the greatest first.
+    pub(super) fn prepared<T>(
+        &self,
+        samples: Samples,
+        alphas: &[f64],
+        then: impl FnOnce(Problem, Vec<usize>) -> Result<T>,
+    ) -> Result<T> {
         alphas.iter().try_for_each(|&alpha| positive("alpha", alpha))?;
-        let mut started = Instant::now();
         let classes = samples.check()?;
         let weights = samples.row_weights(&self.class_weight, classes)?;
         let threads = self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let scaler = Scaler::fit_on(threads, self.scaling, samples.x.view());
+        let mut order: Vec<usize> = (0..alphas.len()).collect();
+        order.sort_by(|&a, &b| alphas[b].total_cmp(&alphas[a]));
         let problem = Problem {
             x: samples.x.view(),
             labels: samples.labels,
             weights: weights.as_deref(),
             scaler: &scaler,
             outputs: if classes == 2 { 1 } else { classes },
-            alpha: self.alpha,
+            alpha: order.first().map_or(self.alpha, |&first| alphas[first]),
             threads,
         };
-        let mut order: Vec<usize> = (0..alphas.len()).collect();
-        order.sort_by(|&a, &b| alphas[b].total_cmp(&alphas[a]));
-        let mut descent = Descent::new(problem, self.tolerance, progress);
-        let mut fitted: Vec<Option<FittedLogistic>> = vec![None; alphas.len()];
-        for index in order {
-            let problem = Problem { alpha: alphas[index], ..problem };
-            let (theta, found, iterations) = match self.solver {
-                Solver::Lbfgs => {
-                    progress.begin("fit", None);
-                    let found = descent.go_on(alphas[index], self.max_iterations);
-                    progress.end();
-                    found?
-                }
-                Solver::Linfa => {
-                    let (theta, iterations) = linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?;
-                    let found = judged(&problem, &theta);
-                    (theta, found, iterations)
-                }
-            };
-            fitted[index] = Some(self.certified(&problem, &theta, (found, iterations), started)?);
-            started = Instant::now();
-        }
-        Ok(fitted.into_iter().flatten().collect())
+        then(problem, order)
+    }
+
+    /// The most iterations of a fit.
+    pub(super) fn max_iterations(&self) -> usize {
+        self.max_iterations
     }
 
     fn certified(
@@ -282,125 +301,8 @@ impl CheckedLogistic {
     }
 }
 
-/// How near θ is to the optimum, by the certificate's own computation.
-fn judged(problem: &Problem, theta: &[f64]) -> Optimality {
-    let (weights, intercepts) = split_parameters(theta, problem.outputs);
-    optimality(problem, weights.view(), intercepts.view())
-}
-
-/// The iterations after which the centres of the preconditioner are found for the first time, when the classes have begun to
-/// part, and how many times as many lie before they are found again.
-const FIRST_CENTRES: usize = 6;
-const LATER_CENTRES: usize = 3;
-
-/// A descent that may go on with another penalty.
-struct Descent<'a> {
-    problem: Problem<'a>,
-    tolerance: f64,
-    longest_row: f64,
-    preconditioner: Preconditioner,
-    progress: &'a dyn Progress,
-    /// Where it is.
-    theta: Vec<f64>,
-    /// How many iterations led there, and after how many the centres are found next.
-    iterations: Cell<usize>,
-    next_centres: Cell<usize>,
-}
-
-impl<'a> Descent<'a> {
-    /// At zero.
-    fn new(problem: Problem<'a>, tolerance: f64, progress: &'a dyn Progress) -> Self {
-        let (longest_row, squares) = problem.scaler.sizes(problem.threads, problem.x);
-        let preconditioner = Preconditioner::new(&problem, squares);
-        let theta = vec![0.0; problem.parameters()];
-        let (iterations, next_centres) = (Cell::new(0), Cell::new(FIRST_CENTRES));
-        Self { theta, problem, tolerance, longest_row, preconditioner, progress, iterations, next_centres }
-    }
-
-    /// Goes to the optimum for `alpha`: in f32, and where the certificate does not bear that out, on in f64. Returns θ, what
-    /// the certificate says of it, and the number of iterations.
-    fn go_on(&mut self, alpha: f64, max_iterations: usize) -> Result<(Vec<f64>, Optimality, usize)> {
-        self.problem.alpha = alpha;
-        self.preconditioner.set_alpha(alpha);
-        // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
-        let mut iterations = self.run::<f32>(0.5, max_iterations)?;
-        let mut found = judged(&self.problem, &self.theta);
-        if found.gap > self.tolerance && iterations < max_iterations {
-            iterations += self.run::<f64>(0.99, max_iterations - iterations)?;
-            found = judged(&self.problem, &self.theta);
-        }
-        Ok((self.theta.clone(), found, iterations))
-    }
-
-    /// Descends until the gap is below `margin` times the tolerance. Returns the number of iterations.
-    fn run<F: Real>(&mut self, margin: f64, max_iterations: usize) -> Result<usize> {
-        let Descent { problem, tolerance, longest_row, progress, .. } = *self;
-        let Descent { preconditioner, theta, iterations: before, next_centres, .. } = self;
-        let mut patience = Patience::default();
-        let total = Cell::new(before.get());
-        let evaluate = |theta: &[f64], gradient: &mut [f64]| {
-            let besides = if total.get() + 1 >= next_centres.get() { Besides::Centres } else { Besides::Curvature };
-            if progress.interrupted() {
-                Err(Error::Interrupted)
-            } else {
-                Ok(problem.evaluate::<F>(theta, gradient, besides))
-            }
-        };
-        let done = |at: &Point<Curvature>, iteration: usize| {
-            if iteration > 0 {
-                progress.advance(1);
-            }
-            total.set(before.get() + iteration);
-            if at.extra.centres.is_some() {
-                next_centres.set(LATER_CENTRES * total.get());
-            }
-            let gap = gap(at, longest_row, problem.alpha);
-            Ok(gap <= margin * tolerance * at.value || patience.is_over(gap))
-        };
-        let precondition = |at: &Point<Curvature>, vector: &mut [f64]| preconditioner.apply(vector, &at.extra);
-        let start = std::mem::take(theta);
-        let (at, iterations, _) = lbfgs::minimize(start, max_iterations, F::NOISE, evaluate, done, precondition)?;
-        *theta = at.x;
-        before.set(total.get());
-        Ok(iterations)
-    }
-}
-
-/// Ends a descent that only walks about in its rounding noise.
-struct Patience {
-    best: f64,
-    since: usize,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { best: f64::INFINITY, since: 0 }
-    }
-}
-
-impl Patience {
-    /// Iterations without halving the gap. Descents that still move halve it in ten to forty.
-    const LIMIT: usize = 100;
-
-    fn is_over(&mut self, gap: f64) -> bool {
-        self.since += 1;
-        if gap < 0.5 * self.best {
-            *self = Self { best: gap, since: 0 };
-        }
-        self.since > Self::LIMIT
-    }
-}
-
-/// The solver's own estimate of [`Certificate::gap`], absolute.
-fn gap(at: &Point<Curvature>, longest_row: f64, alpha: f64) -> f64 {
-    let curvature = &at.extra.intercepts;
-    let (weights, intercepts) = at.gradient.split_at(at.gradient.len() - curvature.len());
-    let norm = weights.iter().map(|v| v * v).sum::<f64>().sqrt();
-    gap_bound(norm, intercepts.iter().copied(), curvature.iter().copied(), longest_row, alpha)
-}
-
 /// θ as weights d×K and intercepts K; the single logit z of two classes becomes `[−z/2, z/2]`.
-fn split_parameters(theta: &[f64], outputs: usize) -> (Array2<f64>, Array1<f64>) {
+pub(super) fn split_parameters(theta: &[f64], outputs: usize) -> (Array2<f64>, Array1<f64>) {
     let d = theta.len() / outputs - 1;
     let table = Array2::from_shape_fn((d + 1, outputs.max(2)), |(row, column)| match outputs {
         1 => theta[row] * (column as f64 - 0.5),

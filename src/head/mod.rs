@@ -4,6 +4,7 @@ mod calibrator;
 mod centroid;
 mod certificate;
 mod cholesky;
+mod descent;
 mod detector;
 mod fitted;
 mod graph;
@@ -23,6 +24,7 @@ mod ridge;
 mod samples;
 mod standardize;
 mod stretches;
+mod sweep;
 mod training;
 
 pub use calibrator::{CalibrationFigures, CalibrationRecord, Calibrator};
@@ -38,6 +40,7 @@ pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
 pub use samples::{ClassWeight, Samples};
 pub use standardize::Scaling;
+pub use sweep::Swept;
 
 #[cfg(test)]
 mod contract;

@@ -1,0 +1,66 @@
+//! Logistic heads along a path of penalties, near enough to choose one by.
+
+use linfa::ParamGuard;
+
+use super::descent::Descent;
+use super::linear::LinearHead;
+use super::logistic::{CheckedLogistic, Logistic, split_parameters};
+use super::samples::Samples;
+use crate::error::Result;
+use crate::progress::Progress;
+
+/// How near a swept head is to its optimum, as a share of the objective at zero weights, `Σw · ln K`.
+const NEAR: f64 = 1e-3;
+
+/// A head of a sweep: for comparison with the others, not for use. The fit with its penalty is what comes with a certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Swept {
+    /// Strength of the penalty.
+    pub alpha: f64,
+    /// The head, in the space of raw embeddings.
+    pub head: LinearHead,
+    /// The solver's own bound, in f32, on how far the objective is above the optimum, as a share of the objective at zero
+    /// weights; at most 1e-4 unless the iterations were used up.
+    pub gap: f64,
+    /// Iterations since the head before.
+    pub iterations: usize,
+}
+
+impl Logistic {
+    /// Checks the parameters and sweeps; see [`CheckedLogistic::sweep`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::Error::Usage) when a parameter is out of range; those of the sweep.
+    pub fn sweep(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<Swept>> {
+        self.check_ref()?.sweep(samples, alphas, progress)
+    }
+}
+
+impl CheckedLogistic {
+    /// Heads for many penalties in little more time than a fit takes, in the order of `alphas`: what a choice of the
+    /// penalty by held-out rows needs. The path goes from the strongest to the weakest penalty, each head starts where the
+    /// one before ended with all that the search remembers, and ends when its mean loss is known to within `1e-4 · ln K`
+    /// nats of the optimum's, whatever the tolerance. Weak penalties on rows that can be told apart then cost nothing: their
+    /// losses are all near 0. Always by engraft's own solver.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::Error::Usage) when an alpha is not above 0; as [`CheckedLogistic::fit_samples`].
+    pub fn sweep(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<Swept>> {
+        self.prepared(samples, alphas, |problem, order| {
+            let mut descent = Descent::new(problem, progress)?;
+            let start = descent.value();
+            let mut swept: Vec<Option<Swept>> = vec![None; alphas.len()];
+            for index in order {
+                let alpha = alphas[index];
+                descent.set_alpha(alpha);
+                progress.begin("sweep", None);
+                let iterations = descent.run::<f32>(|gap, _| gap <= NEAR * start, self.max_iterations());
+                progress.end();
+                let (weights, intercepts) = split_parameters(descent.theta(), problem.outputs);
+                let head = LinearHead::unscaled(weights, intercepts, problem.scaler)?;
+                swept[index] = Some(Swept { alpha, head, gap: descent.gap() / start, iterations: iterations? });
+            }
+            Ok(swept.into_iter().flatten().collect())
+        })
+    }
+}
