@@ -56,6 +56,11 @@ impl<'a, 'p> Descent<'a, 'p> {
         &self.state.at.x
     }
 
+    /// The penalty.
+    pub(super) fn alpha(&self) -> f64 {
+        self.problem.alpha
+    }
+
     /// The objective there.
     pub(super) fn value(&self) -> f64 {
         self.state.at.value
@@ -73,6 +78,17 @@ impl<'a, 'p> Descent<'a, 'p> {
         self.preconditioner.set_alpha(alpha);
     }
 
+    /// Goes to θ if its gap is less than here.
+    pub(super) fn try_at(&mut self, theta: Vec<f64>) -> Result<()> {
+        let Descent { problem, longest_row, progress, .. } = *self;
+        let evaluate = |theta: &[f64], gradient: &mut [f64]| {
+            uninterrupted(progress)?;
+            Ok(problem.evaluate::<f32>(theta, gradient, Besides::Curvature))
+        };
+        let gap = |at: &Point<Curvature>| gap(at, longest_row, problem.alpha);
+        self.state.jump(theta, evaluate, |there, here| gap(there) < gap(here))
+    }
+
     /// Goes to where the certificate finds the gap within `tolerance`, relative: in f32, and where that is not borne out, on in
     /// f64. Returns what the certificate says, and the number of iterations.
     pub(super) fn certified(&mut self, tolerance: f64, max_iterations: usize) -> Result<(Optimality, usize)> {
@@ -81,7 +97,10 @@ impl<'a, 'p> Descent<'a, 'p> {
         let mut found = judged(&self.problem, self.theta());
         if found.gap > tolerance && iterations < max_iterations {
             let problem = self.problem;
-            self.state.renew(|theta, gradient| Ok(problem.evaluate::<f64>(theta, gradient, Besides::Curvature)))?;
+            let here = self.theta().to_vec();
+            let evaluate =
+                |theta: &[f64], gradient: &mut [f64]| Ok(problem.evaluate::<f64>(theta, gradient, Besides::Curvature));
+            self.state.jump(here, evaluate, |_, _| true)?;
             let near = |gap, value| gap <= 0.99 * tolerance * value;
             iterations += self.run::<f64>(near, max_iterations - iterations)?;
             found = judged(&self.problem, self.theta());

@@ -53,13 +53,22 @@ impl<E> State<E> {
         Ok(Self { at: Point { x: start, value, gradient, extra }, memory: Memory::default() })
     }
 
-    /// Evaluates anew where it is.
+    /// Goes to `x`, keeping what is remembered, if `better` holds of the point there and the one before.
     ///
     /// # Errors
     /// Those of `evaluate`.
-    pub(crate) fn renew(&mut self, evaluate: impl FnOnce(&[f64], &mut [f64]) -> Result<(f64, E)>) -> Result<()> {
-        let Point { x, value, gradient, extra } = &mut self.at;
-        (*value, *extra) = evaluate(x, gradient)?;
+    pub(crate) fn jump(
+        &mut self,
+        x: Vec<f64>,
+        evaluate: impl FnOnce(&[f64], &mut [f64]) -> Result<(f64, E)>,
+        better: impl FnOnce(&Point<E>, &Point<E>) -> bool,
+    ) -> Result<()> {
+        let mut gradient = vec![0.0; x.len()];
+        let (value, extra) = evaluate(&x, &mut gradient)?;
+        let there = Point { x, value, gradient, extra };
+        if better(&there, &self.at) {
+            self.at = there;
+        }
         Ok(())
     }
 

@@ -49,16 +49,34 @@ impl CheckedLogistic {
         self.prepared(samples, alphas, |problem, order| {
             let mut descent = Descent::new(problem, progress)?;
             let start = descent.value();
+            // Neither loss nor penalty is ever below 0, and so no gap is above the value itself.
+            let near = |gap: f64, value: f64| gap.min(value) <= NEAR * start;
             let mut swept: Vec<Option<Swept>> = vec![None; alphas.len()];
+            let mut before: Option<(f64, Vec<f64>)> = None;
             for index in order {
                 let alpha = alphas[index];
+                let here = (descent.alpha(), descent.theta().to_vec());
                 descent.set_alpha(alpha);
                 progress.begin("sweep", None);
-                let iterations = descent.run::<f32>(|gap, _| gap <= NEAR * start, self.max_iterations());
+                if let Some((older, theta)) = before.filter(|_| !near(descent.gap(), descent.value())) {
+                    // The optimum moves about evenly with the logarithm of the penalty.
+                    let ahead = (alpha / here.0).ln() / (here.0 / older).ln();
+                    if ahead.is_finite() {
+                        let ahead = theta.iter().zip(&here.1).map(|(old, new)| new + ahead.min(2.0) * (new - old));
+                        descent.try_at(ahead.collect())?;
+                    }
+                }
+                before = Some(here);
+                let iterations = descent.run::<f32>(near, self.max_iterations());
                 progress.end();
                 let (weights, intercepts) = split_parameters(descent.theta(), problem.outputs);
                 let head = LinearHead::unscaled(weights, intercepts, problem.scaler)?;
-                swept[index] = Some(Swept { alpha, head, gap: descent.gap() / start, iterations: iterations? });
+                swept[index] = Some(Swept {
+                    alpha,
+                    head,
+                    gap: descent.gap().min(descent.value()) / start,
+                    iterations: iterations?,
+                });
             }
             Ok(swept.into_iter().flatten().collect())
         })
