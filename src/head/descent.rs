@@ -78,15 +78,14 @@ impl<'a, 'p> Descent<'a, 'p> {
         self.preconditioner.set_alpha(alpha);
     }
 
-    /// Goes to θ if its gap is less than here.
+    /// Goes to θ if the objective is less than here.
     pub(super) fn try_at(&mut self, theta: Vec<f64>) -> Result<()> {
-        let Descent { problem, longest_row, progress, .. } = *self;
+        let Descent { problem, progress, .. } = *self;
         let evaluate = |theta: &[f64], gradient: &mut [f64]| {
             uninterrupted(progress)?;
             Ok(problem.evaluate::<f32>(theta, gradient, Besides::Curvature))
         };
-        let gap = |at: &Point<Curvature>| gap(at, longest_row, problem.alpha);
-        self.state.jump(theta, evaluate, |there, here| gap(there) < gap(here))
+        self.state.jump(theta, evaluate, |there, here| there.value < here.value)
     }
 
     /// Goes to where the certificate finds the gap within `tolerance`, relative: in f32, and where that is not borne out, on in

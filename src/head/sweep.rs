@@ -82,3 +82,36 @@ impl CheckedLogistic {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+
+    #[test]
+    fn swept_heads_are_near_the_optimum_of_their_penalty_in_any_order() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let labels: Vec<usize> = (0..300).map(|row| row % 3).collect();
+        let x = Array2::from_shape_fn((300, 6), |(row, column)| rng.f32() + if row % 3 == column { 0.7 } else { 0.0 });
+        let samples = Samples::new(x.view(), &labels);
+        let alphas = [1.0, 1e-6, 300.0, 0.01, 30.0, 3.0];
+        let swept = Logistic::new().sweep(samples, &alphas, &()).unwrap();
+        let start = 300.0 * 3.0_f64.ln();
+        for (got, alpha) in swept.iter().zip(alphas) {
+            assert_eq!(got.alpha, alpha);
+            assert!(got.gap <= NEAR, "{got:?}");
+            let fitted = Logistic::new().alpha(alpha).tolerance(1e-9).fit_samples(samples, &()).unwrap();
+            let loss = |head: &LinearHead| {
+                let p = head.probabilities(x.view()).unwrap();
+                labels.iter().enumerate().map(|(row, &label)| -f64::from(p[[row, label]]).ln()).sum::<f64>() / start
+            };
+            // The loss alone, without the penalty, may be a little further off.
+            assert_close([loss(&got.head)], [loss(&fitted.head)], Tolerance::Within(0.02));
+        }
+        let iterations: usize = swept.iter().map(|swept| swept.iterations).sum();
+        assert!(iterations <= 30, "{iterations} iterations");
+        assert!(Logistic::new().sweep(samples, &[1.0, 0.0], &()).is_err());
+    }
+}
