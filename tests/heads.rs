@@ -164,15 +164,17 @@ fn strange_rows_are_told_by_the_graph_and_by_predict() {
     set.write(&file("known.parquet"), Existing::Refuse).unwrap();
     let mean = set.matrix.mean_axis(Axis(0)).unwrap();
     let runtime = Runtime::load(None, &support::home()).unwrap();
-    for score in ["energy", "mahalanobis"] {
+    for (score, scaling) in
+        [("energy", "standardize"), ("mahalanobis", "standardize"), ("vim", "standardize"), ("vim", "l2")]
+    {
         // What is no digit more than another has little energy in its logits; what is far from all has a distance.
         strange.matrix = match score {
             "energy" => Array2::from_shape_fn((600, 64), |(_, column)| mean[column]),
             _ => Array2::from_shape_fn((600, 64), |(row, column)| ((row * 31 + column * 17) % 23) as f32),
         };
         strange.write(&file("strange.parquet"), Existing::Replace).unwrap();
-        let path = file(&format!("{score}.onnx"));
-        let flags = ["--holdout", "0", "--ood", score, "-o"];
+        let path = file(&format!("{score}-{scaling}.onnx"));
+        let flags = ["--holdout", "0", "--scaling", scaling, "--ood", score, "-o"];
         let trained = json(engraft().arg("train").arg(file("known.parquet")).args(flags).arg(&path));
         let threshold = trained["ood_threshold"].as_f64().unwrap();
         let marked = |input: &str| -> (Vec<f64>, usize) {
@@ -189,7 +191,7 @@ fn strange_rows_are_told_by_the_graph_and_by_predict() {
         // The threshold keeps 95 % of rows that were not trained on: of those that were, no fewer.
         assert!(known <= 40, "{score}: {known}");
         let (_, far) = marked("strange.parquet");
-        assert!(far > 4 * known, "{score}: {far} strange rows told, {known} known ones");
+        assert!(far > 4 * known, "{score}, {scaling}: {far} strange rows told, {known} known ones");
         let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
         let (mut session, _) = Session::open(runtime, &path, "ood_score", &options).unwrap();
         let x = set.matrix.as_slice().unwrap();
@@ -245,6 +247,8 @@ fn flags_of_another_head_are_refused() {
         ("centroid", "--alpha", "1"),
         ("knn", "--scaling", "l2"),
         ("mlp", "--max-iterations", "3"),
+        ("mlp", "--ood", "vim"),
+        ("knn", "--ood", "energy"),
     ] {
         let mut train = engraft();
         train.args(["train", "missing.parquet", "-o", "head.onnx", "--head", kind, flag, value]);

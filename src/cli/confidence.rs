@@ -1,15 +1,15 @@
 //! How far predictions can be believed: the flags of `train`, and what they ask for.
 
 use clap::ValueEnum;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
 use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
-use crate::curate::{Calibrated, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits};
+use crate::curate::{Calibrated, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits, vim_detector};
 use crate::error::{Error, Result};
 use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
-use crate::head::{CalibrationRecord, Calibrator, Detector, HeadFile, softmax};
+use crate::head::{CalibrationRecord, Calibrator, Detector, Head, HeadFile, softmax};
 use crate::progress::Progress;
 
 /// Folds of the logits behind calibration and prediction sets.
@@ -32,15 +32,18 @@ pub(super) struct ConfidenceArgs {
     coverage: Option<f64>,
     /// Let the head tell how unlike its training rows a row is; the threshold keeps 95 % of them
     #[arg(long, value_enum)]
-    ood: Option<OodArg>,
+    pub(super) ood: Option<OodArg>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OodArg {
+pub(super) enum OodArg {
     /// Of the logits: `−ln Σ exp(logit)`
     Energy,
     /// Of the embedding: the squared Mahalanobis distance to the nearest class mean
     Mahalanobis,
+    /// Of both, for linear heads: the energy, and how far the embedding lies outside the principal subspace of the training
+    /// rows (virtual-logit matching)
+    Vim,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -111,23 +114,15 @@ impl ConfidenceArgs {
 }
 
 impl FitArgs {
-    /// Fits what the flags ask for besides the head, on what heads say of rows they have not seen. `names` are of the
+    /// Fits what the flags ask for besides `head`, on what heads say of rows they have not seen. `names` are of the
     /// classes of `labels`.
     pub(super) fn confidence(
         &self,
         context: &Context,
-        x: ArrayView2<f32>,
-        labels: &[usize],
-        names: &[String],
+        head: &Head,
+        (x, labels, names): (ArrayView2<f32>, &[usize], &[String]),
     ) -> Result<Confidence> {
         let ConfidenceArgs { calibrate: wanted, conformal, coverage, ood } = self.confidence;
-        let detector = match ood {
-            Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
-            Some(OodArg::Energy) | None => None,
-        };
-        if wanted == CalibrateArg::None && conformal.is_none() && ood != Some(OodArg::Energy) {
-            return Ok(Confidence { detector, ..Confidence::default() });
-        }
         let judgeable = Judgeable::of(labels);
         let alone = (0..names.len()).find(|class| !judgeable.classes.contains(class));
         // One temperature and one threshold serve all classes; the others have to see each of them.
@@ -138,14 +133,22 @@ impl FitArgs {
                 names[class]
             )));
         }
-        let picked = x.select(Axis(0), &judgeable.rows);
+        let picked: CowArray<f32, Ix2> = match judgeable.rows.len() == labels.len() {
+            true => x.into(),
+            false => x.select(Axis(0), &judgeable.rows).into(),
+        };
         let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
         let classes = (&judgeable.labels[..], judgeable.classes.len());
-        let logits = out_of_fold_logits(picked.view(), classes, &fit, (FOLDS, context.seed))?;
-        let detector = match ood {
-            Some(OodArg::Energy) => Some(energy_detector(logits.view())?),
-            Some(OodArg::Mahalanobis) | None => detector,
+        let folds = (FOLDS, context.seed);
+        let unseen = wanted != CalibrateArg::None || conformal.is_some() || ood == Some(OodArg::Energy);
+        let logits = unseen.then(|| out_of_fold_logits(picked.view(), classes, &fit, folds)).transpose()?;
+        let detector = match (ood, &logits) {
+            (None, _) | (Some(OodArg::Energy), None) => None,
+            (Some(OodArg::Energy), Some(logits)) => Some(energy_detector(logits.view())?),
+            (Some(OodArg::Mahalanobis), _) => Some(mahalanobis_detector(x, (labels, names.len()))?),
+            (Some(OodArg::Vim), _) => Some(vim_detector(head, picked.view(), classes, &fit, folds)?),
         };
+        let Some(logits) = logits else { return Ok(Confidence { detector, ..Confidence::default() }) };
         let (calibration, probabilities) = match wanted.method() {
             Some(method) => {
                 let Calibrated { record, probabilities } =
@@ -166,11 +169,12 @@ impl FitArgs {
         (x, labels, names): (ArrayView2<f32>, &[usize], &[String]),
         others: ArrayView2<f32>,
     ) -> Result<Array2<f32>> {
-        let logits = self.fit(context, x, labels)?.head.logits(others)?;
         let mut alone = self.clone();
         (alone.confidence.conformal, alone.confidence.ood) = (None, None);
-        let calibration = alone.confidence(context, x, labels, names)?.calibration;
-        Calibrator::probabilities(calibration.as_ref().map(|record| &record.calibrator), logits)
+        let (settled, _) = alone.settle(context, x, labels)?;
+        let head = settled.fit(context, x, labels)?.head;
+        let calibration = settled.confidence(context, &head, (x, labels, names))?.calibration;
+        Calibrator::probabilities(calibration.as_ref().map(|record| &record.calibrator), head.logits(others)?)
     }
 }
 

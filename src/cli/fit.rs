@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::Context;
-use super::confidence::ConfidenceArgs;
+use super::confidence::{ConfidenceArgs, OodArg};
 use super::results::table;
 use crate::error::{Error, Result};
 use crate::head::{
@@ -120,8 +120,6 @@ pub(super) struct Fitted {
     pub(super) certificate: Option<Certificate>,
     /// What the fit chose by itself.
     pub(super) note: String,
-    /// Where the head was chosen among several.
-    pub(super) chosen: Option<Chosen>,
 }
 
 /// Which head was chosen, and among which.
@@ -134,7 +132,7 @@ pub(super) struct Chosen {
 
 impl Fitted {
     fn plain(kind: HeadKind, head: Head, note: String) -> Self {
-        Self { kind, head, certificate: None, note, chosen: None }
+        Self { kind, head, certificate: None, note }
     }
 
     fn certified(kind: HeadKind, head: LinearHead, certificate: Certificate) -> Self {
@@ -179,9 +177,29 @@ impl FitArgs {
             ("--max-iterations", self.max_iterations.is_some(), &[Logistic]),
             ("--solver", self.solver.is_some(), &[Logistic]),
         ];
+        self.refuse_others(&flags)?;
+        if self.head != Auto {
+            self.check_score()?;
+        }
+        self.confidence.check()
+    }
+
+    /// Refuses an out-of-distribution score that cannot be had of the head to fit.
+    fn check_score(&self) -> Result<()> {
+        use HeadArg::{Centroid, Logistic, Mlp, Ridge};
+        let wanted = |score| self.confidence.ood == Some(score);
+        self.refuse_others(&[
+            // The votes of neighbours sum to 1: their energy is 0.
+            ("--ood energy", wanted(OodArg::Energy), &[Logistic, Ridge, Centroid, Mlp]),
+            ("--ood vim", wanted(OodArg::Vim), &[Logistic, Ridge, Centroid]),
+        ])
+    }
+
+    /// Refuses flags that are given and not for this kind of head, of `(flag, whether it is given, the kinds it is for)`.
+    fn refuse_others(&self, flags: &[(&str, bool, &[HeadArg])]) -> Result<()> {
         let name = |head: HeadArg| head.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
         match flags.iter().find(|(_, given, heads)| *given && !heads.contains(&self.head)) {
-            None => self.confidence.check(),
+            None => Ok(()),
             Some((flag, _, heads)) => Err(Error::Usage(format!(
                 "{flag} is for a head of the kind {}, not {}",
                 heads.iter().map(|&head| name(head)).collect::<Vec<_>>().join(" or "),
@@ -194,7 +212,7 @@ impl FitArgs {
     pub(super) fn fit(&self, context: &Context, x: ArrayView2<f32>, labels: &[usize]) -> Result<Fitted> {
         let scaling = self.scaling.unwrap_or_default().scaling();
         Ok(match self.head {
-            HeadArg::Auto => return self.auto(context, x, labels),
+            HeadArg::Auto => return self.settle(context, x, labels)?.0.fit(context, x, labels),
             HeadArg::Logistic => {
                 let fitted = self.logistic(context).fit_watched(x, labels, &context.console)?;
                 Fitted::certified(HeadKind::Logistic, fitted.head, fitted.certificate)
@@ -226,8 +244,16 @@ impl FitArgs {
         })
     }
 
-    /// Chooses among all heads by cross-validation and fits the chosen one.
-    fn auto(&self, context: &Context, x: ArrayView2<f32>, labels: &[usize]) -> Result<Fitted> {
+    /// The head to fit: where it is `auto`, chosen among all by cross-validation, with what was tried.
+    pub(super) fn settle(
+        &self,
+        context: &Context,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+    ) -> Result<(Self, Option<Chosen>)> {
+        if self.head != HeadArg::Auto {
+            return Ok((self.clone(), None));
+        }
         let of = |head, alpha| Self { head, alpha, ..self.clone() };
         let usual = self.scaling.unwrap_or_default().alpha();
         let alphas = [10.0 * usual, usual, 0.1 * usual];
@@ -259,9 +285,8 @@ impl FitArgs {
         let families: Vec<Family> = before.iter().map(alone).chain([path]).chain(after.iter().map(alone)).collect();
         let choice = choose_head(x, labels, &families, (CHOICE_FOLDS, context.seed), &context.console)?;
         let (name, fit) = &tried[choice.chosen];
-        let fitted = fit.fit(context, x, labels)?;
-        let chosen = Chosen { head: name.clone(), choice };
-        Ok(Fitted { chosen: Some(chosen), ..fitted })
+        fit.check_score()?;
+        Ok((fit.clone(), Some(Chosen { head: name.clone(), choice })))
     }
 
     fn logistic(&self, context: &Context) -> Logistic {

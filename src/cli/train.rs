@@ -143,7 +143,8 @@ impl FitArgs {
             Some(folds) => Some(self.cross_validate(context, features, (&classes, &labels), folds)?),
             None => None,
         };
-        let Fitted { kind, head, certificate, note, chosen } = self.fit(context, x, &y)?;
+        let (settled, chosen) = self.settle(context, x, &y)?;
+        let Fitted { kind, head, certificate, note } = settled.fit(context, x, &y)?;
         if !note.is_empty() {
             context.console.note(&note);
         }
@@ -153,7 +154,7 @@ impl FitArgs {
                 certificate.iterations, certificate.gap
             ));
         }
-        let confidence = self.confidence(context, x, &y, &labels)?;
+        let confidence = settled.confidence(context, &head, (x, &y, &labels))?;
         let provenance = features.provenance.clone();
         let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
         confidence.give(context, &mut head)?;

@@ -2,9 +2,10 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
+use super::out_of_fold::{FitHead, judge_out_of_fold};
 use crate::error::{Error, Result};
-use crate::eval::{KEPT, Ood, Score, percentile};
-use crate::head::{Detector, Strangeness};
+use crate::eval::{KEPT, Ood, Score, Vim, percentile};
+use crate::head::{Detector, Head, Strangeness};
 
 /// A detector by energy whose threshold keeps 95 % of the n×K out-of-fold `logits`.
 ///
@@ -13,15 +14,61 @@ use crate::head::{Detector, Strangeness};
 pub fn energy_detector(logits: ArrayView2<f32>) -> Result<Detector> {
     let detector = Detector { score: Strangeness::Energy, threshold: 0.0 };
     // Energies see logits alone.
-    let mut known: Vec<f64> = detector.scores(logits, logits)?.iter().copied().map(f64::from).collect();
+    let threshold = threshold(&detector.scores(logits, logits)?.to_vec())?;
+    Ok(Detector { threshold, ..detector })
+}
+
+/// A detector by virtual-logit matching for the linear `head` of n×d features `x`. Its threshold keeps 95 % of the rows, each
+/// judged by a head that `fit` fitted on the other of `folds` parts, and by their subspace.
+///
+/// # Errors
+/// [`Error::Usage`] when the head is not linear; [`Error::Data`] when the greatest logits are not above 0 on average, or all rows
+/// lie in their principal subspace; as [`judge_out_of_fold`].
+pub fn vim_detector(
+    head: &Head,
+    x: ArrayView2<f32>,
+    labels: (&[usize], usize),
+    fit: &FitHead,
+    folds: (usize, u64),
+) -> Result<Detector> {
+    // That of the rows of a fold, for all.
+    let dimension = Vim::usual_dimension(x.nrows() - x.nrows().div_ceil(folds.0.max(2)), x.ncols());
+    let judge = |known: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
+        let head = fit(known, labels)?;
+        let detector = Detector { score: virtual_logit(&head, known, dimension)?, threshold: 0.0 };
+        Ok(detector.scores(others, head.logits(others)?.view())?.insert_axis(Axis(1)))
+    };
+    let known = judge_out_of_fold(x, labels, &judge, folds)?;
+    let threshold = threshold(&known.column(0).to_vec())?;
+    Ok(Detector { score: virtual_logit(head, x, dimension)?, threshold })
+}
+
+fn virtual_logit(head: &Head, x: ArrayView2<f32>, dimension: usize) -> Result<Strangeness> {
+    let Head::Linear(head) = head else {
+        return Err(Error::Usage("virtual-logit matching needs a linear head".into()));
+    };
+    let input = head.input();
+    let fitted = Vim::fit(input.of(x).view(), head.logits(x)?.view(), head.weights(), head.intercepts(), dimension)?;
+    let (origin, rest, alpha) = fitted.parts();
+    Ok(Strangeness::Vim { input, origin: origin.mapv(|v| v as f32), rest: single(rest), alpha: alpha as f32 })
+}
+
+/// What 95 % of the scores do not exceed.
+fn threshold(known: &[f32]) -> Result<f64> {
     if known.is_empty() {
         return Err(Error::Data("an out-of-distribution score needs rows".into()));
     }
     if let Some(row) = known.iter().position(|score| !score.is_finite()) {
-        return Err(Error::Data(format!("the energy of row {row} is {}", known[row])));
+        return Err(Error::Data(format!("the out-of-distribution score of row {row} is {}", known[row])));
     }
+    let mut known: Vec<f64> = known.iter().copied().map(f64::from).collect();
     known.sort_by(f64::total_cmp);
-    Ok(Detector { threshold: percentile(&known, KEPT), ..detector })
+    Ok(percentile(&known, KEPT))
+}
+
+/// In single precision, row-major.
+fn single(values: ArrayView2<f64>) -> Array2<f32> {
+    values.mapv(|v| v as f32).as_standard_layout().into_owned()
 }
 
 /// A detector by the Mahalanobis distance to the nearest of `classes` class means of n×d features `x`; its threshold keeps
@@ -38,7 +85,6 @@ pub fn mahalanobis_detector(x: ArrayView2<f32>, (labels, classes): (&[usize], us
     };
     // Centred, single precision keeps what tells rows apart.
     let means = &means - &center.mapv(f64::from).dot(&whiten);
-    let single = |values: ArrayView2<f64>| values.mapv(|v| v as f32).as_standard_layout().into_owned();
     let score = Strangeness::Mahalanobis { center, whiten: single(whiten), means: single(means.view()) };
     Ok(Detector { score, threshold: fitted.threshold() })
 }
@@ -47,6 +93,7 @@ pub fn mahalanobis_detector(x: ArrayView2<f32>, (labels, classes): (&[usize], us
 mod tests {
     use super::*;
     use crate::close::{Tolerance, assert_close};
+    use crate::head::{Knn, Logistic};
 
     /// Rows of three classes around places far from 0.
     fn rows(n: usize) -> (Array2<f32>, Vec<usize>) {
@@ -73,6 +120,34 @@ mod tests {
         let far = x.mapv(|v| -v);
         let far = detector.scores(far.view(), logits.view()).unwrap();
         assert!(far.iter().all(|&score| f64::from(score) > detector.threshold));
+    }
+
+    #[test]
+    fn virtual_logits_are_the_evaluations() {
+        let (x, labels) = rows(200);
+        let fit = |x: ArrayView2<f32>, labels: &[usize]| -> Result<Head> {
+            Ok(Logistic::new().fit_watched(x, labels, &())?.head.into())
+        };
+        let head = fit(x.view(), &labels).unwrap();
+        let Head::Linear(linear) = &head else { unreachable!() };
+        let score = Score::Vim { dimension: None };
+        let fitted = Ood::fit(score, x.view(), &labels, linear.weights(), linear.intercepts()).unwrap();
+        let detector = vim_detector(&head, x.view(), (&labels, 3), &fit, (5, 0)).unwrap();
+        let scores = |x: &Array2<f32>| detector.scores(x.view(), head.logits(x.view()).unwrap().view()).unwrap();
+        let want = fitted.scores(x.view(), head.logits(x.view()).unwrap().view()).unwrap();
+        let scale = detector.threshold.abs();
+        assert_close(
+            scores(&x).iter().map(|&score| f64::from(score) / scale),
+            want.into_iter().map(|score| score / scale),
+            Tolerance::Within(1e-5),
+        );
+        let kept = scores(&x).iter().filter(|&&score| f64::from(score) <= detector.threshold).count();
+        // Of rows that were learnt from, no fewer than of those that were not.
+        assert!(kept >= 190, "{kept}");
+        let far = x.mapv(|v| -v);
+        assert!(scores(&far).iter().all(|&score| f64::from(score) > detector.threshold));
+        let knn = Knn::new().fit(x.view(), &labels).unwrap().head;
+        assert!(matches!(vim_detector(&knn, x.view(), (&labels, 3), &fit, (5, 0)), Err(Error::Usage(_))));
     }
 
     #[test]

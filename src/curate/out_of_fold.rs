@@ -10,7 +10,7 @@ use crate::head::Head;
 /// Fits a head on n×d features and n class indices.
 pub type FitHead<'a> = dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Head> + 'a;
 
-/// Learns from n×d features and n class indices, and gives n'×K values of n'×d others.
+/// Learns from n×d features and n class indices, and gives n'×m values of n'×d others, m the same each time.
 pub type Judge<'a> = dyn Fn(ArrayView2<f32>, &[usize], ArrayView2<f32>) -> Result<Array2<f32>> + 'a;
 
 /// The n×K probabilities of each row by a head that was fitted on the other of `folds` parts. The parts are stratified and
@@ -41,7 +41,8 @@ pub fn out_of_fold_logits(
     judge_out_of_fold(x, labels, &|x, labels, others| fit(x, labels)?.logits(others), folds)
 }
 
-/// What `judge` says of each row when it may learn from the other of `folds` parts, otherwise as [`out_of_fold`].
+/// The n×m values that `judge` gives of each row when it may learn from the other of `folds` parts, otherwise as
+/// [`out_of_fold`].
 ///
 /// # Errors
 /// As [`out_of_fold`].
@@ -59,15 +60,18 @@ pub fn judge_out_of_fold(
     if let Some(class) = (0..classes).find(|class| labels.iter().filter(|&label| label == class).count() < 2) {
         return Err(Error::Data(format!("class {class} has fewer than two rows")));
     }
-    let mut probabilities = Array2::zeros((labels.len(), classes));
+    let mut all = Array2::zeros((labels.len(), 0));
     for Fold { train, test } in Folds::stratified(labels, folds.min(labels.len()), seed)?.iter() {
         let known: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
         let judged = judge(x.select(Axis(0), &train).view(), &known, x.select(Axis(0), &test).view())?;
+        if all.is_empty() {
+            all = Array2::zeros((labels.len(), judged.ncols()));
+        }
         for (&row, judged) in test.iter().zip(judged.outer_iter()) {
-            probabilities.row_mut(row).assign(&judged);
+            all.row_mut(row).assign(&judged);
         }
     }
-    Ok(probabilities)
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -192,14 +192,15 @@ impl HeadFile {
         let kind = serde_json::from_str(&format!("\"{kind}\""))
             .map_err(|_| format!("it is a head of a kind this version does not know: {kind:?}"))?;
         let detector: Option<DetectorRecord> = parse(model, "engraft.ood")?;
+        let head = graph::read(kind, model)?;
         let file = Self {
             kind,
-            head: graph::read(kind, model)?,
             labels: parse(model, "engraft.labels")?.ok_or("it has no engraft.labels")?,
             provenance: parse(model, "engraft.provenance")?,
             certificate: parse(model, "engraft.certificate")?,
             calibration: parse(model, "engraft.calibration")?,
-            detector: detector.map(|record| graph::detector::read(record, model)).transpose()?,
+            detector: detector.map(|record| graph::detector::read(record, &head, model)).transpose()?,
+            head,
             attached: attachments(model),
             engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
         };
@@ -225,7 +226,7 @@ impl HeadFile {
             calibrator.check(self.head.classes())?;
         }
         if let Some(detector) = &self.detector {
-            detector.check(self.head.dimension())?;
+            detector.check(&self.head)?;
         }
         match &self.provenance {
             Some(provenance) if provenance.dimension != self.head.dimension() => Err(format!(
