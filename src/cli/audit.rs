@@ -14,12 +14,12 @@ use super::results::table;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::curate::{
-    LabelFilter, Likeness, Workers, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
+    LabelFilter, Likeness, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
 };
 use crate::error::{Error, Result};
 use crate::eval::argmax;
 use crate::features::FeatureSet;
-use crate::progress::Progress;
+use crate::progress::{Progress, Workers};
 
 /// Find wrong labels, duplicates, leaks and outliers in a data set
 ///

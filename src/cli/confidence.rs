@@ -1,19 +1,31 @@
 //! How far predictions can be believed: the flags of `train`, and what they ask for.
 
+mod calibration;
+mod ood;
+
 use clap::ValueEnum;
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
 use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
-use crate::curate::{Calibrated, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits, vim_detector};
+use crate::curate::{
+    Calibrated, calibrate, energy_detector, knn_detector, mahalanobis_detector, out_of_fold_logits, vim_detector,
+};
 use crate::error::{Error, Result};
 use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
 use crate::head::{CalibrationRecord, Calibrator, Detector, Head, HeadFile, softmax};
-use crate::progress::Progress;
+use crate::progress::{Progress, Workers};
+
+pub(super) use calibration::CalibrationVerdict;
+pub(super) use ood::{OodFigures, OodMark, ood_marks};
 
 /// Folds of the logits behind calibration and prediction sets.
 const FOLDS: usize = 5;
+/// Which neighbour's distance is the score of `--ood knn`.
+const NEIGHBOURS: usize = 10;
+/// Training rows that a head carries for it at most: 40 MB at 1,000 values a row.
+const MOST_ROWS: usize = 10_000;
 /// What prediction sets are attached to a head as.
 const CONFORMAL: &str = "conformal";
 
@@ -44,6 +56,8 @@ pub(super) enum OodArg {
     /// Of both, for linear heads: the energy, and how far the embedding lies outside the principal subspace of the training
     /// rows (virtual-logit matching)
     Vim,
+    /// Of the embedding: one less the cosine to the tenth nearest of the training rows, of which the head carries 10,000 at most
+    Knn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -146,6 +160,10 @@ impl FitArgs {
             (None, _) | (Some(OodArg::Energy), None) => None,
             (Some(OodArg::Energy), Some(logits)) => Some(energy_detector(logits.view())?),
             (Some(OodArg::Mahalanobis), _) => Some(mahalanobis_detector(x, (labels, names.len()))?),
+            (Some(OodArg::Knn), _) => {
+                let workers = Workers { threads: context.threads, progress: &() };
+                Some(knn_detector(x, (NEIGHBOURS, MOST_ROWS), context.seed, workers)?)
+            }
             (Some(OodArg::Vim), _) => Some(vim_detector(head, picked.view(), classes, &fit, folds)?),
         };
         let Some(logits) = logits else { return Ok(Confidence { detector, ..Confidence::default() }) };

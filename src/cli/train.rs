@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
+use super::confidence::CalibrationVerdict;
 use super::eval::{Verdict, judge};
 use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, SourceArgs};
@@ -16,7 +17,7 @@ use crate::curate::judge_out_of_fold;
 use crate::error::{Error, Result};
 use crate::eval::{Judgeable, Options, Report};
 use crate::features::FeatureSet;
-use crate::head::{CalibrationRecord, Certificate, HeadFile};
+use crate::head::{Certificate, HeadFile};
 use crate::progress::Progress;
 use crate::source::{Split, shared_content, stratified_split};
 
@@ -61,7 +62,7 @@ pub(super) struct Trained {
     pub(super) certificate: Option<Certificate>,
     /// Of `--calibrate`: what it did and is worth.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) calibration: Option<CalibrationRecord>,
+    pub(super) calibration: Option<CalibrationVerdict>,
     /// Of `--ood`: rows that score above it are out of distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ood_threshold: Option<f64>,
@@ -159,7 +160,7 @@ impl FitArgs {
         let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
         confidence.give(context, &mut head)?;
         let report = match (cross_validated, split.test.is_empty()) {
-            (Some(report), _) => Some(Verdict { report, sets: None }),
+            (Some(report), _) => Some(Verdict { report, sets: None, strange: None }),
             (None, true) => None,
             (None, false) => Some(judge(&head, &features.select(&split.test), context.seed)?.verdict),
         };
@@ -169,7 +170,7 @@ impl FitArgs {
             classes: head.labels.len(),
             n_train: y.len(),
             certificate,
-            calibration: head.calibration,
+            calibration: head.calibration.map(CalibrationVerdict::from),
             ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
@@ -250,6 +251,9 @@ impl Trained {
                 counted(c.iterations, "iteration"), c.seconds, c.objective, c.gap, c.gradient_norm
             )
         });
+        if let Some(harm) = self.calibration.as_ref().and_then(CalibrationVerdict::text) {
+            text += &(harm + "\n");
+        }
         match &self.report {
             Some(report) => text += &report.headline(self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",

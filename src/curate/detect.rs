@@ -2,10 +2,12 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
+use super::check::check_features;
 use super::out_of_fold::{FitHead, judge_out_of_fold};
 use crate::error::{Error, Result};
 use crate::eval::{KEPT, Ood, Score, Vim, percentile};
-use crate::head::{Detector, Head, Strangeness};
+use crate::head::{Candidates, Detector, Head, Input, Strangeness, search};
+use crate::progress::Workers;
 
 /// A detector by energy whose threshold keeps 95 % of the n×K out-of-fold `logits`.
 ///
@@ -53,6 +55,35 @@ fn virtual_logit(head: &Head, x: ArrayView2<f32>, dimension: usize) -> Result<St
     Ok(Strangeness::Vim { input, origin: origin.mapv(|v| v as f32), rest: single(rest), alpha: alpha as f32 })
 }
 
+/// A detector by the cosine to the `neighbours`-th (1 or more) most similar of n×d features `x`, or where there are more than `most`, 2 or
+/// more, of so many drawn by `seed`, which travel with the head. The threshold keeps 95 % of these rows, each judged by the
+/// others. Of no more others than `neighbours`, all count.
+///
+/// # Errors
+/// [`Error::Data`] when there are fewer than two rows or a value is not finite; [`Error::Interrupted`].
+pub fn knn_detector(
+    x: ArrayView2<f32>,
+    (neighbours, most): (usize, usize),
+    seed: u64,
+    workers: Workers,
+) -> Result<Detector> {
+    check_features(x)?;
+    if x.nrows() < 2 {
+        return Err(Error::Data("one row has no neighbours".into()));
+    }
+    let mut kept: Vec<usize> = (0..x.nrows()).collect();
+    if kept.len() > most {
+        fastrand::Rng::with_seed(seed).shuffle(&mut kept);
+        kept.truncate(most.max(2));
+        kept.sort_unstable();
+    }
+    let rows = Input::UnitLength.of(x.select(Axis(0), &kept).view()).into_owned();
+    let neighbours = neighbours.clamp(1, kept.len() - 1);
+    let found = search(rows.view(), rows.view(), neighbours, Candidates::Others, workers)?;
+    let known: Vec<f32> = found.iter().filter_map(|found| Some(1.0 - found.last()?.1)).collect();
+    Ok(Detector { threshold: threshold(&known)?, score: Strangeness::Knn { neighbours, rows } })
+}
+
 /// What 95 % of the scores do not exceed.
 fn threshold(known: &[f32]) -> Result<f64> {
     if known.is_empty() {
@@ -91,6 +122,10 @@ pub fn mahalanobis_detector(x: ArrayView2<f32>, (labels, classes): (&[usize], us
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
+    use ndarray::{ArrayView1, s};
+
     use super::*;
     use crate::close::{Tolerance, assert_close};
     use crate::head::{Knn, Logistic};
@@ -124,7 +159,8 @@ mod tests {
 
     #[test]
     fn virtual_logits_are_the_evaluations() {
-        let (x, labels) = rows(200);
+        let (all, labels) = rows(1200);
+        let (x, labels) = (all.slice(s![..200, ..]).to_owned(), labels[..200].to_vec());
         let fit = |x: ArrayView2<f32>, labels: &[usize]| -> Result<Head> {
             Ok(Logistic::new().fit_watched(x, labels, &())?.head.into())
         };
@@ -141,13 +177,42 @@ mod tests {
             want.into_iter().map(|score| score / scale),
             Tolerance::Within(1e-5),
         );
-        let kept = scores(&x).iter().filter(|&&score| f64::from(score) <= detector.threshold).count();
-        // Of rows that were learnt from, no fewer than of those that were not.
-        assert!(kept >= 190, "{kept}");
+        let new = scores(&all.slice(s![200.., ..]).to_owned());
+        let kept = new.iter().filter(|&&score| f64::from(score) <= detector.threshold).count();
+        assert!((900..990).contains(&kept), "{kept} of 1000");
         let far = x.mapv(|v| -v);
         assert!(scores(&far).iter().all(|&score| f64::from(score) > detector.threshold));
         let knn = Knn::new().fit(x.view(), &labels).unwrap().head;
         assert!(matches!(vim_detector(&knn, x.view(), (&labels, 3), &fit, (5, 0)), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn cosines_to_neighbours_are_the_evaluations() {
+        let (all, labels) = rows(1200);
+        let (x, new) = (all.slice(s![..200, ..]), all.slice(s![200.., ..]));
+        let (weights, logits) = (Array2::zeros((6, 3)), Array2::zeros((1000, 3)));
+        let score = Score::Knn { k: 10 };
+        let fitted = Ood::fit(score, x, &labels[..200], weights.view(), Array1::zeros(3).view()).unwrap();
+        let of = |most, threads| {
+            let workers = Workers { threads: NonZeroUsize::new(threads).unwrap(), progress: &() };
+            knn_detector(x, (10, most), 7, workers).unwrap()
+        };
+        let detector = of(200, 1);
+        assert_eq!(detector, of(10_000, 3));
+        let got = detector.scores(new, logits.view()).unwrap();
+        // The distance of unit vectors is √(2 − 2·cos).
+        let want = fitted.scores(new, logits.view()).unwrap().into_iter().map(|distance| distance * distance / 2.0);
+        assert_close(got.iter().copied(), want, Tolerance::Approximate);
+        let kept = got.iter().filter(|&&score| f64::from(score) <= detector.threshold).count();
+        assert!((900..990).contains(&kept), "{kept} of 1000");
+        let Strangeness::Knn { neighbours, rows } = of(50, 1).score else { unreachable!() };
+        assert_eq!((neighbours, rows.dim()), (10, (50, 6)));
+        let drawn =
+            |row: ArrayView1<f32>| x.rows().into_iter().any(|of| (&of / of.dot(&of).sqrt() - row).sum().abs() < 1e-5);
+        assert!(rows.rows().into_iter().all(drawn));
+        let two = knn_detector(x.slice(s![..2, ..]), (10, 10), 0, Workers::all()).unwrap();
+        assert!(matches!(two.score, Strangeness::Knn { neighbours: 1, .. }));
+        assert!(knn_detector(x.slice(s![..1, ..]), (10, 10), 0, Workers::all()).is_err());
     }
 
     #[test]

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::fitted::Head;
 use super::linear::Input;
+use super::search::{Candidates, search};
 use crate::error::{Error, Result};
+use crate::progress::Workers;
 
 /// An out-of-distribution score in single precision, as the head's graph computes it, with its threshold.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +44,14 @@ pub enum Strangeness {
         /// Above 0.
         alpha: f32,
     },
+    /// `1 − cos` to the k-th most similar row: half the squared distance to the k-th nearest at unit length (Sun et al., ICML
+    /// 2022).
+    Knn {
+        /// k, from 1 to m.
+        neighbours: usize,
+        /// m×d, of length 1 (or 0).
+        rows: Array2<f32>,
+    },
 }
 
 /// The part of a detector that is metadata; the arrays are constants of the graph.
@@ -61,6 +71,10 @@ pub(super) enum ScoreRecord {
     Vim {
         dimension: usize,
     },
+    Knn {
+        k: usize,
+        rows: usize,
+    },
 }
 
 impl Detector {
@@ -69,6 +83,7 @@ impl Detector {
             Strangeness::Energy => ScoreRecord::Energy,
             Strangeness::Mahalanobis { .. } => ScoreRecord::Mahalanobis,
             Strangeness::Vim { rest, .. } => ScoreRecord::Vim { dimension: rest.nrows().saturating_sub(rest.ncols()) },
+            Strangeness::Knn { neighbours, rows } => ScoreRecord::Knn { k: *neighbours, rows: rows.nrows() },
         };
         DetectorRecord { score, threshold: self.threshold }
     }
@@ -105,6 +120,11 @@ impl Detector {
                     && *alpha > 0.0
                     && origin.iter().chain(rest).all(|v| v.is_finite())
             }
+            Strangeness::Knn { neighbours, rows } => {
+                rows.ncols() == dimension
+                    && (1..=rows.nrows()).contains(neighbours)
+                    && rows.iter().all(|v| v.is_finite())
+            }
         };
         let refused = || format!("the out-of-distribution score is not of {dimension} finite values a row");
         sound.then_some(()).ok_or_else(refused)
@@ -131,6 +151,11 @@ impl Detector {
             Strangeness::Vim { input, origin, rest, alpha } => {
                 let outside = (&input.of(x) - origin).dot(rest);
                 squares(&outside).mapv(f32::sqrt) * *alpha + energies(logits)
+            }
+            Strangeness::Knn { neighbours, rows } => {
+                let unit = Input::UnitLength.of(x);
+                let found = search(unit.view(), rows.view(), *neighbours, Candidates::All, Workers::all())?;
+                found.iter().map(|found| 1.0 - found.last().map_or(0.0, |neighbour| neighbour.1)).collect()
             }
         })
     }

@@ -19,6 +19,7 @@ mod product;
 mod real;
 mod ridge;
 mod samples;
+mod search;
 mod standardize;
 mod training;
 
@@ -34,6 +35,7 @@ pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
 pub use samples::{ClassWeight, Samples};
+pub(crate) use search::{Candidates, Neighbour, search};
 pub use standardize::Scaling;
 
 #[cfg(test)]

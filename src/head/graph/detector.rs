@@ -5,9 +5,13 @@ use ndarray::{Array1, Array2};
 use super::super::detector::{Detector, DetectorRecord, ScoreRecord, Strangeness};
 use super::super::fitted::Head;
 use super::super::linear::Input;
-use super::matrix;
+use super::super::standardize::MIN_LENGTH;
+use super::{fixed, matrix, single};
 use crate::onnx::build::{Dim, attr_float, attr_int, attr_ints};
 use crate::onnx::{DataType, GraphBuilder, Model, float_constant};
+
+/// What the distance to neighbours is computed with.
+const KNN_CONSTANTS: [(&str, f32); 2] = [("ood_min_length", MIN_LENGTH), ("ood_one", 1.0)];
 
 pub(super) fn write(detector: &Detector, graph: &mut GraphBuilder) {
     let of_rows = || vec![attr_ints("axes", &[1]), attr_int("keepdims", 0)];
@@ -46,6 +50,21 @@ pub(super) fn write(detector: &Detector, graph: &mut GraphBuilder) {
             graph.node("ReduceLogSumExp", &["logits"], "ood_energy", of_rows());
             graph.node("Sub", &["ood_virtual_logit", "ood_energy"], "ood_score", vec![]);
         }
+        Strangeness::Knn { neighbours, rows } => {
+            add_matrix("ood_rows", rows, graph);
+            graph.tensor_i64("ood_k", &[1], &[*neighbours as i64]);
+            for (name, value) in KNN_CONSTANTS {
+                graph.tensor_f32(name, &[1], &[value]);
+            }
+            let length = vec![attr_ints("axes", &[1]), attr_int("keepdims", 1)];
+            graph.node("ReduceL2", &["embedding"], "ood_norm", length);
+            graph.node("Max", &["ood_norm", "ood_min_length"], "ood_length", vec![]);
+            graph.node("Div", &["embedding", "ood_length"], "ood_unit", vec![]);
+            graph.node("Gemm", &["ood_unit", "ood_rows"], "ood_cosines", vec![attr_int("transB", 1)]);
+            graph.node_of_many("TopK", &["ood_cosines", "ood_k"], &["ood_best", "ood_row"], vec![attr_int("axis", 1)]);
+            graph.node("ReduceMin", &["ood_best"], "ood_cosine", of_rows());
+            graph.node("Sub", &["ood_one", "ood_cosine"], "ood_score", vec![]);
+        }
     }
     graph.output("ood_score", DataType::Float, &[Dim::Named("n")]);
 }
@@ -80,6 +99,10 @@ pub(in super::super) fn read(record: DetectorRecord, head: &Head, model: &Model)
                 return Err("tensor ood_alpha is not one value".into());
             };
             Strangeness::Vim { input: head.input(), origin: vector("ood_origin")?, rest: table("ood_rest")?, alpha }
+        }
+        (ScoreRecord::Knn { .. }, _) => {
+            KNN_CONSTANTS.iter().try_for_each(|&(name, value)| fixed(model, name, &[value]))?;
+            Strangeness::Knn { neighbours: single(model, "ood_k")?, rows: table("ood_rows")? }
         }
         (ScoreRecord::Vim { .. }, _) => return Err("virtual-logit matching is for linear heads".into()),
     };
