@@ -195,6 +195,13 @@ fn strange_rows_are_told_by_the_graph_and_by_predict() {
         let (_, far) = marked("strange.parquet");
         assert!(far > 4 * known, "{score}, {scaling}: {far} strange rows told, {known} known ones");
         let judged = json(engraft().arg("eval").arg(&path).arg(file("strange.parquet")));
+        if score == "knn" {
+            let mut eval = engraft();
+            eval.arg("eval").arg(&path).arg(file("strange.parquet")).arg("--report").arg(file("report.html"));
+            let said = String::from_utf8(eval.assert().success().get_output().stdout.clone()).unwrap();
+            let page = std::fs::read_to_string(file("report.html")).unwrap();
+            assert!([said, page].iter().all(|text| text.contains("marked out of distribution")));
+        }
         assert_eq!(judged["out_of_distribution"].as_f64().unwrap(), far as f64 / 600.0);
         let interval: [f64; 2] = serde_json::from_value(judged["out_of_distribution_interval"].clone()).unwrap();
         assert!(interval[0] < far as f64 / 600.0 && far as f64 / 600.0 <= interval[1]);

@@ -138,7 +138,7 @@ impl Audit {
         let mut findings = self.duplicates(context, &features)?;
         if !self.against.is_empty() {
             let against = load(&self.against)?.features;
-            inputs::check_same_features(&features, &against)?;
+            inputs::check_same_making(features.provenance.as_ref(), &against, "the features")?;
             findings.extend(self.leaks(context, &features, &against)?);
         }
         findings.extend(self.outliers(context, &features)?);

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
+use crate::counted::counted;
 use crate::curate::{
     Calibrated, calibrate, energy_detector, knn_detector, mahalanobis_detector, out_of_fold_logits, vim_detector,
 };
@@ -161,6 +162,10 @@ impl FitArgs {
             (Some(OodArg::Energy), Some(logits)) => Some(energy_detector(logits.view())?),
             (Some(OodArg::Mahalanobis), _) => Some(mahalanobis_detector(x, (labels, names.len()))?),
             (Some(OodArg::Knn), _) => {
+                if x.nrows() > MOST_ROWS {
+                    let n = counted(x.nrows(), "training row");
+                    context.console.note(&format!("the head carries {MOST_ROWS} of {n} to tell strange rows by"));
+                }
                 let workers = Workers { threads: context.threads, progress: &() };
                 Some(knn_detector(x, (NEIGHBOURS, MOST_ROWS), context.seed, workers)?)
             }

@@ -132,17 +132,7 @@ pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> R
     predictions.collect()
 }
 
-/// Features of another backbone, preprocessing or pooling would give confident nonsense.
+/// Fails unless features may be of the head's backbone, preprocessing and pooling.
 pub(super) fn check_same_backbone(head: &HeadFile, features: &FeatureSet) -> Result<()> {
-    match (&head.provenance, &features.provenance) {
-        (Some(of_head), Some(of_features)) if of_head.fingerprint() != of_features.fingerprint() => {
-            let describe = |p: &crate::features::Provenance| format!("{} ({})", p.backbone, &p.fingerprint()[..12]);
-            Err(Error::Mismatch {
-                what: "the backbones of the head and of the features".into(),
-                expected: describe(of_head),
-                got: describe(of_features),
-            })
-        }
-        _ => Ok(()),
-    }
+    inputs::check_same_making(head.provenance.as_ref(), features, "the head and the features")
 }

@@ -32,6 +32,7 @@ pub use detector::{Detector, Strangeness};
 pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
+pub(crate) use linear::first_maximum;
 pub use linear::{Input, LinearHead, softmax};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
