@@ -45,8 +45,8 @@ pub(super) fn up_to(path: &Path) -> String {
     format!("the shards up to {}", path.display())
 }
 
-/// Reads every shard, in order. Where there is a journal they must be what it says.
-pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
+/// Reads every shard, in order, with these further columns. Where there is a journal they must be what it says.
+pub(super) fn read(folder: &Path, keep: &[String]) -> Result<FeatureSet> {
     let files = of(folder)?;
     if files.is_empty() {
         let reason = "a run into it is under way, or was stopped before its first shard was complete";
@@ -56,7 +56,7 @@ pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
         let reason = format!("{damaged}; run the same embed command again: only what is damaged is made anew");
         return Err(Error::malformed(folder, reason));
     }
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::keeping(keep);
     for file in &files {
         gathered.append(file)?;
     }

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use columns::TableOptions;
+pub(crate) use columns::there as column;
 pub use extent::Extent;
 pub use identity::{Identity, InputIdentity, identity};
 pub use input::exist;
