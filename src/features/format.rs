@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::flat::FlatWriter;
 use super::parquet::ParquetWriter;
-use super::shards::{self, ShardsWriter};
-use super::{Existing, FeatureWriter, Header, npy, safetensors};
+use super::{Existing, FeatureWriter, Header, npy, safetensors, shards};
 use crate::error::{Error, Result};
 use crate::file::{AtomicFile, remove_if_there};
 
@@ -58,16 +57,19 @@ impl Format {
     }
 }
 
-/// Begins a feature set at `path`.
+/// Begins a feature set in one file at `path`. A folder of shards is filled by a run: see [`ShardFolder`](super::ShardFolder).
 ///
 /// # Errors
 /// [`Error::Exists`] when something is there and `existing` refuses; [`Error::Usage`] when a file that engraft did not
-/// write would have to be replaced; when the folder cannot be written, or the dimension is 0 or not the provenance's.
+/// write would have to be replaced, or the format is a folder; when the folder cannot be written, or the dimension is 0 or not the provenance's.
 pub fn create(path: &Path, format: Format, header: &Header, existing: Existing) -> Result<Box<dyn FeatureWriter>> {
     header.check()?;
     Ok(match format {
         Format::Parquet => Box::new(ParquetWriter::create(begin(path, existing)?, path, header)?),
-        Format::Shards => Box::new(ShardsWriter::create(path, header, existing)?),
+        Format::Shards => {
+            let reason = "is a folder, and these features are written into one file: name it .parquet";
+            return Err(Error::Usage(format!("{} {reason}", path.display())));
+        }
         Format::Npy => Box::new(FlatWriter::create(path, header, npy::layout(header), existing)?),
         Format::Safetensors => {
             Box::new(FlatWriter::create(path, header, safetensors::layout(path, header)?, existing)?)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::backbone::{Output, Pooling, RunPrecision};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::preprocess::{Preprocessing, TextSpec};
 
 fn provenance(dimension: usize) -> Provenance {
@@ -36,7 +36,7 @@ fn small() -> FeatureSet {
     }
 }
 
-const NAMES: [&str; 4] = ["set.parquet", "set.npy", "set.safetensors", "set/"];
+const NAMES: [&str; 3] = ["set.parquet", "set.npy", "set.safetensors"];
 
 fn header(dimension: usize, provenance: Option<Provenance>) -> Header {
     Header { dimension, precision: Precision::F32, kept: Vec::new(), provenance }
@@ -209,7 +209,7 @@ fn an_output_that_is_there_is_kept_unless_it_is_to_be_replaced() {
 
 #[test]
 fn a_writer_that_is_dropped_leaves_nothing_and_harms_nothing() {
-    for (name, format) in NAMES.into_iter().zip([Format::Parquet, Format::Npy, Format::Safetensors, Format::Shards]) {
+    for (name, format) in NAMES.into_iter().zip([Format::Parquet, Format::Npy, Format::Safetensors]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         let begin = |existing| {
@@ -247,9 +247,7 @@ fn files_that_are_not_ours_are_not_replaced() {
     assert!(matches!(small().write(&path("other.npy"), Existing::Replace), Err(Error::Usage(_))));
     small().write(&path("set.npy"), Existing::Replace).unwrap();
 
-    fs::write(path("mine.parquet"), "").unwrap();
     assert!(matches!(small().write(folder.path(), Existing::Replace), Err(Error::Usage(_))));
-    assert_eq!(fs::read(path("mine.parquet")).unwrap(), b"");
     assert_eq!(FeatureSet::read(&path("set.npy")).unwrap(), small());
 }
 
@@ -293,7 +291,7 @@ fn half_precision_and_kept_columns_are_stored() {
     let contents = contents.into_iter().map(|_| Some("0".repeat(32))).collect();
     let text = |value: &str| Some(value.to_owned());
     let rows = Rows { ids, labels, contents, kept: vec![vec![text("n"), None, text("m")], vec![text("5"); 3]], matrix };
-    for (name, format) in [("kept.parquet", Format::Parquet), ("kept.npy", Format::Npy), ("kept/", Format::Shards)] {
+    for (name, format) in [("kept.parquet", Format::Parquet), ("kept.npy", Format::Npy)] {
         // The second time what is there is known as ours.
         for existing in [Existing::Refuse, Existing::Replace] {
             let mut writer = create(&folder.path().join(name), format, &header, existing).unwrap();
@@ -362,29 +360,6 @@ fn rows_of_another_shape_are_refused() {
     let wrong = create(&path, Format::Parquet, &header(3, Some(provenance(4))), Existing::Refuse).map(|_| ());
     assert!(matches!(wrong, Err(Error::Mismatch { .. })));
     assert!(create(&path, Format::Parquet, &header(0, None), Existing::Refuse).is_err());
-}
-
-#[test]
-fn shards_are_filled_and_read_in_order() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap();
-    let n = 70_000;
-    let set = FeatureSet {
-        ids: (0..n).map(|i| format!("{i}")).collect(),
-        labels: vec![None; n],
-        contents: vec![None; n],
-        kept: Kept::new(),
-        matrix: Array2::from_shape_fn((n, 1), |(i, _)| i as f32),
-        provenance: Some(provenance(1)),
-    };
-    set.write(folder.path(), Existing::Refuse)?;
-    assert_eq!(files(folder.path()), ["part-000000000000.parquet", "part-000000065536.parquet"]);
-    assert_eq!(FeatureSet::read(&folder.path().join("part-000000000000.parquet"))?.len(), 65_536);
-    assert!(FeatureSet::read(folder.path())? == set);
-
-    // A shorter run leaves no shard of the longer one.
-    set.select(&[5]).write(folder.path(), Existing::Replace)?;
-    assert_eq!(files(folder.path()), ["part-000000000000.parquet"]);
-    Ok(())
 }
 
 #[test]

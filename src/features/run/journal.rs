@@ -1,6 +1,6 @@
 //! `journal.jsonl`: which run fills the folder, and which stretches of the input list are finished.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -25,6 +25,9 @@ const START: &[u8] = b"{\"journal\":";
 /// A finished stretch of the input list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Stretch {
+    /// Which of those that began with the same entry, from 0: what it is kept under is never the name of another.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub(super) revision: u32,
     /// What holds its rows, if it has any.
     #[serde(flatten)]
     pub(super) shard: Option<Shard>,
@@ -38,7 +41,31 @@ pub(super) struct Stretch {
     pub(super) digest: u128,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_first(revision: &u32) -> bool {
+    *revision == 0
+}
+
 impl Stretch {
+    /// Nothing yet, to begin with this entry.
+    pub(super) fn new(first: u64, revision: u32) -> Self {
+        Self {
+            revision,
+            shard: None,
+            entries: first..first,
+            rows: 0,
+            rejects: 0,
+            truncated: 0,
+            dimension: 0,
+            digest: 0,
+        }
+    }
+
+    /// By which its rejects are known; with `.parquet`, the name of its shard.
+    pub(super) fn name(&self) -> String {
+        shards::stem(self.entries.start, self.revision)
+    }
+
     /// Number of its entries.
     pub(super) fn count(&self) -> u64 {
         self.entries.end - self.entries.start
@@ -95,7 +122,9 @@ pub(super) struct Record {
     pub(super) stretches: BTreeMap<u64, Stretch>,
     /// Whether the whole input list was done.
     pub(super) finished: bool,
-    /// Bytes of the whole lines. What follows was torn by a killed process.
+    /// Another run that takes the place of this one with its first stretch.
+    next: Option<RunKey>,
+    /// Bytes of what counts. What follows was torn by a killed process.
     length: u64,
 }
 
@@ -106,6 +135,7 @@ impl Record {
         if whole.is_empty() && !(bytes.starts_with(START) || START.starts_with(bytes)) {
             return Err(foreign(path));
         }
+        let mut length = 0;
         for (i, line) in whole.iter().enumerate() {
             let parsed = match serde_json::from_slice(line) {
                 Ok(parsed) => parsed,
@@ -115,7 +145,10 @@ impl Record {
                 Err(_) => return Err(foreign(path)),
             };
             record.add(parsed, i, path)?;
-            record.length += line.len() as u64;
+            length += line.len() as u64;
+            if record.next.is_none() {
+                record.length = length;
+            }
         }
         Ok(record)
     }
@@ -123,16 +156,19 @@ impl Record {
     fn add(&mut self, line: Line, i: usize, path: &Path) -> Result<()> {
         match line {
             Line::Run { journal: VERSION, run } if i == 0 => self.key = Some(RunKey::from_json(run)),
-            Line::Run { journal, .. } if i == 0 => {
+            Line::Run { journal: VERSION, run } => self.next = Some(RunKey::from_json(run)),
+            Line::Run { journal, .. } => {
                 return Err(Error::malformed(path, format!("version {journal} of the journal is not known")));
             }
             _ if i == 0 => return Err(foreign(path)),
-            Line::Run { .. } => return Err(Error::malformed(path, format!("line {} begins another run", i + 1))),
             Line::Stretch(stretch) => {
-                let named =
-                    stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::name(stretch.entries.start));
+                let named = stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::file(&stretch.name()));
                 if stretch.entries.is_empty() || !named {
                     return Err(Error::malformed(path, format!("line {} is no stretch of the input list", i + 1)));
+                }
+                if let Some(key) = self.next.take() {
+                    self.key = Some(key);
+                    self.stretches.clear();
                 }
                 self.insert(stretch);
                 self.finished = false;
@@ -142,20 +178,28 @@ impl Record {
         Ok(())
     }
 
-    /// Puts a stretch in the place of all that it overlaps: these were damaged and are done again.
-    pub(super) fn insert(&mut self, stretch: Stretch) {
+    /// Puts a stretch in the place of all that it overlaps: these were done again.
+    /// Returns these.
+    pub(super) fn insert(&mut self, stretch: Stretch) -> Vec<Stretch> {
+        let mut replaced = Vec::new();
         while let Some((&start, before)) = self.stretches.range(..stretch.entries.end).next_back() {
             if before.entries.end <= stretch.entries.start {
                 break;
             }
-            self.stretches.remove(&start);
+            replaced.extend(self.stretches.remove(&start));
         }
         self.stretches.insert(stretch.entries.start, stretch);
+        replaced
     }
 
     /// The shards' paths.
     pub(super) fn shards<'a>(&'a self, folder: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
         self.stretches.values().filter_map(|stretch| stretch.path(folder))
+    }
+
+    /// The stretches' names.
+    pub(super) fn names(&self) -> HashSet<String> {
+        self.stretches.values().map(Stretch::name).collect()
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -201,29 +245,28 @@ impl Journal {
         self.length == 0
     }
 
-    /// Begins anew: what it said is gone.
-    pub(super) fn begin(&mut self, key: &RunKey) -> Result<()> {
-        self.clear()?;
-        self.append(&Line::Run { journal: VERSION, run: key.as_json().clone() })
-    }
-
     pub(super) fn clear(&mut self) -> Result<()> {
         (self.length, self.state) = (0, State::Known);
         self.file.set_len(0).map_err(Error::io("write", &self.path))
     }
 
-    pub(super) fn stretch(&mut self, stretch: &Stretch) -> Result<()> {
-        self.append(&Line::Stretch(stretch.clone()))
+    /// Adds a stretch, the first of another run if that is named: what was there then counts no more.
+    pub(super) fn keep(&mut self, run: Option<&RunKey>, stretch: &Stretch) -> Result<()> {
+        let run = run.map(|key| Line::Run { journal: VERSION, run: key.as_json().clone() });
+        self.append(run.into_iter().chain([Line::Stretch(stretch.clone())]))
     }
 
     pub(super) fn finish(&mut self, totals: Totals) -> Result<()> {
-        self.append(&Line::Finished { finished: totals })
+        self.append([Line::Finished { finished: totals }])
     }
 
-    /// The line is on the disk when this returns, or it does not count.
-    fn append(&mut self, line: &Line) -> Result<()> {
-        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::malformed(&self.path, e))?;
-        bytes.push(b'\n');
+    /// The lines are on the disk when this returns, or they do not count.
+    fn append(&mut self, lines: impl IntoIterator<Item = Line>) -> Result<()> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut bytes, &line).map_err(|e| Error::malformed(&self.path, e))?;
+            bytes.push(b'\n');
+        }
         let written = self
             .file
             .set_len(self.length)
@@ -236,6 +279,7 @@ impl Journal {
         }
         written.map_err(Error::io("write", &self.path))?;
         self.length += bytes.len() as u64;
+        self.state = State::Known;
         Ok(())
     }
 }
@@ -315,15 +359,18 @@ pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
 /// As [`run_state`]; when a shard cannot be read; [`Error::Interrupted`].
 pub fn damaged_shards(folder: &Path, progress: &dyn Progress) -> Result<Vec<DamagedShard>> {
     let Some(record) = record(folder)? else { return Ok(Vec::new()) };
-    let damaged = verify::damaged(folder, &record.stretches, progress)?;
-    Ok(damaged.into_iter().map(|(start, reason)| DamagedShard { shard: shards::name(start), reason }).collect())
+    let damaged = verify::damaged(folder, &record.stretches, progress)?.into_iter();
+    let named = |(start, reason)| {
+        let shard = record.stretches.get(&start)?.shard.as_ref()?.file.clone();
+        Some(DamagedShard { shard, reason })
+    };
+    Ok(damaged.filter_map(named).collect())
 }
 
 /// The shards that the journal in `folder` counts, in the order of the input list; `None` where no run has begun.
 pub(in crate::features) fn journaled_shards(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
     let Some(Record { key: Some(_), stretches, .. }) = record(folder)? else { return Ok(None) };
-    let names = stretches.into_values().filter_map(|stretch| stretch.shard);
-    Ok(Some(names.map(|shard| folder.join(shard.file)).collect()))
+    Ok(Some(stretches.values().filter_map(|stretch| stretch.path(folder)).collect()))
 }
 
 fn record(folder: &Path) -> Result<Option<Record>> {
@@ -365,15 +412,15 @@ mod tests {
     }
 
     fn stretch(entries: Range<u64>) -> Stretch {
-        let file = shards::name(entries.start);
+        let stretch = Stretch::new(entries.start, 0);
+        let file = shards::file(&stretch.name());
         Stretch {
             shard: Some(Shard { file, bytes: 1, sha256: "00".to_owned() }),
             rows: entries.end - entries.start,
             entries,
-            rejects: 0,
-            truncated: 0,
             dimension: 2,
             digest: u128::MAX - 5,
+            ..stretch
         }
     }
 
@@ -385,11 +432,9 @@ mod tests {
         let Err(Error::Usage(said)) = Journal::lock(folder.path(), Existing::Refuse) else { panic!() };
         assert!(said.contains("another engraft is writing"), "{said}");
 
-        journal.begin(&key()).unwrap();
         let without = Stretch { shard: None, rows: 0, rejects: 3, ..stretch(4..7) };
-        for stretch in [&stretch(0..4), &without] {
-            journal.stretch(stretch).unwrap();
-        }
+        journal.keep(Some(&key()), &stretch(0..4)).unwrap();
+        journal.keep(None, &without).unwrap();
         drop(journal);
         let path = journal_path(folder.path());
         let whole = std::fs::read(&path).unwrap();
@@ -403,6 +448,41 @@ mod tests {
             let (_, record) = Journal::lock(folder.path(), Existing::Refuse).unwrap();
             assert!(record.finished && record.totals() == Totals { entries: 7, rows: 4, rejects: 3, truncated: 0 });
         }
+    }
+
+    #[test]
+    fn another_run_counts_from_its_first_stretch_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = RunKey::from_json(Map::from_iter([("precision".to_owned(), "f16".into())]));
+        let lock = || Journal::lock(folder.path(), Existing::Refuse).unwrap();
+        let (mut journal, _) = lock();
+        journal.keep(Some(&key()), &stretch(0..4)).unwrap();
+        journal.finish(Totals::default()).unwrap();
+        drop(journal);
+        let path = journal_path(folder.path());
+        let before = std::fs::read(&path).unwrap();
+        let (mut journal, _) = lock();
+        let anew = Stretch { revision: 1, shard: None, ..stretch(0..2) };
+        journal.keep(Some(&other), &anew).unwrap();
+        drop(journal);
+        let after = std::fs::read(&path).unwrap();
+        assert!(after.starts_with(&before));
+        // Killed between any two bytes, it is one run or the other.
+        for length in before.len()..after.len() {
+            std::fs::write(&path, &after[..length]).unwrap();
+            let (mut journal, record) = lock();
+            assert!(record.finished && record.key == Some(key()), "{length}");
+            assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&stretch(0..4)]);
+            // Going on with the old run leaves nothing of the other.
+            journal.keep(None, &stretch(4..5)).unwrap();
+            drop(journal);
+            assert_eq!(lock().1.key, Some(key()));
+            assert_eq!(lock().1.stretches.len(), 2);
+        }
+        std::fs::write(&path, &after).unwrap();
+        let (_journal, record) = lock();
+        assert!(!record.finished && record.key == Some(other));
+        assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&anew]);
     }
 
     #[test]

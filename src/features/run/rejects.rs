@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rejects_path;
 use crate::error::{Error, Result};
-use crate::file::{AtomicFile, first_line};
+use crate::file::{AtomicFile, first_line, remove_if_there};
 use crate::source::Reject;
 
 #[derive(Serialize, Deserialize)]
@@ -20,12 +20,7 @@ struct Line<'a> {
     part: Cow<'a, str>,
 }
 
-/// The name of the stretch that begins with this entry: that of its shard, without the extension.
-pub(super) fn part(first: u64) -> String {
-    format!("part-{first:012}")
-}
-
-/// Adds lines to the end; they are on the disk when this returns.
+/// Adds lines to the end, with the name of their stretch; they are on the disk when this returns.
 pub(super) fn append(folder: &Path, part: &str, rejects: &[Reject]) -> Result<()> {
     if rejects.is_empty() {
         return Ok(());
@@ -50,7 +45,9 @@ pub(super) fn retain(folder: &Path, finished: &HashSet<String>) -> Result<HashMa
         Some((_, line)) if finished.contains(&*line.part) => *counts.entry(line.part.into_owned()).or_default() += 1,
         _ => drop_some = true,
     })?;
-    if drop_some {
+    if drop_some && counts.is_empty() {
+        remove_if_there("remove", &path)?;
+    } else if drop_some {
         let mut file = AtomicFile::create(&path)?;
         let mut written = Ok(());
         each(&path, |line| {
@@ -65,6 +62,13 @@ pub(super) fn retain(folder: &Path, finished: &HashSet<String>) -> Result<HashMa
         file.commit()?;
     }
     Ok(counts)
+}
+
+/// The names of the stretches that have lines, whole ones or not.
+pub(super) fn parts(folder: &Path) -> Result<HashSet<String>> {
+    let mut found = HashSet::new();
+    each(&rejects_path(folder), |line| found.extend(line.map(|(_, line)| line.part.into_owned())))?;
+    Ok(found)
 }
 
 /// The rejects of one stretch.
@@ -118,6 +122,7 @@ pub fn replaceable(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::shards;
     use crate::source::Stage;
 
     fn reject(id: &str) -> Reject {
@@ -128,8 +133,10 @@ mod tests {
     fn lines_of_unfinished_stretches_and_torn_ones_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         assert!(retain(folder.path(), &HashSet::new()).unwrap().is_empty());
+        let part = |first: u64| shards::stem(first, 0);
         append(folder.path(), &part(0), &[reject("a"), reject("b")]).unwrap();
         append(folder.path(), &part(8), &[reject("c")]).unwrap();
+        assert_eq!(parts(folder.path()).unwrap(), HashSet::from([part(0), part(8)]));
         let path = rejects_path(folder.path());
         let whole = std::fs::read_to_string(&path).unwrap();
         assert!(

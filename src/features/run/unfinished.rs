@@ -1,6 +1,6 @@
 //! What is left of an input list.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::journal::Stretch;
@@ -9,11 +9,14 @@ use crate::error::{Error, Result};
 use crate::features::parquet::Gathered;
 use crate::source::{Entry, List, Listed, Reject, Sample};
 
-/// Passes on the entries that no finished stretch holds, and checks that the others are still what they were.
+/// Passes on the entries that no finished stretch holds and those that are embedded again, and checks that the finished ones
+/// are still what they were.
 pub(super) struct Unfinished {
     list: List,
     /// In order. The first may have been begun.
     stretches: VecDeque<Stretch>,
+    /// First entries of those that are embedded again.
+    again: HashSet<u64>,
     /// Of the first stretch, as far as it has come: the sum of the digests, and the ids.
     sum: u128,
     ids: Vec<String>,
@@ -22,8 +25,8 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    pub(super) fn new(list: List, stretches: VecDeque<Stretch>, folder: &Path) -> Self {
-        Self { list, stretches, sum: 0, ids: Vec::new(), folder: folder.to_path_buf(), failed: false }
+    pub(super) fn new(list: List, stretches: VecDeque<Stretch>, again: HashSet<u64>, folder: &Path) -> Self {
+        Self { list, stretches, again, sum: 0, ids: Vec::new(), folder: folder.to_path_buf(), failed: false }
     }
 
     fn step(&mut self) -> Result<Option<Listed>> {
@@ -40,8 +43,9 @@ impl Unfinished {
                 return Ok(Some(listed));
             };
             self.sum = self.sum.wrapping_add(listed.digest);
-            let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = listed.entry;
-            self.ids.push(id);
+            let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = &listed.entry;
+            self.ids.push(id.clone());
+            let first = stretch.entries.start;
             if listed.position + 1 == stretch.entries.end {
                 if self.sum != stretch.digest {
                     return Err(self.changed(stretch));
@@ -49,6 +53,9 @@ impl Unfinished {
                 self.stretches.pop_front();
                 self.sum = 0;
                 self.ids.clear();
+            }
+            if self.again.contains(&first) {
+                return Ok(Some(Listed { within: Some(first), ..listed }));
             }
         }
     }
@@ -76,13 +83,12 @@ impl Unfinished {
     /// The rows are in the list's order. A reject may have stood anywhere between them.
     fn difference(&self, stretch: &Stretch) -> Result<Option<(String, String)>> {
         let mut gathered = Gathered::default();
-        if let Some(shard) = &stretch.shard {
-            gathered.append(&self.folder.join(&shard.file))?;
+        if let Some(path) = stretch.path(&self.folder) {
+            gathered.append(&path)?;
         }
         let mut rows = gathered.ids.into_iter().peekable();
-        let part = rejects::part(stretch.entries.start);
         let mut rejected: VecDeque<String> =
-            rejects::read(&self.folder, &part)?.into_iter().map(|reject| reject.id).collect();
+            rejects::read(&self.folder, &stretch.name())?.into_iter().map(|reject| reject.id).collect();
         for id in &self.ids {
             if rows.next_if_eq(id).is_some() {
                 continue;
