@@ -13,6 +13,7 @@ mod eval;
 mod fit;
 mod inputs;
 mod inspect;
+mod judging;
 mod model_args;
 mod models;
 mod predict;
