@@ -262,9 +262,7 @@ impl Audit {
         let labels = labelled.class_indices(&names)?;
         let folds = Division::new(self.cv, context.seed);
         let x = labelled.matrix.view();
-        let fit = |known: Known| {
-            Ok(probe(context).fit_watched(known.x, known.labels, &context.console)?.head.into())
-        };
+        let fit = |known: Known| Ok(probe(context).fit_watched(known.x, known.labels, &context.console)?.head.into());
         let p = out_of_fold(x, (&labels, names.len()), &fit, folds)?;
         let margins = normalized_margin(p.view(), &labels)?;
         let likeliest = argmax(p.view());

@@ -138,8 +138,7 @@ impl FitArgs {
             )));
         }
         let picked = x.select(Axis(0), &judgeable.rows);
-        let groups: Option<Vec<usize>> =
-            groups.map(|groups| judgeable.rows.iter().map(|&row| groups[row]).collect());
+        let groups: Option<Vec<usize>> = groups.map(|groups| judgeable.rows.iter().map(|&row| groups[row]).collect());
         let fit = |known: Known| Ok(self.head.fit(context, known, &context.console)?.head);
         let division = Division::new(FOLDS, context.seed).grouped(groups.as_deref());
         let classes = (&judgeable.labels[..], judgeable.classes.len());

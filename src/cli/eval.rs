@@ -54,7 +54,8 @@ impl Eval {
         self.page.check()?;
         let head = HeadFile::read(&self.head)?;
         let backbone = || backbone_of(&head, &self.model, context);
-        let loaded = inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
+        let loaded =
+            inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
         let features = loaded.features;
         let known: Vec<usize> = (0..features.ids.len())
             .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
@@ -94,11 +95,16 @@ impl Eval {
         let verdict = &judged.verdict;
         context.result(verdict, || {
             let groups = verdict.groups.as_ref().map(|groups| group_table(groups));
-            [Some(verdict.headline("rows")), Some(details(&verdict.report)), groups, Some(worst_rows(&features, &judged))]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join("\n\n")
+            [
+                Some(verdict.headline("rows")),
+                Some(details(&verdict.report)),
+                groups,
+                Some(worst_rows(&features, &judged)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n\n")
         })?;
         Ok(status)
     }

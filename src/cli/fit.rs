@@ -186,6 +186,26 @@ impl FitArgs {
 }
 
 impl HeadArgs {
+    /// A head of this kind with the defaults.
+    pub(super) fn of(kind: HeadKind) -> Self {
+        let head = match kind {
+            HeadKind::Logistic => HeadArg::Logistic,
+            HeadKind::Ridge => HeadArg::Ridge,
+            HeadKind::Centroid => HeadArg::Centroid,
+            HeadKind::Knn => HeadArg::Knn,
+            HeadKind::Mlp => HeadArg::Mlp,
+        };
+        Self {
+            head,
+            alpha: None,
+            scaling: None,
+            tolerance: None,
+            max_iterations: None,
+            solver: None,
+            class_weight: ClassWeightArg::None,
+        }
+    }
+
     /// Refuses flags that the head to fit has no use for.
     pub(super) fn check_flags(&self) -> Result<()> {
         use HeadArg::{Auto, Logistic, Mlp, Ridge};
@@ -273,8 +293,7 @@ impl HeadArgs {
         let path = Family {
             names: tried[2..2 + alphas.len()].iter().map(|(name, _)| name.clone()).collect(),
             fit: Box::new(|x, labels| {
-                let path =
-                    self.logistic(context).fit_path(Samples::new(x.view(), labels), &alphas, progress)?;
+                let path = self.logistic(context).fit_path(Samples::new(x.view(), labels), &alphas, progress)?;
                 Ok(path.into_iter().map(|fitted| fitted.head.into()).collect())
             }),
         };

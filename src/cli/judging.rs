@@ -63,7 +63,9 @@ impl HoldoutArgs {
         if let Some(row) = values.iter().position(Option::is_none) {
             let (id, without) = (&features.ids[row], values.iter().filter(|value| value.is_none()).count());
             let (column, rows) = (format!("`{name}`"), counted(without, "labelled row"));
-            return Err(Error::Data(format!("{id} has no {column}, which --group-column asks for, nor have all of {rows}")));
+            return Err(Error::Data(format!(
+                "{id} has no {column}, which --group-column asks for, nor have all of {rows}"
+            )));
         }
         let mut numbers: BTreeMap<&str, usize> = values.iter().flatten().map(|value| (value.as_str(), 0)).collect();
         numbers.values_mut().enumerate().for_each(|(i, number)| *number = i);
@@ -80,9 +82,10 @@ impl HoldoutArgs {
         }
         let (split, reason) = match self.groups(features)? {
             None => (stratified_split(&features.labels, self.holdout, context.seed)?, "has one sample only"),
-            Some(groups) => {
-                (grouped_split(&features.labels, &groups, self.holdout, context.seed)?, "is in none of the groups held out")
-            }
+            Some(groups) => (
+                grouped_split(&features.labels, &groups, self.holdout, context.seed)?,
+                "is in none of the groups held out",
+            ),
         };
         for class in &split.untested {
             context.console.note(&format!("class {class:?} {reason}: it is trained on, not tested"));

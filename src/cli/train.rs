@@ -89,9 +89,10 @@ impl Train {
             )));
         }
         self.fit.check_flags()?;
-        let loaded = inputs::load_keeping(context, &self.inputs, (&self.source, self.fit.judging.holdout.columns()), || {
-            self.model.resolve(context)
-        })?;
+        let loaded =
+            inputs::load_keeping(context, &self.inputs, (&self.source, self.fit.judging.holdout.columns()), || {
+                self.model.resolve(context)
+            })?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
         let trained = self.fit.train(context, &labelled, &self.output)?;
@@ -101,7 +102,7 @@ impl Train {
 }
 
 /// The rows that have a label.
-fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
+pub(super) fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
     let rows: Vec<usize> = (0..features.ids.len()).filter(|&i| features.labels[i].is_some()).collect();
     if rows.is_empty() {
         return Err(no_labels());

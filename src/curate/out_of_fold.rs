@@ -92,8 +92,7 @@ pub fn judge_out_of_fold(
         there.sort_unstable();
         there.dedup();
         let labels: Vec<usize> = picked.iter().map(|&class| there.partition_point(|&other| other < class)).collect();
-        let groups: Option<Vec<usize>> =
-            division.groups().map(|groups| train.iter().map(|&row| groups[row]).collect());
+        let groups: Option<Vec<usize>> = division.groups().map(|groups| train.iter().map(|&row| groups[row]).collect());
         let learnt = x.select(Axis(0), &train);
         let known = Known { x: learnt.view(), labels: &labels, groups: groups.as_deref() };
         let judged = judge(known, x.select(Axis(0), &test).view())?;
@@ -127,15 +126,15 @@ mod tests {
         for (row, sum) in judged.sum_axis(Axis(1)).iter().enumerate() {
             assert!((sum - 1.0).abs() < 1e-5, "row {row}: {sum}");
         }
-        let seen = logistic(Known { x: x.view(), labels: &wrong, groups: None }).unwrap().probabilities(x.view()).unwrap();
+        let seen =
+            logistic(Known { x: x.view(), labels: &wrong, groups: None }).unwrap().probabilities(x.view()).unwrap();
         assert!(seen[[0, 0]] < judged[[0, 0]]);
     }
 
     #[test]
     fn what_cannot_be_folded_is_refused() {
         let x = Array2::zeros((3, 2));
-        let folded =
-            |labels: &[usize], folds| out_of_fold(x.view(), (labels, 2), &logistic, Division::new(folds, 0));
+        let folded = |labels: &[usize], folds| out_of_fold(x.view(), (labels, 2), &logistic, Division::new(folds, 0));
         assert!(matches!(folded(&[0, 0, 1], 2), Err(Error::Data(text)) if text.contains("class 1")));
         assert!(matches!(folded(&[0, 0, 1, 1], 1), Err(Error::Data(_))));
         assert!(matches!(folded(&[0, 0], 2), Err(Error::Data(_))));

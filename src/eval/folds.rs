@@ -63,12 +63,7 @@ impl Folds {
     ///
     /// # Errors
     /// [`Error::Data`] when the sizes disagree, `k` is below 2 or above the number of groups, or `repeats` is 0.
-    pub fn grouped<G: Ord>(
-        labels: &[usize],
-        groups: &[G],
-        (k, repeats): (usize, usize),
-        seed: u64,
-    ) -> Result<Self> {
+    pub fn grouped<G: Ord>(labels: &[usize], groups: &[G], (k, repeats): (usize, usize), seed: u64) -> Result<Self> {
         if labels.len() != groups.len() {
             return Err(Error::Data(format!("there are {} groups for {} rows", groups.len(), labels.len())));
         }
@@ -117,7 +112,7 @@ impl Folds {
 /// The fold of each row when groups, each with its rows and its number of each class, go in turn to the fold that makes the
 /// classes' shares most even. `sizes` are the classes' numbers of rows.
 fn dealt(groups: &[(Vec<usize>, Vec<f64>)], sizes: &[f64], k: usize) -> Vec<usize> {
-let n = groups.iter().map(|(rows, _)| rows.len()).sum();
+    let n = groups.iter().map(|(rows, _)| rows.len()).sum();
     let (mut fold_of, mut held) = (vec![0; n], vec![vec![0.0; sizes.len()]; k]);
     for (done, (rows, counts)) in groups.iter().enumerate() {
         let empty = held.iter().filter(|fold| total(fold) == 0.0).count();

@@ -16,7 +16,8 @@ impl Judgeable {
     /// Of rows with these labels, and groups where they have any.
     pub fn of(labels: &[usize], groups: Option<&[usize]>) -> Self {
         let group = |row: usize| groups.map_or(row, |groups| groups[row]);
-        let mut sorted: Vec<(usize, usize)> = labels.iter().enumerate().map(|(row, &class)| (class, group(row))).collect();
+        let mut sorted: Vec<(usize, usize)> =
+            labels.iter().enumerate().map(|(row, &class)| (class, group(row))).collect();
         sorted.sort_unstable();
         sorted.dedup();
         let classes: Vec<usize> =

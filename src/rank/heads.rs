@@ -3,8 +3,8 @@
 use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
 use crate::curate::Known;
+use crate::error::{Error, Result};
 use crate::eval::{Division, Fold, FoldComparison, Judgeable};
 use crate::head::Head;
 use crate::progress::Progress;
@@ -59,7 +59,9 @@ pub fn choose_head(
     let Judgeable { rows, labels, classes } = Judgeable::of(labels, groups);
     let groups: Option<Vec<usize>> = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
     if classes.len() < 2 {
-        return Err(Error::Data("fewer than two classes have two rows, or two groups: there is nothing to choose a head by".into()));
+        return Err(Error::Data(
+            "fewer than two classes have two rows, or two groups: there is nothing to choose a head by".into(),
+        ));
     }
     let names: Vec<&String> = families.iter().flat_map(|family| &family.names).collect();
     let mut accuracies: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
@@ -149,7 +151,9 @@ mod tests {
             names: vec!["logistic".into()],
             fit: Box::new(|x, y| Ok(vec![Logistic::new().fit_watched(x, y, &())?.head.into()])),
         };
-        let choice = choose_head(Known { x: x.view(), labels: &easy, groups: None }, &[guess(), logistic, ridge], (4, 0), &()).unwrap();
+        let choice =
+            choose_head(Known { x: x.view(), labels: &easy, groups: None }, &[guess(), logistic, ridge], (4, 0), &())
+                .unwrap();
         assert_eq!(choice.heads[choice.chosen].head, "logistic");
         assert_close([choice.heads[2].accuracy, choice.heads[3].accuracy], [1.0, 1.0], Tolerance::Exact);
         let against: Vec<bool> = choice.heads.iter().map(|head| head.against_best.is_some()).collect();

@@ -65,12 +65,7 @@ pub fn stratified_split(labels: &[Option<String>], test_fraction: f64, seed: u64
 /// # Errors
 /// [`Error::Usage`] unless the fraction is between 0 and 1, both excluded; [`Error::Data`] when the sizes disagree, or no group
 /// can be held out because each has all rows of some class.
-pub fn grouped_split(
-    labels: &[Option<String>],
-    groups: &[usize],
-    test_fraction: f64,
-    seed: u64,
-) -> Result<Split> {
+pub fn grouped_split(labels: &[Option<String>], groups: &[usize], test_fraction: f64, seed: u64) -> Result<Split> {
     check(test_fraction)?;
     if labels.len() != groups.len() {
         return Err(Error::Data(format!("there are {} groups for {} rows", groups.len(), labels.len())));
@@ -211,7 +206,12 @@ mod tests {
         let few: Vec<usize> = (0..100).map(|row| usize::from(row < 60)).collect();
         assert_eq!(grouped_split(&labels, &few, 0.2, 0).unwrap().test, (60..100).collect::<Vec<_>>());
         // Of a class in one group nothing is tested.
-        let one = grouped_split(&labels, &(0..100).map(|row| if row % 10 == 0 { 0 } else { row }).collect::<Vec<_>>(), 0.2, 0);
+        let one = grouped_split(
+            &labels,
+            &(0..100).map(|row| if row % 10 == 0 { 0 } else { row }).collect::<Vec<_>>(),
+            0.2,
+            0,
+        );
         assert_eq!(one.unwrap().untested, ["b"]);
         for groups in [vec![0; 100], vec![0; 3]] {
             assert!(matches!(grouped_split(&labels, &groups, 0.2, 0), Err(Error::Data(_))));
