@@ -50,31 +50,43 @@ pub fn few_shot_curve(
         return Err(Error::Usage("a learning curve needs at least one draw".into()));
     }
     let n = known.labels.len();
-    let all = (0..n).collect::<Vec<_>>();
-    let seeds = (0..shots.draws as u64).map(|draw| shots.seed.wrapping_add(draw));
-    let draws = seeds.map(|seed| FewShot::new(known.labels, seed)).collect::<Result<Vec<_>>>()?;
-    let sizes = shots.sizes.iter().filter(|&&size| draws[0].draw_at_most(size).is_ok_and(|drawn| drawn.len() < n));
-    let sizes: Vec<Option<usize>> = sizes.map(|&size| Some(size)).chain([None]).collect();
+    let mut rng = fastrand::Rng::with_seed(shots.seed);
+    let seeds: Vec<u64> = (0..shots.draws).map(|_| rng.u64(..)).collect();
+    let drawn = |seed: u64, size: usize| FewShot::new(known.labels, seed)?.draw_at_most(size);
+    let mut sizes = Vec::new();
+    for &size in shots.sizes {
+        let rows = drawn(seeds[0], size)?.len();
+        if rows < n {
+            sizes.push((Some(size), rows));
+        }
+    }
+    sizes.push((None, n));
 
     let right = |rows: &[usize]| -> Result<Vec<bool>> {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
-        let x = known.x.select(Axis(0), rows);
+        let picked;
+        let x = if rows.len() == n {
+            known.x.view()
+        } else {
+            picked = known.x.select(Axis(0), rows);
+            picked.view()
+        };
         let labels: Vec<usize> = rows.iter().map(|&row| known.labels[row]).collect();
         let groups: Option<Vec<usize>> = known.groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
-        let head = fit(Known { x: x.view(), labels: &labels, groups: groups.as_deref() })?;
+        let head = fit(Known { x, labels: &labels, groups: groups.as_deref() })?;
         let right = head.classify(others)?.iter().zip(truth).map(|(got, want)| got == want).collect();
         progress.advance(1);
         Ok(right)
     };
     progress.begin("fitting heads", Some(((sizes.len() - 1) * shots.draws + 1) as u64));
-    let point = |shots: Option<usize>| {
-        let parts = match shots {
-            Some(size) => draws.iter().map(|draw| draw.draw_at_most(size)).collect::<Result<Vec<_>>>()?,
-            None => vec![all.clone()],
+    let point = |(shot, rows): (Option<usize>, usize)| {
+        let right = match shot {
+            Some(size) => seeds.iter().map(|&seed| right(&drawn(seed, size)?)).collect::<Result<Vec<_>>>(),
+            None => right(&(0..n).collect::<Vec<_>>()).map(|right| vec![right]),
         };
-        let right = parts.iter().map(|rows| right(rows)).collect::<Result<Vec<_>>>().map_err(|e| match (e, shots) {
+        let right = right.map_err(|e| match (e, shot) {
             (Error::Data(reason), Some(size)) => {
                 Error::Data(format!("with {size} a class no head can be fitted, take more: {reason}"))
             }
@@ -82,8 +94,8 @@ pub fn few_shot_curve(
         })?;
         let accuracy = |right: &Vec<bool>| right.iter().filter(|&&right| right).count() as f64 / right.len() as f64;
         Ok(ShotPoint {
-            shots,
-            rows: parts[0].len(),
+            shots: shot,
+            rows,
             measured: DrawnAccuracy::new(&right)?,
             accuracies: right.iter().map(accuracy).collect(),
         })
