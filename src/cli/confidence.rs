@@ -11,12 +11,12 @@ use super::Context;
 use super::fit::FitArgs;
 use crate::counted::counted;
 use crate::curate::{
-    Calibrated, calibrate, energy_detector, knn_detector, mahalanobis_detector, out_of_fold_logits, vim_detector,
+    Calibrated, Known, calibrate, energy_detector, knn_detector, mahalanobis_detector, out_of_fold_logits, vim_detector,
 };
 use crate::error::{Error, Result};
-use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
+use crate::eval::{Conformal, Division, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
 use crate::head::{CalibrationRecord, Calibrator, Detector, Head, HeadFile, softmax};
-use crate::progress::{Progress, Workers};
+use crate::progress::{Progress, Unstaged, Workers};
 
 pub(super) use calibration::CalibrationVerdict;
 pub(super) use ood::{OodFigures, OodMark, ood_marks};
@@ -135,16 +135,17 @@ impl FitArgs {
         &self,
         context: &Context,
         head: &Head,
-        (x, labels, names): (ArrayView2<f32>, &[usize], &[String]),
+        Known { x, labels, groups }: Known,
+        names: &[String],
     ) -> Result<Confidence> {
         let ConfidenceArgs { calibrate: wanted, conformal, coverage, ood } = self.confidence;
-        let judgeable = Judgeable::of(labels);
+        let judgeable = Judgeable::of(labels, groups);
         let alone = (0..names.len()).find(|class| !judgeable.classes.contains(class));
         // One temperature and one threshold serve all classes; the others have to see each of them.
         let each = matches!(wanted, CalibrateArg::Platt | CalibrateArg::Isotonic) || conformal.is_some();
         if let Some(class) = alone.filter(|_| each) {
             return Err(Error::Data(format!(
-                "class {:?} has one row to learn from: --calibrate platt and isotonic and --conformal need two of each",
+                "class {:?} has one row to learn from, or one group: --calibrate platt and isotonic and --conformal need two of each",
                 names[class]
             )));
         }
@@ -152,11 +153,12 @@ impl FitArgs {
             true => x.into(),
             false => x.select(Axis(0), &judgeable.rows).into(),
         };
-        let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
+        let groups: Option<Vec<usize>> = groups.map(|groups| judgeable.rows.iter().map(|&row| groups[row]).collect());
+        let fit = |known: Known| Ok(self.head.fit(context, known, &context.console)?.head);
         let classes = (&judgeable.labels[..], judgeable.classes.len());
-        let folds = (FOLDS, context.seed);
+        let division = Division::new(FOLDS, context.seed).grouped(groups.as_deref());
         let unseen = wanted != CalibrateArg::None || conformal.is_some() || ood == Some(OodArg::Energy);
-        let logits = unseen.then(|| out_of_fold_logits(picked.view(), classes, &fit, folds)).transpose()?;
+        let logits = unseen.then(|| out_of_fold_logits(picked.view(), classes, &fit, division)).transpose()?;
         let detector = match (ood, &logits) {
             (None, _) | (Some(OodArg::Energy), None) => None,
             (Some(OodArg::Energy), Some(logits)) => Some(energy_detector(logits.view())?),
@@ -166,10 +168,10 @@ impl FitArgs {
                     let n = counted(x.nrows(), "training row");
                     context.console.note(&format!("the head carries {MOST_ROWS} of {n} to tell strange rows by"));
                 }
-                let workers = Workers { threads: context.threads, progress: &() };
+                let workers = Workers { threads: context.threads, progress: &Unstaged(&context.console) };
                 Some(knn_detector(x, (NEIGHBOURS, MOST_ROWS), context.seed, workers)?)
             }
-            (Some(OodArg::Vim), _) => Some(vim_detector(head, picked.view(), classes, &fit, folds)?),
+            (Some(OodArg::Vim), _) => Some(vim_detector(head, picked.view(), classes, &fit, division)?),
         };
         let Some(logits) = logits else { return Ok(Confidence { detector, ..Confidence::default() }) };
         let (calibration, probabilities) = match wanted.method() {
@@ -189,14 +191,14 @@ impl FitArgs {
     pub(super) fn judge(
         &self,
         context: &Context,
-        (x, labels, names): (ArrayView2<f32>, &[usize], &[String]),
+        (known, names): (Known, &[String]),
         others: ArrayView2<f32>,
     ) -> Result<Array2<f32>> {
         let mut alone = self.clone();
         (alone.confidence.conformal, alone.confidence.ood) = (None, None);
-        let (settled, _) = alone.settle(context, x, labels)?;
-        let head = settled.fit(context, x, labels)?.head;
-        let calibration = settled.confidence(context, &head, (x, labels, names))?.calibration;
+        let (settled, _) = alone.settle(context, known)?;
+        let head = settled.head.fit(context, known, &context.console)?.head;
+        let calibration = settled.confidence(context, &head, known, names)?.calibration;
         Calibrator::probabilities(calibration.as_ref().map(|record| &record.calibrator), head.logits(others)?)
     }
 }

@@ -3,9 +3,9 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::check::check_features;
-use super::out_of_fold::{FitHead, judge_out_of_fold};
+use super::out_of_fold::{FitHead, for_each_fold};
 use crate::error::{Error, Result};
-use crate::eval::{KEPT, Ood, Score, Vim, percentile};
+use crate::eval::{Division, KEPT, Ood, Score, Vim, percentile};
 use crate::head::{Candidates, Detector, Head, Input, Strangeness, search};
 use crate::progress::Workers;
 
@@ -21,28 +21,28 @@ pub fn energy_detector(logits: ArrayView2<f32>) -> Result<Detector> {
 }
 
 /// A detector by virtual-logit matching for the linear `head` of n×d features `x`. Its threshold keeps 95 % of the rows, each
-/// judged by a head that `fit` fitted on the other of `folds` parts, and by their subspace.
+/// judged by a head that `fit` fitted on the other parts of a division, and by their subspace.
 ///
 /// # Errors
 /// [`Error::Usage`] when the head is not linear; [`Error::Data`] when the greatest logits are not above 0 on average, or all rows
-/// lie in their principal subspace; as [`judge_out_of_fold`].
+/// lie in their principal subspace; as [`out_of_fold`](super::out_of_fold) and `fit`.
 pub fn vim_detector(
     head: &Head,
     x: ArrayView2<f32>,
     labels: (&[usize], usize),
     fit: &FitHead,
-    folds: (usize, u64),
+    division: Division,
 ) -> Result<Detector> {
-    // That of the rows of a fold, for all.
-    let dimension = Vim::usual_dimension(x.nrows() - x.nrows().div_ceil(folds.0.max(2)), x.ncols());
-    let judge = |known: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
-        let head = fit(known, labels)?;
-        let detector = Detector { score: virtual_logit(&head, known, dimension)?, threshold: 0.0 };
-        Ok(detector.scores(others, head.logits(others)?.view())?.insert_axis(Axis(1)))
-    };
-    let known = judge_out_of_fold(x, labels, &judge, folds)?;
-    let threshold = threshold(&known.column(0).to_vec())?;
-    Ok(Detector { score: virtual_logit(head, x, dimension)?, threshold })
+    // That of the rows of half of the data, for all.
+    let dimension = Vim::usual_dimension(x.nrows() / 2, x.ncols());
+    let mut known = Vec::with_capacity(x.nrows());
+    for_each_fold(x, labels, division, |others, part| {
+        let head = fit(others)?;
+        let detector = Detector { score: virtual_logit(&head, others.x, dimension)?, threshold: 0.0 };
+        known.extend(detector.scores(part.x, head.logits(part.x)?.view())?);
+        Ok(())
+    })?;
+    Ok(Detector { score: virtual_logit(head, x, dimension)?, threshold: threshold(&known)? })
 }
 
 fn virtual_logit(head: &Head, x: ArrayView2<f32>, dimension: usize) -> Result<Strangeness> {
@@ -126,6 +126,7 @@ mod tests {
 
     use ndarray::{ArrayView1, s};
 
+    use super::super::out_of_fold::Known;
     use super::*;
     use crate::close::{Tolerance, assert_close};
     use crate::head::{Knn, Logistic};
@@ -161,14 +162,13 @@ mod tests {
     fn virtual_logits_are_the_evaluations() {
         let (all, labels) = rows(1200);
         let (x, labels) = (all.slice(s![..200, ..]).to_owned(), labels[..200].to_vec());
-        let fit = |x: ArrayView2<f32>, labels: &[usize]| -> Result<Head> {
-            Ok(Logistic::new().fit_watched(x, labels, &())?.head.into())
-        };
-        let head = fit(x.view(), &labels).unwrap();
+        let fit =
+            |known: Known| -> Result<Head> { Ok(Logistic::new().fit_watched(known.x, known.labels, &())?.head.into()) };
+        let head = fit(Known { x: x.view(), labels: &labels, groups: None }).unwrap();
         let Head::Linear(linear) = &head else { unreachable!() };
-        let score = Score::Vim { dimension: None };
+        let score = Score::Vim { dimension: Some(3) };
         let fitted = Ood::fit(score, x.view(), &labels, linear.weights(), linear.intercepts()).unwrap();
-        let detector = vim_detector(&head, x.view(), (&labels, 3), &fit, (5, 0)).unwrap();
+        let detector = vim_detector(&head, x.view(), (&labels, 3), &fit, Division::new(5, 0)).unwrap();
         let scores = |x: &Array2<f32>| detector.scores(x.view(), head.logits(x.view()).unwrap().view()).unwrap();
         let want = fitted.scores(x.view(), head.logits(x.view()).unwrap().view()).unwrap();
         let scale = detector.threshold.abs();
@@ -181,7 +181,7 @@ mod tests {
         let kept = new.iter().filter(|&&score| f64::from(score) <= detector.threshold).count();
         assert!((900..990).contains(&kept), "{kept} of 1000");
         let knn = Knn::new().fit(x.view(), &labels).unwrap().head;
-        assert!(matches!(vim_detector(&knn, x.view(), (&labels, 3), &fit, (5, 0)), Err(Error::Usage(_))));
+        assert!(matches!(vim_detector(&knn, x.view(), (&labels, 3), &fit, Division::new(5, 0)), Err(Error::Usage(_))));
     }
 
     #[test]

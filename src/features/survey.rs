@@ -217,7 +217,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::features::Existing;
+    use crate::features::{Existing, Kept};
 
     #[test]
     fn everything_is_counted_over_all_shards() {
@@ -227,6 +227,7 @@ mod tests {
             ids: ids.map(String::from).to_vec(),
             labels: texts(labels),
             contents: texts(contents),
+            kept: Kept::new(),
             matrix,
             provenance: None,
         };
