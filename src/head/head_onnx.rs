@@ -9,7 +9,7 @@
 //! | `engraft.provenance` | JSON of the [`Provenance`] of the features it was trained on, if known |
 //! | `engraft.certificate` | JSON of the fit's [`Certificate`], if there is one |
 //! | `engraft.calibration` | JSON of the [`CalibrationRecord`], if the probabilities are calibrated |
-//! | `engraft.ood` | JSON of the score and the threshold of the [`Detector`], if there is one; its output is `ood_score [n]` |
+//! | `engraft.ood` | JSON of the score and the threshold of the [`Detector`], if there is one, with its `dimension`, or `k` and `rows`; its output is `ood_score [n]` |
 //! | `engraft.conformal`, … | JSON of what else was attached, see [`HeadFile::attach`] |
 //! | `engraft.version` | version of engraft that wrote it |
 
