@@ -61,10 +61,10 @@ impl HoldoutArgs {
         let Some(name) = &self.group_column else { return Ok(None) };
         let values = features.kept.get(name).ok_or_else(|| Error::Usage(format!("there is no column `{name}`")))?;
         if let Some(row) = values.iter().position(Option::is_none) {
-            let (id, without) = (&features.ids[row], values.iter().filter(|value| value.is_none()).count());
-            let (column, rows) = (format!("`{name}`"), counted(without, "labelled row"));
+            let (id, n, without) =
+                (&features.ids[row], values.len(), values.iter().filter(|value| value.is_none()).count());
             return Err(Error::Data(format!(
-                "{id} has no {column}, which --group-column asks for, nor have all of {rows}"
+                "{id} has no `{name}` to group by, as {without} of the {n} labelled rows"
             )));
         }
         let mut numbers: BTreeMap<&str, usize> = values.iter().flatten().map(|value| (value.as_str(), 0)).collect();
