@@ -304,6 +304,10 @@ pub(super) fn run_into(context: &Context, mut job: Job, mut folder: ShardFolder,
             Err(e)
         }
     };
+    if run.is_err() {
+        // Where the disk does not allow it the next run does it.
+        let _ = folder.settle();
+    }
     let (rows, place) = (folder.rows(), place.display());
     if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
         context.console.say(&format!("kept in {place}: {}; the same command continues", counted(rows, "row")));

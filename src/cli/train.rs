@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ndarray::Axis;
+use ndarray::s;
 use serde::Serialize;
 
 use super::eval::{Verdict, judge};
@@ -72,9 +72,9 @@ pub(super) struct Trained {
     /// What rows the report is of.
     #[serde(skip)]
     judged: String,
-    /// Ids that were held out: what `predict` may be tried on.
+    /// The rows that were held out: what `predict` may be tried on.
     #[serde(skip)]
-    pub(super) held_out: Vec<usize>,
+    pub(super) held_out: FeatureSet,
 }
 
 impl Train {
@@ -95,7 +95,7 @@ impl Train {
             })?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
-        let trained = self.fit.train(context, &labelled, &self.output)?;
+        let trained = self.fit.train(context, labelled, &self.output)?;
         context.result(&trained, || trained.text())?;
         Ok(status)
     }
@@ -108,11 +108,10 @@ pub(super) fn labelled(context: &Context, features: FeatureSet) -> Result<Featur
         return Err(no_labels());
     }
     if rows.len() == features.ids.len() {
-        // Not a second copy of what may be half of the memory.
         return Ok(features);
     }
     context.console.note(&format!("left out: {} without a label", counted(features.ids.len() - rows.len(), "row")));
-    Ok(features.select(&rows))
+    Ok(features.into_rows(&rows))
 }
 
 /// The error when nothing says which class a row is of.
@@ -125,27 +124,25 @@ pub(super) fn no_labels() -> Error {
 }
 
 impl FitArgs {
-    /// Splits, fits, evaluates on what was held out, and writes the head.
-    pub(super) fn train(&self, context: &Context, features: &FeatureSet, output: &std::path::Path) -> Result<Trained> {
+    /// Splits, fits, evaluates on what was held out, and writes the head. The features may be most of the memory there is, so
+    /// that no step makes a copy of them.
+    pub(super) fn train(&self, context: &Context, features: FeatureSet, output: &std::path::Path) -> Result<Trained> {
         let labels = features.class_names();
-        let classes = features.class_indices(&labels)?;
         let split = match self.judging.cv {
-            Some(_) => Split { train: (0..classes.len()).collect(), ..Split::default() },
-            None => self.judging.holdout.split(context, features)?,
+            Some(_) => Split { train: (0..features.len()).collect(), ..Split::default() },
+            None => self.judging.holdout.split(context, &features)?,
         };
-        let picked;
-        let x = if split.test.is_empty() {
-            features.matrix.view()
-        } else {
-            picked = features.matrix.select(Axis(0), &split.train);
-            picked.view()
+        let n_train = split.train.len();
+        let features = features.into_rows(&[split.train, split.test].concat());
+        let classes = features.class_indices(&labels)?;
+        let groups = self.judging.holdout.groups(&features)?;
+        let known = Known {
+            x: features.matrix.slice(s![..n_train, ..]),
+            labels: &classes[..n_train],
+            groups: groups.as_deref().map(|groups| &groups[..n_train]),
         };
-        let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
-        let groups = self.judging.holdout.groups(features)?;
-        let groups: Option<Vec<usize>> = groups.map(|groups| split.train.iter().map(|&row| groups[row]).collect());
-        let known = Known { x, labels: &y, groups: groups.as_deref() };
         let cross_validated = match self.judging.cv {
-            Some(folds) => Some(self.cross_validate(context, features, (&classes, &labels), folds)?),
+            Some(folds) => Some(self.cross_validate(context, &features, (&classes, &labels), folds)?),
             None => None,
         };
         let Fitted { kind, head, certificate, note, chosen } = self.head.fit(context, known, &context.console)?;
@@ -162,23 +159,24 @@ impl FitArgs {
         let provenance = features.provenance.clone();
         let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
         confidence.give(context, &mut head)?;
-        let report = match (cross_validated, split.test.is_empty()) {
-            (Some(report), _) => Some(Verdict { report, sets: None, groups: None }),
-            (None, true) => None,
-            (None, false) => Some(judge(&head, &features.select(&split.test), context.seed)?.verdict),
+        let held_out = features.into_rows(&(n_train..classes.len()).collect::<Vec<_>>());
+        let report = match cross_validated {
+            Some(report) => Some(Verdict { report, sets: None, groups: None }),
+            None if held_out.is_empty() => None,
+            None => Some(judge(&head, &held_out, context.seed)?.verdict),
         };
         head.write(output)?;
         Ok(Trained {
             head: output.to_path_buf(),
             classes: head.labels.len(),
-            n_train: y.len(),
+            n_train,
             certificate,
             calibration: head.calibration,
             ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
             judged: self.judging.judged(),
-            held_out: split.test,
+            held_out,
         })
     }
 }

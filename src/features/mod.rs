@@ -1,5 +1,6 @@
 //! Feature sets: embeddings with their ids, labels and provenance, in open formats.
 
+mod arrange;
 mod differences;
 mod flat;
 mod floats;

@@ -174,6 +174,22 @@ pub(super) fn provenance(path: &Path) -> Result<Option<Provenance>> {
     guard::catch(read).unwrap_or_else(|panic| Err(damaged(path, &panic)))
 }
 
+/// The ids of a file's rows; nothing else of them is read.
+pub(super) fn ids(path: &Path) -> Result<Vec<String>> {
+    let read = || {
+        let builder = open(&ParquetFile::open(path)?, path)?;
+        let place = builder.schema().index_of(ID).map_err(|e| cause("read", path, &e))?;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
+        let mut ids = Vec::new();
+        for batch in builder.with_projection(mask).build().map_err(|e| cause("read", path, &e))? {
+            let batch = batch.map_err(|e| cause("read", path, &e))?;
+            ids.extend(texts(batch.column(0), ID, path)?.into_iter().flatten());
+        }
+        Ok(ids)
+    };
+    guard::catch(read).unwrap_or_else(|panic| Err(damaged(path, &panic)))
+}
+
 fn open(file: &ParquetFile, path: &Path) -> Result<ParquetRecordBatchReaderBuilder<ParquetFile>> {
     // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -193,7 +209,7 @@ fn damaged(path: &Path, panic: &str) -> Error {
 /// The rows of one or more files, in order.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    pub(super) ids: Vec<String>,
+    ids: Vec<String>,
     labels: Vec<Option<String>>,
     contents: Vec<Option<String>>,
     kept: Kept,

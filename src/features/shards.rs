@@ -81,10 +81,16 @@ pub(super) fn file(stem: &str) -> String {
 
 fn is_ours(file: &Path) -> bool {
     let stem = || file.file_name()?.to_str()?.strip_prefix("part-")?.strip_suffix(".parquet");
-    let Some(stem) = stem() else { return false };
-    let (first, revision) = stem.split_once('-').unwrap_or((stem, "0"));
-    let digits = |text: &str, least| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
-    digits(first, 5) && digits(revision, 1)
+    let Some(name) = stem() else { return false };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    match name.split_once('-') {
+        None => name.len() >= 5 && digits(name),
+        Some((first, revision)) => {
+            let numbers = (first.parse(), revision.parse());
+            let (Ok(first), Ok(revision)) = numbers else { return false };
+            self::stem(first, revision).strip_prefix("part-") == Some(name)
+        }
+    }
 }
 
 /// Fails on a Parquet file that engraft did not write: it is not replaced, and would be read with the shards.
