@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use ndarray::{ArrayView2, s};
 use serde::Serialize;
 
 use super::fit::HeadArgs;
@@ -106,17 +107,22 @@ impl Curve {
         let features = labelled(context, loaded.features)?;
         let names = features.class_names();
         let split = self.holdout.split(context, &features)?;
-        let (pool, tested) = (features.select(&split.train), features.select(&split.test));
-        drop(features);
-        let (labels, truth) = (pool.class_indices(&names)?, tested.class_indices(&names)?);
-        let groups = self.holdout.groups(&pool)?;
-        let known = Known { x: pool.matrix.view(), labels: &labels, groups: groups.as_deref() };
+        let n_pool = split.train.len();
+        let features = features.into_rows(&[split.train, split.test].concat());
+        let classes = features.class_indices(&names)?;
+        let (labels, truth) = classes.split_at(n_pool);
+        let groups = self.holdout.groups(&features)?;
+        let known = Known {
+            x: features.matrix.slice(s![..n_pool, ..]),
+            labels,
+            groups: groups.as_deref().map(|groups| &groups[..n_pool]),
+        };
         let mut sizes: Vec<usize> = self.shots.iter().map(|size| size.get()).collect();
         sizes.sort_unstable();
         sizes.dedup();
-        self.tell_of_small_classes(context, &labels, names.len(), &sizes);
+        self.tell_of_small_classes(context, labels, names.len(), &sizes);
         let shots = Shots { sizes: &sizes, draws: self.repeats.get(), seed: context.seed };
-        let others = (tested.matrix.view(), &truth[..]);
+        let others = (features.matrix.slice(s![n_pool.., ..]), truth);
         let points = points(context, &self.head, known, others, shots)?;
         let law = match points.len() {
             0..3 => None,
@@ -163,7 +169,7 @@ pub(super) fn points(
     context: &Context,
     head: &HeadArgs,
     known: Known,
-    others: (ndarray::ArrayView2<f32>, &[usize]),
+    others: (ArrayView2<f32>, &[usize]),
     shots: Shots,
 ) -> Result<Vec<ShotPoint>> {
     let watched = Unstaged(&context.console);

@@ -340,7 +340,11 @@ impl<'a> Descent<'a> {
         let total = Cell::new(before.get());
         let evaluate = |theta: &[f64], gradient: &mut [f64]| {
             let besides = if total.get() + 1 >= next_centres.get() { Besides::Centres } else { Besides::Curvature };
-            if progress.interrupted() { Err(Error::Interrupted) } else { Ok(problem.evaluate::<F>(theta, gradient, besides)) }
+            if progress.interrupted() {
+                Err(Error::Interrupted)
+            } else {
+                Ok(problem.evaluate::<F>(theta, gradient, besides))
+            }
         };
         let done = |at: &Point<Curvature>, iteration: usize| {
             if iteration > 0 {
