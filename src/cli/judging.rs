@@ -19,7 +19,7 @@ use crate::source::{Split, grouped_split, shared_content, stratified_split};
 /// What is held out.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct HoldoutArgs {
-    /// Share of each class that is held out for the report; 0 trains on every row
+    /// Share of each class that is held out to measure on; 0 trains on every row and measures nothing
     #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
     pub(super) holdout: f64,
     /// The column that names the group of each row, such as a patient or a site: no group is both trained and tested on. Of
