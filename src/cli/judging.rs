@@ -23,7 +23,8 @@ pub(super) struct HoldoutArgs {
     #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
     pub(super) holdout: f64,
     /// The column that names the group of each row, such as a patient or a site: no group is both trained and tested on. Of
-    /// features it must have been kept (`embed --keep`)
+    /// features it must have been kept (`embed --keep`). What --head auto, --calibrate and --conformal choose by is divided so
+    /// too; ridge's alpha, k-NN's k and where an mlp stops are chosen by rows
     #[arg(long, value_name = "COLUMN")]
     group_column: Option<String>,
 }

@@ -25,7 +25,8 @@ impl DrawnAccuracy {
     /// over rows of the share of draws that have the row right, and t the 0.975 quantile of Student's distribution with the
     /// degrees of freedom of a sum of two variances (Welch, Biometrika 34, 1947), rounded down; cut to 0..=1. The two terms
     /// are the variances of a mean over crossed draws and rows; what they have in common is counted twice. In
-    /// simulations the truth was in 94 to 99 of 100 intervals of five draws and more, in 91 to 93 of three. Of one draw, and where neither varies, it is Wilson's of the rows.
+    /// simulations the truth was in 94 to 99 of 100 intervals of five draws and more, in 91 to 93 of three. Of one draw, and
+    /// where neither varies, it is Wilson's of the rows.
     ///
     /// # Errors
     /// [`Error::Data`] when there are no draws or no rows, or the numbers of rows differ.
