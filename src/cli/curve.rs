@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::eval::{Forecast, Interval};
 use crate::progress::{Progress, Unstaged};
 
-/// How many times the labels a forecast looks ahead.
-const AHEAD: [usize; 2] = [2, 4];
+/// At how many times the labels the law is read; once beside what was measured there.
+const AHEAD: [usize; 3] = [1, 2, 4];
 
 /// Tell what more labels would bring: accuracy by the number of labels, and a forecast
 ///
@@ -28,7 +28,7 @@ const AHEAD: [usize; 2] = [2, 4];
 /// smaller class, to all it has), drawn several times, and to all rows that are left, and measured on the rows held out.
 /// Intervals are 95 %: mean ± t·√(S²/R + V/n), S² the variance of the accuracy over R draws, V that over the n rows held out
 /// of the share of draws that have a row right; of all rows, Wilson's. The forecast is the law error = c + a·labels^(−b),
-/// fitted to all of that and read at twice and four times the labels: no promise, for its interval does not know whether the
+/// fitted to all of that and read at all, twice and four times the labels: no promise, for its interval does not know whether the
 /// law goes on to hold.
 ///
 /// Examples:
@@ -199,7 +199,11 @@ impl Measured {
             line(name, p.labels, p.accuracy, Some(p.accuracy_interval))
         });
         let ahead = self.forecast.iter().map(|ahead| {
-            line(format!("{} times, forecast", ahead.times), ahead.labels, ahead.accuracy, ahead.accuracy_interval)
+            let name = match ahead.times {
+                1 => "all, by the law".to_owned(),
+                times => format!("{times} times, forecast"),
+            };
+            line(name, ahead.labels, ahead.accuracy, ahead.accuracy_interval)
         });
         let on = format!("on {} held-out rows, {}", self.n, counted(self.repeats, "draw"));
         table(&[&on, "labels", "accuracy and 95 % interval"], points.chain(ahead))
