@@ -284,7 +284,7 @@ fn what_cannot_be_ranked_is_refused() {
 /// others, and nothing can be known of other groups.
 fn grouped(folder: &Path) -> PathBuf {
     let mut random = fastrand::Rng::with_seed(11);
-    let (groups, d) = (50, 24);
+    let (groups, d) = (50, 64);
     let centres = Array2::from_shape_fn((groups, d), |_| random.f32());
     let labels: Vec<bool> = (0..groups).map(|_| random.bool()).collect();
     let matrix = Array2::from_shape_fn((6 * groups, d), |(row, j)| centres[[row / 6, j]] + 0.01 * random.f32());
