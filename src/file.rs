@@ -82,43 +82,12 @@ impl AtomicFile {
     pub fn commit(mut self) -> Result<()> {
         self.sync()?;
         let Self { path, writer, temp, place } = self;
-        let named = ClosedFile { path, temp, place }.commit();
-        // Closed only now: its lock lasts until it has its name.
-        drop(writer);
-        named
-    }
-
-    /// Flushes, syncs and closes: many files may wait for their names. Its lock ends, so that whoever creates the same file
-    /// takes it for abandoned.
-    ///
-    /// # Errors
-    /// When the disk is full.
-    pub fn close(mut self) -> Result<ClosedFile> {
-        self.sync()?;
-        Ok(ClosedFile { path: self.path, temp: self.temp, place: self.place })
-    }
-}
-
-/// A file on the disk that has not got its name yet; dropped, it goes.
-#[derive(Debug)]
-pub struct ClosedFile {
-    path: PathBuf,
-    temp: tempfile::TempPath,
-    place: Place,
-}
-
-impl ClosedFile {
-    /// Renames into place.
-    ///
-    /// # Errors
-    /// When the rename fails; the old file, if any, is then untouched. [`Error::Exists`] when the place was to be free and is
-    /// not.
-    pub fn commit(self) -> Result<()> {
-        let Self { path, temp, place } = self;
         let renamed = match place {
             Place::Any => temp.persist(&path),
             Place::Free => temp.persist_noclobber(&path),
         };
+        // Closed only now: its lock lasts until it has its name.
+        drop(writer);
         renamed.map_err(|e| match e.error.kind() {
             std::io::ErrorKind::AlreadyExists => Error::Exists(path),
             _ => Error::io("rename", &path)(e.error),
@@ -256,6 +225,13 @@ pub fn is_inside(path: &str) -> bool {
     path.split('/').all(plain)
         && !path.contains(|c: char| c == '\\' || c.is_control())
         && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+/// Hands the names of a folder's files to the disk, where the system can: a file that was renamed keeps its name then.
+pub fn sync_names(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
 }
 
 /// Removes a file if it is there. `action` says in an error what that was for.

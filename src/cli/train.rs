@@ -1,24 +1,23 @@
 //! `engraft train`.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
-use ndarray::{ArrayView2, Axis, s};
+use ndarray::s;
 use serde::Serialize;
 
+use super::confidence::CalibrationVerdict;
 use super::eval::{Verdict, judge};
 use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
-use crate::curate::judge_out_of_fold;
+use crate::curate::Known;
 use crate::error::{Error, Result};
-use crate::eval::{Judgeable, Options, Report};
 use crate::features::FeatureSet;
-use crate::head::{CalibrationRecord, Certificate, HeadFile};
+use crate::head::{Certificate, HeadFile};
 use crate::progress::Progress;
-use crate::source::{Split, shared_content, stratified_split};
+use crate::source::Split;
 
 /// Train a head, a linear probe unless told otherwise, and save it as an ONNX file
 ///
@@ -30,6 +29,7 @@ use crate::source::{Split, shared_content, stratified_split};
 ///   engraft train reviews.csv --model all-minilm-l6-v2 --label-column stars -o head.onnx
 ///   engraft train photos.parquet --head knn -o knn.onnx
 ///   engraft train photos.parquet --head auto --cv 5 -o head.onnx
+///   engraft train scans.csv --model efficientnet-lite0 --group-column patient --cv 5 --repeats 3 -o head.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Train {
@@ -61,7 +61,7 @@ pub(super) struct Trained {
     pub(super) certificate: Option<Certificate>,
     /// Of `--calibrate`: what it did and is worth.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) calibration: Option<CalibrationRecord>,
+    pub(super) calibration: Option<CalibrationVerdict>,
     /// Of `--ood`: rows that score above it are out of distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ood_threshold: Option<f64>,
@@ -72,7 +72,7 @@ pub(super) struct Trained {
     pub(super) report: Option<Verdict>,
     /// What rows the report is of.
     #[serde(skip)]
-    judged: &'static str,
+    judged: String,
     /// The rows that were held out: what `predict` may be tried on.
     #[serde(skip)]
     pub(super) held_out: FeatureSet,
@@ -90,7 +90,10 @@ impl Train {
             )));
         }
         self.fit.check_flags()?;
-        let loaded = inputs::load(context, &self.inputs, &self.source, || self.model.resolve(context))?;
+        let loaded =
+            inputs::load_keeping(context, &self.inputs, (&self.source, self.fit.judging.holdout.columns()), || {
+                self.model.resolve(context)
+            })?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
         let trained = self.fit.train(context, labelled, &self.output)?;
@@ -100,7 +103,7 @@ impl Train {
 }
 
 /// The rows that have a label.
-fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
+pub(super) fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
     let rows: Vec<usize> = (0..features.ids.len()).filter(|&i| features.labels[i].is_some()).collect();
     if rows.is_empty() {
         return Err(no_labels());
@@ -126,19 +129,25 @@ impl FitArgs {
     /// that no step makes a copy of them.
     pub(super) fn train(&self, context: &Context, features: FeatureSet, output: &std::path::Path) -> Result<Trained> {
         let labels = features.class_names();
-        let split = match self.cv {
+        let split = match self.judging.cv {
             Some(_) => Split { train: (0..features.len()).collect(), ..Split::default() },
-            None => self.split(context, &features)?,
+            None => self.judging.holdout.split(context, &features)?,
         };
         let n_train = split.train.len();
         let features = features.into_rows(&[split.train, split.test].concat());
         let classes = features.class_indices(&labels)?;
-        let (x, y) = (features.matrix.slice(s![..n_train, ..]), &classes[..n_train]);
-        let cross_validated = match self.cv {
+        let groups = self.judging.holdout.groups(&features)?;
+        let known = Known {
+            x: features.matrix.slice(s![..n_train, ..]),
+            labels: &classes[..n_train],
+            groups: groups.as_deref().map(|groups| &groups[..n_train]),
+        };
+        let cross_validated = match self.judging.cv {
             Some(folds) => Some(self.cross_validate(context, &features, (&classes, &labels), folds)?),
             None => None,
         };
-        let Fitted { kind, head, certificate, note, chosen } = self.fit(context, x, y)?;
+        let (settled, chosen) = self.settle(context, known)?;
+        let Fitted { kind, head, certificate, note } = settled.head.fit(context, known, &context.console)?;
         if !note.is_empty() {
             context.console.note(&note);
         }
@@ -148,13 +157,13 @@ impl FitArgs {
                 certificate.iterations, certificate.gap
             ));
         }
-        let confidence = self.confidence(context, x, y, &labels)?;
+        let confidence = settled.confidence(context, &head, known, &labels)?;
         let provenance = features.provenance.clone();
         let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
         confidence.give(context, &mut head)?;
         let held_out = features.into_rows(&(n_train..classes.len()).collect::<Vec<_>>());
         let report = match cross_validated {
-            Some(report) => Some(Verdict { report, sets: None }),
+            Some(report) => Some(Verdict { report, sets: None, strange: None, groups: None }),
             None if held_out.is_empty() => None,
             None => Some(judge(&head, &held_out, context.seed)?.verdict),
         };
@@ -164,74 +173,13 @@ impl FitArgs {
             classes: head.labels.len(),
             n_train,
             certificate,
-            calibration: head.calibration,
+            calibration: head.calibration.map(CalibrationVerdict::from),
             ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
-            judged: if self.cv.is_some() { "cross-validated rows" } else { "held-out rows" },
+            judged: self.judging.judged(),
             held_out,
         })
-    }
-
-    /// What is trained on and what is held out.
-    fn split(&self, context: &Context, features: &FeatureSet) -> Result<Split> {
-        if !(0.0..1.0).contains(&self.holdout) {
-            return Err(Error::Usage(format!("--holdout must be at least 0 and below 1, got {}", self.holdout)));
-        }
-        if self.holdout == 0.0 {
-            return Ok(Split { train: (0..features.ids.len()).collect(), ..Split::default() });
-        }
-        let split = stratified_split(&features.labels, self.holdout, context.seed)?;
-        for class in &split.untested {
-            context.console.note(&format!("class {class:?} has one sample only: it is trained on, not tested"));
-        }
-        let shared = shared_content(&features.contents, &split);
-        if let Some(&(train, test)) = shared.first() {
-            context.console.note(&format!(
-                "warning: {} of {} held-out samples have the same content as a training sample ({} is {}): the reported accuracy is too good",
-                shared.len(),
-                split.test.len(),
-                features.ids[test],
-                features.ids[train]
-            ));
-        }
-        Ok(split)
-    }
-
-    /// The report of each row by a head that was fitted, and where asked for chosen, without it.
-    fn cross_validate(
-        &self,
-        context: &Context,
-        features: &FeatureSet,
-        (classes, names): (&[usize], &[String]),
-        folds: usize,
-    ) -> Result<Report> {
-        let Judgeable { rows, labels, classes } = Judgeable::of(classes);
-        let single = names.len() - classes.len();
-        if single > 0 {
-            context.console.note(&format!("{} of one sample only: trained on, not tested", counted(single, "class")));
-        }
-        let known: HashSet<&String> = features.contents.iter().flatten().collect();
-        let repeated = features.contents.iter().flatten().count() - known.len();
-        if repeated > 0 {
-            context.console.note(&format!(
-                "warning: {} of the same content as another: where they fall in two folds the reported accuracy is too good",
-                counted(repeated, "sample")
-            ));
-        }
-        let picked;
-        let x = if single == 0 {
-            features.matrix.view()
-        } else {
-            picked = features.matrix.select(Axis(0), &rows);
-            picked.view()
-        };
-        let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
-        let judge = |x: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
-            self.judge(context, (x, labels, &names), others)
-        };
-        let probabilities = judge_out_of_fold(x, (&labels, classes.len()), &judge, (folds, context.seed))?;
-        Report::new(&labels, probabilities.view(), &names, Options { seed: context.seed, ..Options::default() })
     }
 }
 
@@ -245,8 +193,11 @@ impl Trained {
                 counted(c.iterations, "iteration"), c.seconds, c.objective, c.gap, c.gradient_norm
             )
         });
+        if let Some(harm) = self.calibration.as_ref().and_then(CalibrationVerdict::text) {
+            text += &(harm + "\n");
+        }
         match &self.report {
-            Some(report) => text += &report.headline(self.judged),
+            Some(report) => text += &report.headline(&self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
         text + &format!(

@@ -184,18 +184,18 @@ impl Reader {
             if self.over.try_recv() == Err(TryRecvError::Disconnected) {
                 return Ok(None);
             }
-            let Listed { position, .. } = listed;
-            let head = head.get_or_insert_with(|| Head::new(position));
-            if head.entries.end != position {
-                // What was done before lies between.
+            let mut unit = head.take().unwrap_or_else(|| Head::new(&listed));
+            if !unit.takes(&listed) {
+                // What was done before lies between, or one of the two is done again.
                 *pending = Some(listed);
-                return Ok(Some(std::mem::replace(head, Head::new(position))));
+                return Ok(Some(unit));
             }
             bytes += listed.entry.bytes();
-            head.push(listed);
-            if head.samples.len() >= size || head.rejects.len() >= MOST_REJECTS || bytes >= MOST_BYTES {
-                return Ok(Some(std::mem::replace(head, Head::new(position))));
+            unit.push(listed);
+            if unit.samples.len() >= size || unit.rejects.len() >= MOST_REJECTS || bytes >= MOST_BYTES {
+                return Ok(Some(unit));
             }
+            head = Some(unit);
         }
     }
 }

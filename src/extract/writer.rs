@@ -36,17 +36,25 @@ pub trait Sink {
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) entries: Range<u64>,
+    /// As [`Listed::within`].
+    within: Option<u64>,
     pub(super) digest: u128,
     pub(super) samples: Vec<Sample>,
     pub(super) rejects: Vec<Reject>,
 }
 
 impl Head {
-    pub(super) fn new(position: u64) -> Self {
-        Self { entries: position..position, digest: 0, samples: Vec::new(), rejects: Vec::new() }
+    pub(super) fn new(first: &Listed) -> Self {
+        let Listed { position, within, .. } = *first;
+        Self { entries: position..position, within, digest: 0, samples: Vec::new(), rejects: Vec::new() }
     }
 
-    /// Takes the next entry, which must be adjacent.
+    /// Whether this entry may be the next.
+    pub(super) fn takes(&self, listed: &Listed) -> bool {
+        (self.entries.end, self.within) == (listed.position, listed.within)
+    }
+
+    /// Takes the next entry, which must be one that it [takes](Self::takes).
     pub(super) fn push(&mut self, listed: Listed) {
         self.entries.end = listed.position + 1;
         self.digest = self.digest.wrapping_add(listed.digest);
@@ -202,7 +210,7 @@ impl<'a> Writer<'a> {
         checked: Vec<Result<Checked, Reject>>,
         rows: Vec<(usize, Result<Vec<f32>, String>)>,
     ) -> Result<()> {
-        let Head { entries, digest, samples, mut rejects } = head;
+        let Head { entries, digest, samples, mut rejects, .. } = head;
         let mut vectors: Vec<Option<Result<Vec<f32>, String>>> = Vec::new();
         vectors.resize_with(samples.len(), || None);
         for (slot, vector) in rows {

@@ -26,6 +26,7 @@ impl FeatureSet {
         self.ids.truncate(rows.len());
         self.labels.truncate(rows.len());
         self.contents.truncate(rows.len());
+        self.kept.values_mut().for_each(|column| column.truncate(rows.len()));
         self.matrix = self.matrix.slice_move(s![..rows.len(), ..]);
         self
     }
@@ -35,6 +36,7 @@ impl FeatureSet {
         self.ids.swap(one, other);
         self.labels.swap(one, other);
         self.contents.swap(one, other);
+        self.kept.values_mut().for_each(|column| column.swap(one, other));
         let (one, other) = self.matrix.multi_slice_mut((s![one, ..], s![other, ..]));
         Zip::from(one).and(other).for_each(std::mem::swap);
     }
@@ -52,6 +54,7 @@ mod tests {
             ids: (0..n).map(|row| row.to_string()).collect(),
             labels: (0..n).map(|row| (row % 3 > 0).then(|| (row % 3).to_string())).collect(),
             contents: (0..n).map(|row| Some(format!("content {row}"))).collect(),
+            kept: [("user".to_owned(), (0..n).map(|row| Some((row / 2).to_string())).collect())].into(),
             matrix: Array2::from_shape_fn((n, 3), |(row, column)| (10 * row + column) as f32),
             provenance: None,
         }

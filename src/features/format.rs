@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::flat::FlatWriter;
 use super::parquet::ParquetWriter;
-use super::shards::{self, ShardsWriter};
-use super::{Existing, FeatureWriter, Header, npy, safetensors};
+use super::{Existing, FeatureWriter, Header, npy, safetensors, shards};
 use crate::error::{Error, Result};
 use crate::file::{AtomicFile, remove_if_there};
 
@@ -15,7 +14,8 @@ pub enum Format {
     /// One Parquet file: `id`, `label`, `content` and `embedding`, a list of fixed size of 32- or
     /// 16-bit floats; kept columns stand before it.
     Parquet,
-    /// A folder of Parquet files, each named by the place of its first entry: `part-000000065536.parquet`.
+    /// A folder of Parquet files, each named by the place of its first entry: `part-000000065536.parquet`, or
+    /// `part-000000065536-1.parquet` where another one had that name.
     Shards,
     /// A NumPy array of n×d little-endian 32- or 16-bit floats; `<stem>.jsonl` holds the ids, labels, contents and kept
     /// columns, a line a row, and `<stem>.provenance.json` the provenance.
@@ -58,16 +58,19 @@ impl Format {
     }
 }
 
-/// Begins a feature set at `path`.
+/// Begins a feature set in one file at `path`. A folder of shards is filled by a run: see [`ShardFolder`](super::ShardFolder).
 ///
 /// # Errors
 /// [`Error::Exists`] when something is there and `existing` refuses; [`Error::Usage`] when a file that engraft did not
-/// write would have to be replaced; when the folder cannot be written, or the dimension is 0 or not the provenance's.
+/// write would have to be replaced, or the format is a folder; when the folder cannot be written, or the dimension is 0 or not the provenance's.
 pub fn create(path: &Path, format: Format, header: &Header, existing: Existing) -> Result<Box<dyn FeatureWriter>> {
     header.check()?;
     Ok(match format {
         Format::Parquet => Box::new(ParquetWriter::create(begin(path, existing)?, path, header)?),
-        Format::Shards => Box::new(ShardsWriter::create(path, header, existing)?),
+        Format::Shards => {
+            let reason = "is a folder, and these features are written into one file: name it .parquet";
+            return Err(Error::Usage(format!("{} {reason}", path.display())));
+        }
         Format::Npy => Box::new(FlatWriter::create(path, header, npy::layout(header), existing)?),
         Format::Safetensors => {
             Box::new(FlatWriter::create(path, header, safetensors::layout(path, header)?, existing)?)

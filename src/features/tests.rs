@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::backbone::{Output, Pooling, RunPrecision};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::preprocess::{Preprocessing, TextSpec};
 
 fn provenance(dimension: usize) -> Provenance {
@@ -30,12 +30,13 @@ fn small() -> FeatureSet {
         ids: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
         labels: vec![Some("y".to_owned()), None, Some("x".to_owned())],
         contents: vec![None, Some("d1".to_owned()), Some("d2".to_owned())],
+        kept: Kept::new(),
         matrix: array![[1.0, 2.0], [3.0, 4.0], [5.0, f32::MIN_POSITIVE]],
         provenance: Some(provenance(2)),
     }
 }
 
-const NAMES: [&str; 4] = ["set.parquet", "set.npy", "set.safetensors", "set/"];
+const NAMES: [&str; 3] = ["set.parquet", "set.npy", "set.safetensors"];
 
 fn header(dimension: usize, provenance: Option<Provenance>) -> Header {
     Header { dimension, precision: Precision::F32, kept: Vec::new(), provenance }
@@ -57,10 +58,12 @@ fn sets() -> impl Strategy<Value = FeatureSet> {
         let ids = prop::collection::hash_set("[\\PC\n\"]{0,6}", n).prop_map(Vec::from_iter);
         let texts = || prop::collection::vec(text(), n);
         let values = prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::INFINITE, n * d);
-        (ids, texts(), texts(), values).prop_map(move |(ids, labels, contents, values)| FeatureSet {
+        let kept = prop::collection::btree_map("[\\PC]{0,4}_", texts(), 0..3);
+        (ids, texts(), texts(), kept, values).prop_map(move |(ids, labels, contents, kept, values)| FeatureSet {
             ids,
             labels,
             contents,
+            kept,
             matrix: Array2::from_shape_vec((n, d), values).unwrap(),
             // Without rows only the provenance of a Parquet file knows the length.
             provenance: (known || n == 0).then(|| provenance(d)),
@@ -77,8 +80,11 @@ proptest! {
         for name in NAMES {
             let path = folder.path().join(name.replace("set", &name.replace(['.', '/'], "-")));
             set.write(&path, Existing::Refuse).unwrap();
-            let read = FeatureSet::read(&path).unwrap();
+            let keep: Vec<String> = set.kept.keys().cloned().collect();
+            let read = FeatureSet::read_keeping(&path, &keep).unwrap();
             prop_assert_eq!(&read, &set, "{}", name);
+            let bare = FeatureSet { kept: Kept::new(), ..read };
+            prop_assert_eq!(FeatureSet::read(&path).unwrap(), bare, "{}", name);
         }
     }
 }
@@ -203,7 +209,7 @@ fn an_output_that_is_there_is_kept_unless_it_is_to_be_replaced() {
 
 #[test]
 fn a_writer_that_is_dropped_leaves_nothing_and_harms_nothing() {
-    for (name, format) in NAMES.into_iter().zip([Format::Parquet, Format::Npy, Format::Safetensors, Format::Shards]) {
+    for (name, format) in NAMES.into_iter().zip([Format::Parquet, Format::Npy, Format::Safetensors]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         let begin = |existing| {
@@ -241,9 +247,7 @@ fn files_that_are_not_ours_are_not_replaced() {
     assert!(matches!(small().write(&path("other.npy"), Existing::Replace), Err(Error::Usage(_))));
     small().write(&path("set.npy"), Existing::Replace).unwrap();
 
-    fs::write(path("mine.parquet"), "").unwrap();
     assert!(matches!(small().write(folder.path(), Existing::Replace), Err(Error::Usage(_))));
-    assert_eq!(fs::read(path("mine.parquet")).unwrap(), b"");
     assert_eq!(FeatureSet::read(&path("set.npy")).unwrap(), small());
 }
 
@@ -287,7 +291,7 @@ fn half_precision_and_kept_columns_are_stored() {
     let contents = contents.into_iter().map(|_| Some("0".repeat(32))).collect();
     let text = |value: &str| Some(value.to_owned());
     let rows = Rows { ids, labels, contents, kept: vec![vec![text("n"), None, text("m")], vec![text("5"); 3]], matrix };
-    for (name, format) in [("kept.parquet", Format::Parquet), ("kept.npy", Format::Npy), ("kept/", Format::Shards)] {
+    for (name, format) in [("kept.parquet", Format::Parquet), ("kept.npy", Format::Npy)] {
         // The second time what is there is known as ours.
         for existing in [Existing::Refuse, Existing::Replace] {
             let mut writer = create(&folder.path().join(name), format, &header, existing).unwrap();
@@ -295,7 +299,8 @@ fn half_precision_and_kept_columns_are_stored() {
             writer.append(&rows).unwrap();
             writer.finish().unwrap();
         }
-        assert_eq!(FeatureSet::read(&folder.path().join(name)).unwrap().ids, rows.ids);
+        let read = FeatureSet::read_keeping(&folder.path().join(name), &kept[1..]).unwrap();
+        assert_eq!((read.ids, read.kept), (rows.ids.clone(), Kept::from([(kept[1].clone(), rows.kept[1].clone())])));
     }
     let lines = fs::read_to_string(folder.path().join("kept.jsonl")).unwrap();
     assert!(lines.lines().next().unwrap().ends_with(r#","note":"n","stars":"5"}"#), "{lines}");
@@ -303,6 +308,43 @@ fn half_precision_and_kept_columns_are_stored() {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         assert!(matches!(check_kept(&names), Err(Error::Usage(_))));
     }
+}
+
+#[test]
+fn kept_columns_travel_with_their_rows_and_missing_ones_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = |values: [&str; 3]| values.map(|v| Some(v.to_owned())).to_vec();
+    let set = FeatureSet { kept: Kept::from([("site".to_owned(), site(["p", "q", "r"]))]), ..small() };
+    let more = FeatureSet { ids: vec!["d".to_owned(), "e".to_owned(), "f".to_owned()], ..set.clone() };
+    let both = FeatureSet::concat(vec![set.clone(), more]).unwrap();
+    assert_eq!(both.select(&[4, 0, 2]).kept["site"], site(["q", "p", "r"]));
+    let bare = FeatureSet { ids: vec!["d".to_owned(), "e".to_owned(), "f".to_owned()], ..small() };
+    let error = FeatureSet::concat(vec![set.clone(), bare]).unwrap_err();
+    assert!(matches!(&error, Error::Mismatch { what, .. } if what == "the kept columns"), "{error}");
+    let keep = |name: &str| [name.to_owned()];
+    for name in NAMES {
+        let path = folder.path().join(name.replace("set", &name.replace(['.', '/'], "-")));
+        set.write(&path, Existing::Refuse).unwrap();
+        for (column, says) in
+            [("place", "no column `place`; it has `site`"), ("label", "features have one of this name")]
+        {
+            let error = FeatureSet::read_keeping(&path, &keep(column)).unwrap_err();
+            assert!(matches!(&error, Error::Usage(text) if text.contains(says)), "{name}: {error}");
+        }
+    }
+    let alone = folder.path().join("alone.npy");
+    small().write(&alone, Existing::Refuse).unwrap();
+    fs::remove_file(alone.with_extension("jsonl")).unwrap();
+    let error = FeatureSet::read_keeping(&alone, &keep("site")).unwrap_err();
+    assert!(matches!(&error, Error::Usage(text) if text.contains("nor any other")), "{error}");
+    // Lines of others: numbers are texts, what is missing is unknown, a list is no value.
+    let lines = |third: &str| {
+        let lines = format!("{{\"id\":1,\"site\":7}}\n{{\"id\":2}}\n{{\"id\":3,\"site\":{third}}}\n");
+        fs::write(alone.with_extension("jsonl"), lines).unwrap();
+        FeatureSet::read_keeping(&alone, &keep("site"))
+    };
+    assert_eq!(lines("true").unwrap().kept["site"], [Some("7".to_owned()), None, Some("true".to_owned())]);
+    assert!(matches!(lines("[1]"), Err(Error::Malformed { reason, .. }) if reason.contains("line 3 has a `site`")));
 }
 
 #[test]
@@ -318,28 +360,6 @@ fn rows_of_another_shape_are_refused() {
     let wrong = create(&path, Format::Parquet, &header(3, Some(provenance(4))), Existing::Refuse).map(|_| ());
     assert!(matches!(wrong, Err(Error::Mismatch { .. })));
     assert!(create(&path, Format::Parquet, &header(0, None), Existing::Refuse).is_err());
-}
-
-#[test]
-fn shards_are_filled_and_read_in_order() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap();
-    let n = 70_000;
-    let set = FeatureSet {
-        ids: (0..n).map(|i| format!("{i}")).collect(),
-        labels: vec![None; n],
-        contents: vec![None; n],
-        matrix: Array2::from_shape_fn((n, 1), |(i, _)| i as f32),
-        provenance: Some(provenance(1)),
-    };
-    set.write(folder.path(), Existing::Refuse)?;
-    assert_eq!(files(folder.path()), ["part-000000000000.parquet", "part-000000065536.parquet"]);
-    assert_eq!(FeatureSet::read(&folder.path().join("part-000000000000.parquet"))?.len(), 65_536);
-    assert!(FeatureSet::read(folder.path())? == set);
-
-    // A shorter run leaves no shard of the longer one.
-    set.select(&[5]).write(folder.path(), Existing::Replace)?;
-    assert_eq!(files(folder.path()), ["part-000000000000.parquet"]);
-    Ok(())
 }
 
 #[test]

@@ -15,6 +15,9 @@ pub struct Listed {
     /// A digest of the place and the entry. The wrapping sum over a stretch tells whether a later run lists the same
     /// there: the same ids and, where they come with the list, the same texts.
     pub digest: u128,
+    /// The first entry of the stretch that it is embedded again with; such a stretch shares no part of the features with
+    /// others. `None` for what was not embedded before.
+    pub within: Option<u64>,
     /// The entry.
     pub entry: Entry,
 }
@@ -34,7 +37,7 @@ impl Source {
     pub(super) fn new(entries: Entries, extent: Arc<Extent>) -> Self {
         let list = (0..).zip(entries).map(|(position, entry)| {
             let entry = entry?;
-            Ok(Listed { position, digest: digest(position, &entry), entry })
+            Ok(Listed { position, digest: digest(position, &entry), within: None, entry })
         });
         Self { list: Box::new(list), extent }
     }

@@ -53,8 +53,8 @@ pub(super) struct Embed {
     /// Replace an output that is there, once the new one (of a folder, its first shard) is ready
     #[arg(long)]
     overwrite: bool,
-    /// Embed again what was rejected in an earlier run into this folder, with the shards that it belongs to; these are
-    /// replaced at the end of the run, if a row was gained
+    /// Embed again what was rejected in an earlier run into this folder, with the shards that it belongs to; each is replaced
+    /// once it is complete, if a row was gained and none lost, and one that was not complete begins anew
     #[arg(long, conflicts_with = "overwrite")]
     retry_rejects: bool,
     /// Of the stored values: f32 or f16

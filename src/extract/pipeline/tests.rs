@@ -141,7 +141,7 @@ fn entry(n: usize) -> Result<Listed> {
         12 => Entry::Reject(Reject { id, stage: Stage::Read, reason: "a thirteenth".into() }),
         _ => Entry::Sample(Sample { id, content: Content::Text(String::new()), label: None, kept: Vec::new() }),
     };
-    Ok(Listed { position: n as u64, digest: 1, entry })
+    Ok(Listed { position: n as u64, digest: 1, within: None, entry })
 }
 
 fn provenance() -> Provenance {

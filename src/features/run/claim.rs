@@ -1,12 +1,12 @@
 //! A folder that this process alone may write to.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::again::{Again, Because};
 use super::folder::ShardFolder;
 use super::journal::{Journal, Record, Stretch, Totals};
 use super::key::RunKey;
-use super::remade::Remade;
 use super::{rejects, rejects_path, verify};
 use crate::counted::counted;
 use crate::error::{Error, Result};
@@ -19,7 +19,8 @@ use crate::progress::Progress;
 pub enum Rejects {
     /// They stay.
     Keep,
-    /// The stretches that have some are embedded again, and their shards replaced at the end of the run if that gained a row.
+    /// The stretches that have some are embedded again. Each is replaced once it is complete, if that gains a row and loses
+    /// none.
     Retry,
 }
 
@@ -63,7 +64,8 @@ impl Claim {
     }
 
     /// Begins the run of this key or continues it. A shard that is missing or damaged is told of and its stretch is not
-    /// finished any more. Nothing but what killed processes left over is removed before the first new shard is complete.
+    /// finished any more; one whose rejects are not all listed is embedded again. Shards that do not count, because they
+    /// are damaged or of a run that is replaced, are not removed before the first new stretch is kept.
     ///
     /// # Errors
     /// [`Error::Usage`] when the folder holds a run of another key, or a kept column has a name of ours;
@@ -84,64 +86,70 @@ impl Claim {
             _ => false,
         };
         file::remove_abandoned(&self.folder, file::HIDDEN);
+        let mut taken = self.record.names();
+        let (mut again, mut lost) = (Again::default(), Vec::new());
         if continued {
-            self.forget_damaged(progress)?;
+            lost = self.forget_damaged(progress)?;
+            again = self.to_repeat(progress)?;
         } else {
             self.record = Record::default();
         }
+        let there = shards::list(&self.folder)?;
+        taken.extend(rejects::parts(&self.folder)?);
+        taken.extend(there.iter().filter_map(|shard| Some(shard.file_stem()?.to_str()?.to_owned())));
         let finished: HashSet<PathBuf> = self.record.shards(&self.folder).collect();
-        let stale = shards::list(&self.folder)?.into_iter().filter(|file| !finished.contains(file)).collect();
-        let remade = match self.rejects {
-            Rejects::Keep => Remade::default(),
-            Rejects::Retry => self.rejected(progress),
-        };
-        Ok(ShardFolder::new(self, key, continued, (stale, remade), (precision, kept)))
+        let stale = there.into_iter().filter(|file| !finished.contains(file)).collect();
+        let known = Known { continued, stale, taken, again, lost };
+        Ok(ShardFolder::new(self, key, known, (precision, kept)))
     }
 
-    /// The stretches that have rejects.
-    fn rejected(&self, progress: &dyn Progress) -> Remade {
-        let some = self.record.stretches.iter().filter(|(_, stretch)| stretch.rejects > 0);
-        let some: BTreeMap<u64, Stretch> = some.map(|(first, stretch)| (*first, stretch.clone())).collect();
-        if !some.is_empty() {
-            let Totals { entries, rejects, .. } = Totals::of(some.values());
-            progress.note(&format!(
-                "{}; the shards that they belong to, of {}, are made again",
-                counted(rejects, "reject"),
-                counted(entries, "input")
-            ));
-        }
-        Remade::new(some)
-    }
-
-    /// Forgets the stretches that are not whole any more.
-    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<()> {
+    /// Takes the stretches out of the record of which the shard is missing or damaged.
+    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<Vec<Stretch>> {
         let damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
+        let mut lost = Vec::new();
         for (start, reason) in damaged {
-            self.forget(start, &reason, progress);
+            let Some(stretch) = self.record.stretches.remove(&start) else { continue };
+            let (name, entries) = (stretch.name(), counted(stretch.count(), "input"));
+            progress.note(&format!("{name}: {reason}; {entries} to embed again"));
+            self.record.finished = None;
+            lost.push(stretch);
         }
-        let counts = rejects::retain(&self.folder, &self.parts())?;
-        let count = |start: u64| counts.get(&rejects::part(start)).copied().unwrap_or(0);
-        let lacking = self.record.stretches.iter().filter(|(start, stretch)| count(**start) != stretch.rejects);
-        let lacking: Vec<(u64, u64)> = lacking.map(|(start, stretch)| (*start, stretch.rejects)).collect();
-        for (start, rejects) in &lacking {
-            let reason = format!("of {} there are {} in rejects.jsonl", counted(*rejects, "reject"), count(*start));
-            self.forget(*start, &reason, progress);
-        }
-        if !lacking.is_empty() {
-            rejects::retain(&self.folder, &self.parts())?;
-        }
-        Ok(())
+        Ok(lost)
     }
 
-    fn forget(&mut self, start: u64, reason: &str, progress: &dyn Progress) {
-        let Some(stretch) = self.record.stretches.remove(&start) else { return };
-        let entries = counted(stretch.count(), "input");
-        progress.note(&format!("{}: {reason}; {entries} to embed again", rejects::part(start)));
-        self.record.finished = false;
+    /// The stretches that are to be embedded again though their shards are sound.
+    fn to_repeat(&mut self, progress: &dyn Progress) -> Result<Again> {
+        let mut again = Again::default();
+        let listed = rejects::retain(&self.folder, &self.record.names())?;
+        for stretch in self.record.stretches.values() {
+            let (name, rejects) = (stretch.name(), stretch.rejects);
+            let found = listed.get(&name).copied().unwrap_or(0);
+            if found != rejects {
+                let (of, entries) = (counted(rejects, "reject"), counted(stretch.count(), "input"));
+                progress.note(&format!("{name}: of {of} there are {found} in rejects.jsonl; {entries} to embed again"));
+                again.insert(stretch.clone(), Because::LostRejects);
+            } else if rejects > 0 && self.rejects == Rejects::Retry {
+                again.insert(stretch.clone(), Because::Rejects);
+            }
+        }
+        let Totals { entries, rejects, .. } = Totals::of(again.stretches());
+        if self.rejects == Rejects::Retry && rejects > 0 {
+            let (rejects, entries) = (counted(rejects, "reject"), counted(entries, "input"));
+            progress.note(&format!("{rejects}; the shards that they belong to, of {entries}, are embedded again"));
+        }
+        Ok(again)
     }
+}
 
-    /// The names of the stretches that count.
-    fn parts(&self) -> HashSet<String> {
-        self.record.stretches.keys().map(|start| rejects::part(*start)).collect()
-    }
+/// What a run finds in its folder.
+pub(super) struct Known {
+    /// Whether the journal is that of this run already.
+    pub(super) continued: bool,
+    /// Shards that do not count: of a run that is replaced, damaged, or left over.
+    pub(super) stale: Vec<PathBuf>,
+    /// Names of stretches that a new one cannot have.
+    pub(super) taken: HashSet<String>,
+    pub(super) again: Again,
+    /// Stretches that were finished, and of which the shard is damaged or gone.
+    pub(super) lost: Vec<Stretch>,
 }

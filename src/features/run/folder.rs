@@ -1,18 +1,20 @@
 //! Writes the shards of a run.
 
+use std::collections::HashSet;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::claim::Claim;
+use super::again::Again;
+use super::claim::{Claim, Known};
 use super::journal::{Shard, Stretch, Totals};
 use super::key::RunKey;
-use super::remade::Remade;
-use super::unfinished::Unfinished;
+use super::unfinished::{Pass, Unfinished};
 use super::{SHARD_ENTRIES, SHARD_TIME, rejects, rejects_path};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::parquet::{self, ParquetWriter};
 use crate::features::{Header, Part, Precision, Provenance, shards};
 use crate::file::{self, AtomicFile};
@@ -24,10 +26,11 @@ pub struct ShardFolder {
     key: RunKey,
     /// Whether the journal is that of this run already.
     begun: bool,
-    /// Shards that do not count: of a run that is replaced, damaged, or left over. They stay until the first new shard is
-    /// complete.
+    /// Shards that do not count. They stay until a new one is in the journal.
     stale: Vec<PathBuf>,
-    remade: Remade,
+    taken: HashSet<String>,
+    again: Again,
+    lost: Vec<Stretch>,
     precision: Precision,
     kept: Vec<String>,
     shard_entries: u64,
@@ -70,25 +73,23 @@ impl ShardFolder {
     pub(super) fn new(
         claim: Claim,
         key: RunKey,
-        continued: bool,
-        (stale, remade): (Vec<PathBuf>, Remade),
+        Known { continued, stale, taken, again, lost }: Known,
         (precision, kept): (Precision, &[String]),
     ) -> Self {
-        let resumed = claim.record.totals();
-        let (shard_entries, shard_time, kept) = (SHARD_ENTRIES, SHARD_TIME, kept.to_vec());
-        let (begun, current) = (continued, None);
         Self {
+            resumed: claim.record.totals(),
             claim,
             key,
-            begun,
+            begun: continued,
             stale,
-            remade,
+            taken,
+            again,
+            lost,
             precision,
-            kept,
-            shard_entries,
-            shard_time,
-            resumed,
-            current,
+            kept: kept.to_vec(),
+            shard_entries: SHARD_ENTRIES,
+            shard_time: SHARD_TIME,
+            current: None,
             held: Vec::new(),
         }
     }
@@ -105,9 +106,12 @@ impl ShardFolder {
 
     /// What is left of the input list. The stream fails where the list is not what the finished stretches were made from.
     pub fn unfinished(&self, list: List) -> List {
-        let stretches = self.claim.record.stretches.iter().filter(|(first, _)| !self.remade.has(**first));
-        let stretches = stretches.map(|(_, stretch)| stretch.clone()).collect();
-        Box::new(Unfinished::new(list, stretches, &self.claim.folder))
+        let pass = |first| if self.again.has(first) { Pass::Again } else { Pass::Nothing };
+        let kept = self.claim.record.stretches.values().map(|stretch| (stretch, pass(stretch.entries.start)));
+        let all = kept.chain(self.lost.iter().map(|stretch| (stretch, Pass::Anew)));
+        let mut all: Vec<_> = all.map(|(stretch, pass)| (stretch.clone(), pass)).collect();
+        all.sort_by_key(|(stretch, _)| stretch.entries.start);
+        Box::new(Unfinished::new(list, all.into(), &self.claim.folder))
     }
 
     /// Adds a part of the input list. Rows that the precision cannot hold become rejects.
@@ -116,15 +120,18 @@ impl ShardFolder {
     /// When the disk refuses. The shard that was being written is then lost, and those before it are kept.
     pub fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
         let part = part.stored_as(self.precision);
-        let apart = self.current.as_ref().is_some_and(|open| open.stretch.entries.end != part.entries.start);
-        if apart || self.remade.is_boundary(part.entries.start) {
+        let apart = |open: &Open| {
+            let entries = &open.stretch.entries;
+            entries.end != part.entries.start || self.again.overlaps(entries) != self.again.overlaps(&part.entries)
+        };
+        if self.current.as_ref().is_some_and(apart) || self.again.has(part.entries.start) {
             self.close()?;
         }
-        let mut open = self.current.take().unwrap_or_else(|| Open::new(part.entries.start));
+        let mut open = self.current.take().unwrap_or_else(|| Open::new(part.entries.start, &self.taken));
         if !part.rows.ids.is_empty() {
             if open.writer.is_none() {
                 let header = Header::new(provenance, self.precision, &self.kept);
-                open.writer = Some(Sealed::writer(&self.claim.folder, open.stretch.entries.start, &header)?);
+                open.writer = Some(Sealed::writer(&self.claim.folder, &open.stretch.name(), &header)?);
                 open.stretch.dimension = header.dimension;
             }
             if let Some(writer) = &mut open.writer {
@@ -138,43 +145,71 @@ impl ShardFolder {
         stretch.rejects += part.rejects.len() as u64;
         stretch.truncated += part.truncated;
         open.rejects.extend(part.rejects);
-        let entries = open.stretch.count();
-        let full = entries >= self.shard_entries || open.begun.elapsed() >= self.shard_time;
+        let full = open.stretch.count() >= self.shard_entries || open.begun.elapsed() >= self.shard_time;
+        // What is embedded again takes the place of a whole stretch or of none.
+        let full = full && !self.again.overlaps(&open.stretch.entries);
         self.current = Some(open);
         if full { self.close() } else { Ok(()) }
     }
 
-    /// Completes the shard that is being written, so that all that was added is kept. To be called as well when a run is
-    /// interrupted or fails.
+    /// Completes the shard that is being written, so that all that was added is kept; of a stretch that is embedded again,
+    /// only if it is whole and better than what is there. To be called as well when a run is interrupted or fails.
     ///
     /// # Errors
     /// When the disk refuses. The shard is then lost, and those before it are kept.
     pub fn close(&mut self) -> Result<()> {
         let Some(Open { writer, mut stretch, rejects, .. }) = self.current.take() else { return Ok(()) };
         let sealed = writer.map(|writer| writer.into_inner()?.seal()).transpose()?;
-        if self.remade.overlaps(&stretch.entries) {
-            return self.remade.push(sealed, stretch, rejects);
-        }
-        if sealed.is_none() && !self.begun && !self.stale.is_empty() {
+        if self.again.overlaps(&stretch.entries) {
+            if !self.again.is_better(&self.claim.folder, &stretch, &rejects)? {
+                return Ok(());
+            }
+        } else if sealed.is_none() && !self.begun && !self.stale.is_empty() {
             // Nothing is worth what is there, until there is a row.
             self.held.push((stretch, rejects));
             return Ok(());
         }
-        self.begin()?;
-        for (stretch, rejects) in std::mem::take(&mut self.held) {
-            rejects::append(&self.claim.folder, &rejects::part(stretch.entries.start), &rejects)?;
-            self.claim.journal.stretch(&stretch)?;
-            self.claim.record.insert(stretch);
-        }
-        rejects::append(&self.claim.folder, &rejects::part(stretch.entries.start), &rejects)?;
-        if let Some((file, shard)) = sealed {
-            file.commit()?;
+        let file = sealed.map(|(file, shard)| {
             stretch.shard = Some(shard);
+            file
+        });
+        self.keep(file, stretch, &rejects)?;
+        std::mem::take(&mut self.held).into_iter().try_for_each(|(stretch, rejects)| self.keep(None, stretch, &rejects))
+    }
+
+    /// Up to its line in the journal the folder is what it was.
+    fn keep(&mut self, file: Option<AtomicFile>, stretch: Stretch, rejects: &[Reject]) -> Result<()> {
+        let Claim { folder, journal, record, .. } = &mut self.claim;
+        let fresh = journal.is_empty();
+        if fresh {
+            // Where no journal tells which shards count, all do, so that it has to be there before the first.
+            journal.begin(&self.key)?;
         }
-        self.claim.journal.stretch(&stretch)?;
-        self.claim.record.insert(stretch);
-        self.claim.record.finished = false;
-        Ok(())
+        rejects::append(folder, &stretch.name(), rejects)?;
+        if let Some(file) = file {
+            file.commit()?;
+            file::sync_names(folder);
+        }
+        match (fresh, self.begun) {
+            (false, false) => journal.replace(&self.key, &stretch)?,
+            _ => journal.stretch(&stretch)?,
+        }
+        self.again.done(&stretch);
+        let replaced = record.insert(stretch);
+        self.stale.extend(replaced.iter().filter_map(|stretch| stretch.path(folder)));
+        if !std::mem::replace(&mut self.begun, true) {
+            // Until now they were those of another run.
+            rejects::retain(folder, &record.names())?;
+        }
+        self.remove_stale()
+    }
+
+    /// Clears the list of rejects of those that do not count. To be called at the end of a run, however it ends.
+    ///
+    /// # Errors
+    /// When the list cannot be read or written.
+    pub fn settle(&mut self) -> Result<()> {
+        if self.begun { rejects::retain(&self.claim.folder, &self.claim.record.names()).map(drop) } else { Ok(()) }
     }
 
     /// Completes the folder: the whole input list was added. Where nothing at all could be embedded, no journal is left,
@@ -196,15 +231,24 @@ impl ShardFolder {
                 dimension: 0,
             });
         }
-        let Claim { folder, journal, record, .. } = &mut self.claim;
-        std::mem::take(&mut self.remade).replace(folder, journal, record)?;
-        let totals = self.claim.record.totals();
-        if totals.rows == 0 {
-            self.claim.journal.clear()?;
-        } else if !self.claim.record.finished {
-            self.begin()?;
-            self.claim.journal.finish(totals)?;
+        if let Some(stretch) = self.again.unlisted() {
+            let Range { start, end } = stretch.entries;
+            return Err(Error::Data(format!(
+                "the rejects among entries {start} to {} are listed no more, and embedding them again lost rows, so that \
+                 what was there stays: make all inputs readable and run the same command, or use --overwrite",
+                end - 1
+            )));
         }
+        if self.begun {
+            self.remove_stale()?;
+            let totals = self.claim.record.totals();
+            if totals.rows == 0 {
+                self.claim.journal.clear()?;
+            } else if self.claim.record.finished != Some(totals) {
+                self.claim.journal.finish(totals)?;
+            }
+        }
+        self.settle()?;
         self.kept()
     }
 
@@ -238,21 +282,17 @@ impl ShardFolder {
         Ok(parquet::provenance(&last)?.map(|provenance| provenance.provider))
     }
 
-    /// Makes room for the first new shard, which is complete but for its name: from here on the folder is this run's.
-    fn begin(&mut self) -> Result<()> {
-        if !self.begun {
-            self.claim.journal.begin(&self.key)?;
-            file::remove_if_there("remove", &rejects_path(&self.claim.folder))?;
-            self.begun = true;
-        }
+    fn remove_stale(&mut self) -> Result<()> {
         self.stale.drain(..).try_for_each(|path| file::remove_if_there("remove", &path))
     }
 }
 
 impl Open {
-    fn new(first: u64) -> Self {
-        let stretch =
-            Stretch { shard: None, entries: first..first, rows: 0, rejects: 0, truncated: 0, dimension: 0, digest: 0 };
+    fn new(first: u64, taken: &HashSet<String>) -> Self {
+        let mut stretch = Stretch::new(first, 0);
+        while taken.contains(&stretch.name()) {
+            stretch.revision += 1;
+        }
         Self { begun: Instant::now(), writer: None, stretch, rejects: Vec::new() }
     }
 }
@@ -265,8 +305,8 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn writer(folder: &Path, first: u64, header: &Header) -> Result<ParquetWriter<Self>> {
-        let path = folder.join(shards::name(first));
+    fn writer(folder: &Path, name: &str, header: &Header) -> Result<ParquetWriter<Self>> {
+        let path = folder.join(shards::file(name));
         header.check()?;
         let file = AtomicFile::create(&path)?;
         ParquetWriter::create(Self { file, hasher: Sha256::new(), bytes: 0 }, &path, header)

@@ -1,8 +1,8 @@
 //! `journal.jsonl`: which run fills the folder, and which stretches of the input list are finished.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::key::RunKey;
-use super::{journal_path, rejects_path, verify};
+use super::{journal_path, rejects_path};
 use crate::error::{Error, Result};
 use crate::features::{Existing, shards};
-use crate::progress::Progress;
 
 /// Of the file's lines; a journal of another version is refused.
 const VERSION: u32 = 1;
@@ -25,6 +24,9 @@ const START: &[u8] = b"{\"journal\":";
 /// A finished stretch of the input list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Stretch {
+    /// Which of those that began with the same entry, from 0: what it is kept under is never the name of another.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub(super) revision: u32,
     /// What holds its rows, if it has any.
     #[serde(flatten)]
     pub(super) shard: Option<Shard>,
@@ -38,7 +40,31 @@ pub(super) struct Stretch {
     pub(super) digest: u128,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_first(revision: &u32) -> bool {
+    *revision == 0
+}
+
 impl Stretch {
+    /// Nothing yet, to begin with this entry.
+    pub(super) fn new(first: u64, revision: u32) -> Self {
+        Self {
+            revision,
+            shard: None,
+            entries: first..first,
+            rows: 0,
+            rejects: 0,
+            truncated: 0,
+            dimension: 0,
+            digest: 0,
+        }
+    }
+
+    /// By which its rejects are known; with `.parquet`, the name of its shard.
+    pub(super) fn name(&self) -> String {
+        shards::stem(self.entries.start, self.revision)
+    }
+
     /// Number of its entries.
     pub(super) fn count(&self) -> u64 {
         self.entries.end - self.entries.start
@@ -81,9 +107,20 @@ impl Totals {
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Run { journal: u32, run: Map<String, Value> },
+    /// The first stretch of a run that takes the place of another one.
+    Another {
+        journal: u32,
+        run: Map<String, Value>,
+        first: Stretch,
+    },
+    Run {
+        journal: u32,
+        run: Map<String, Value>,
+    },
     Stretch(Stretch),
-    Finished { finished: Totals },
+    Finished {
+        finished: Totals,
+    },
 }
 
 /// What the lines say together.
@@ -93,23 +130,36 @@ pub(super) struct Record {
     pub(super) key: Option<RunKey>,
     /// By their first entry; none overlaps another.
     pub(super) stretches: BTreeMap<u64, Stretch>,
-    /// Whether the whole input list was done.
-    pub(super) finished: bool,
-    /// Bytes of the whole lines. What follows was torn by a killed process.
+    /// Where the whole input list was done, what it came to then.
+    pub(super) finished: Option<Totals>,
+    /// Bytes of what counts. What follows was torn by a killed process.
     length: u64,
 }
 
 impl Record {
+    /// What the journal in `folder` says; `None` where there is none.
+    pub(super) fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = journal_path(folder);
+        match std::fs::read(&path) {
+            Ok(bytes) => Self::parse(&bytes, &path).map(Some),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(Error::io("read", &path)(e)),
+        }
+    }
+
     fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let mut record = Self::default();
         let whole: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n")).collect();
+        // A disk that lost its power may have kept the length of a line and not its text.
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(record);
+        }
         if whole.is_empty() && !(bytes.starts_with(START) || START.starts_with(bytes)) {
             return Err(foreign(path));
         }
         for (i, line) in whole.iter().enumerate() {
             let parsed = match serde_json::from_slice(line) {
                 Ok(parsed) => parsed,
-                // A disk that lost its power may have kept the length of a line and not its text.
                 Err(_) if i > 0 && i + 1 == whole.len() => break,
                 Err(e) if i > 0 => return Err(Error::malformed(path, format!("line {}: {e}", i + 1))),
                 Err(_) => return Err(foreign(path)),
@@ -122,35 +172,38 @@ impl Record {
 
     fn add(&mut self, line: Line, i: usize, path: &Path) -> Result<()> {
         match line {
-            Line::Run { journal: VERSION, run } if i == 0 => self.key = Some(RunKey::from_json(run)),
-            Line::Run { journal, .. } if i == 0 => {
+            Line::Run { journal, .. } | Line::Another { journal, .. } if journal != VERSION => {
                 return Err(Error::malformed(path, format!("version {journal} of the journal is not known")));
             }
+            Line::Run { run, .. } if i == 0 => self.key = Some(RunKey::from_json(run)),
             _ if i == 0 => return Err(foreign(path)),
             Line::Run { .. } => return Err(Error::malformed(path, format!("line {} begins another run", i + 1))),
-            Line::Stretch(stretch) => {
-                let named =
-                    stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::name(stretch.entries.start));
-                if stretch.entries.is_empty() || !named {
-                    return Err(Error::malformed(path, format!("line {} is no stretch of the input list", i + 1)));
-                }
-                self.insert(stretch);
-                self.finished = false;
+            Line::Another { run, first, .. } => {
+                self.key = Some(RunKey::from_json(run));
+                self.stretches.clear();
+                self.insert(named(first, i, path)?);
             }
-            Line::Finished { .. } => self.finished = true,
+            Line::Stretch(stretch) => drop(self.insert(named(stretch, i, path)?)),
+            Line::Finished { finished } => self.finished = Some(finished),
         }
         Ok(())
     }
 
-    /// Puts a stretch in the place of all that it overlaps: these were damaged and are done again.
-    pub(super) fn insert(&mut self, stretch: Stretch) {
+    /// Puts a stretch in the place of all that it overlaps: these were done again.
+    /// Returns these. What is finished stays so where no entry is left over.
+    pub(super) fn insert(&mut self, stretch: Stretch) -> Vec<Stretch> {
+        let mut replaced = Vec::new();
         while let Some((&start, before)) = self.stretches.range(..stretch.entries.end).next_back() {
             if before.entries.end <= stretch.entries.start {
                 break;
             }
-            self.stretches.remove(&start);
+            replaced.extend(self.stretches.remove(&start));
+        }
+        if Totals::of(&replaced).entries != stretch.count() {
+            self.finished = None;
         }
         self.stretches.insert(stretch.entries.start, stretch);
+        replaced
     }
 
     /// The shards' paths.
@@ -158,9 +211,23 @@ impl Record {
         self.stretches.values().filter_map(|stretch| stretch.path(folder))
     }
 
+    /// The stretches' names.
+    pub(super) fn names(&self) -> HashSet<String> {
+        self.stretches.values().map(Stretch::name).collect()
+    }
+
     pub(super) fn totals(&self) -> Totals {
         Totals::of(self.stretches.values())
     }
+}
+
+/// A stretch of this line, if its shard can be one of ours.
+fn named(stretch: Stretch, i: usize, path: &Path) -> Result<Stretch> {
+    let named = stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::file(&stretch.name()));
+    if stretch.entries.is_empty() || !named {
+        return Err(Error::malformed(path, format!("line {} is no stretch of the input list", i + 1)));
+    }
+    Ok(stretch)
 }
 
 /// The file, open and locked: one process at a time writes to a folder.
@@ -201,15 +268,19 @@ impl Journal {
         self.length == 0
     }
 
-    /// Begins anew: what it said is gone.
-    pub(super) fn begin(&mut self, key: &RunKey) -> Result<()> {
-        self.clear()?;
-        self.append(&Line::Run { journal: VERSION, run: key.as_json().clone() })
-    }
-
     pub(super) fn clear(&mut self) -> Result<()> {
         (self.length, self.state) = (0, State::Known);
         self.file.set_len(0).map_err(Error::io("write", &self.path))
+    }
+
+    /// Begins a run where none is.
+    pub(super) fn begin(&mut self, key: &RunKey) -> Result<()> {
+        self.append(&Line::Run { journal: VERSION, run: key.as_json().clone() })
+    }
+
+    /// Adds the first stretch of another run: what was there counts no more.
+    pub(super) fn replace(&mut self, key: &RunKey, first: &Stretch) -> Result<()> {
+        self.append(&Line::Another { journal: VERSION, run: key.as_json().clone(), first: first.clone() })
     }
 
     pub(super) fn stretch(&mut self, stretch: &Stretch) -> Result<()> {
@@ -236,6 +307,7 @@ impl Journal {
         }
         written.map_err(Error::io("write", &self.path))?;
         self.length += bytes.len() as u64;
+        self.state = State::Known;
         Ok(())
     }
 }
@@ -269,72 +341,6 @@ fn locked(folder: &Path, path: &Path) -> Result<File> {
     }
 }
 
-/// How far the run in a folder has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct RunState {
-    /// Whether the whole input list was done.
-    pub finished: bool,
-    /// Inputs that are done, as rows or rejects.
-    pub entries: u64,
-    /// Inputs that could not be embedded.
-    pub rejects: u64,
-    /// Texts that were longer than the backbone takes, and cut.
-    pub truncated: u64,
-}
-
-/// A shard that is missing, cannot be read, or is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DamagedShard {
-    /// The file's name.
-    pub shard: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl std::fmt::Display for DamagedShard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.shard, self.reason)
-    }
-}
-
-/// What the journal in `folder` says; `None` where there is none. That of a run that has kept nothing yet is empty. The shards themselves are not checked: see
-/// [`damaged_shards`].
-///
-/// # Errors
-/// When it cannot be read, or is not what its name says.
-pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
-    let Some(record) = record(folder)? else { return Ok(None) };
-    let Totals { entries, rejects, truncated, .. } = record.totals();
-    Ok(Some(RunState { finished: record.finished, entries, rejects, truncated }))
-}
-
-/// The shards of `folder` that are missing or not what its journal says was written, each with what is wrong; none where there
-/// is no journal. All of them are read.
-///
-/// # Errors
-/// As [`run_state`]; when a shard cannot be read; [`Error::Interrupted`].
-pub fn damaged_shards(folder: &Path, progress: &dyn Progress) -> Result<Vec<DamagedShard>> {
-    let Some(record) = record(folder)? else { return Ok(Vec::new()) };
-    let damaged = verify::damaged(folder, &record.stretches, progress)?;
-    Ok(damaged.into_iter().map(|(start, reason)| DamagedShard { shard: shards::name(start), reason }).collect())
-}
-
-/// The shards that the journal in `folder` counts, in the order of the input list; `None` where no run has begun.
-pub(in crate::features) fn journaled_shards(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
-    let Some(Record { key: Some(_), stretches, .. }) = record(folder)? else { return Ok(None) };
-    let names = stretches.into_values().filter_map(|stretch| stretch.shard);
-    Ok(Some(names.map(|shard| folder.join(shard.file)).collect()))
-}
-
-fn record(folder: &Path) -> Result<Option<Record>> {
-    let path = journal_path(folder);
-    match std::fs::read(&path) {
-        Ok(bytes) => Record::parse(&bytes, &path).map(Some),
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
-        Err(e) => Err(Error::io("read", &path)(e)),
-    }
-}
-
 fn foreign(path: &Path) -> Error {
     let others = rejects_path(path.parent().unwrap_or(path));
     let kept = others.file_name().unwrap_or_default().display();
@@ -365,15 +371,15 @@ mod tests {
     }
 
     fn stretch(entries: Range<u64>) -> Stretch {
-        let file = shards::name(entries.start);
+        let stretch = Stretch::new(entries.start, 0);
+        let file = shards::file(&stretch.name());
         Stretch {
             shard: Some(Shard { file, bytes: 1, sha256: "00".to_owned() }),
             rows: entries.end - entries.start,
             entries,
-            rejects: 0,
-            truncated: 0,
             dimension: 2,
             digest: u128::MAX - 5,
+            ..stretch
         }
     }
 
@@ -385,8 +391,8 @@ mod tests {
         let Err(Error::Usage(said)) = Journal::lock(folder.path(), Existing::Refuse) else { panic!() };
         assert!(said.contains("another engraft is writing"), "{said}");
 
-        journal.begin(&key()).unwrap();
         let without = Stretch { shard: None, rows: 0, rejects: 3, ..stretch(4..7) };
+        journal.begin(&key()).unwrap();
         for stretch in [&stretch(0..4), &without] {
             journal.stretch(stretch).unwrap();
         }
@@ -401,8 +407,45 @@ mod tests {
             journal.finish(record.totals()).unwrap();
             drop(journal);
             let (_, record) = Journal::lock(folder.path(), Existing::Refuse).unwrap();
-            assert!(record.finished && record.totals() == Totals { entries: 7, rows: 4, rejects: 3, truncated: 0 });
+            assert_eq!(record.totals(), Totals { entries: 7, rows: 4, rejects: 3, truncated: 0 });
+            assert_eq!(record.finished, Some(record.totals()));
         }
+    }
+
+    #[test]
+    fn another_run_counts_from_its_first_stretch_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = RunKey::from_json(Map::from_iter([("precision".to_owned(), "f16".into())]));
+        let lock = || Journal::lock(folder.path(), Existing::Refuse).unwrap();
+        let (mut journal, _) = lock();
+        journal.begin(&key()).unwrap();
+        journal.stretch(&stretch(0..4)).unwrap();
+        journal.finish(Totals::default()).unwrap();
+        drop(journal);
+        let path = journal_path(folder.path());
+        let before = std::fs::read(&path).unwrap();
+        let (mut journal, _) = lock();
+        let anew = Stretch { revision: 1, shard: None, ..stretch(0..2) };
+        journal.replace(&other, &anew).unwrap();
+        drop(journal);
+        let after = std::fs::read(&path).unwrap();
+        assert!(after.starts_with(&before));
+        // Killed between any two bytes, it is one run or the other.
+        for length in before.len()..after.len() {
+            std::fs::write(&path, &after[..length]).unwrap();
+            let (mut journal, record) = lock();
+            assert!(record.finished.is_some() && record.key == Some(key()), "{length}");
+            assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&stretch(0..4)]);
+            // Going on with the old run leaves nothing of the other.
+            journal.stretch(&stretch(4..5)).unwrap();
+            drop(journal);
+            assert_eq!(lock().1.key, Some(key()));
+            assert_eq!(lock().1.stretches.len(), 2);
+        }
+        std::fs::write(&path, &after).unwrap();
+        let (_journal, record) = lock();
+        assert!(record.finished.is_none() && record.key == Some(other));
+        assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&anew]);
     }
 
     #[test]

@@ -2,16 +2,19 @@
 //!
 //! `part-000000065536.parquet` holds the rows of a stretch of the input list that begins with entry 65,536,
 //! `rejects.jsonl` the inputs that could not be embedded, and `journal.jsonl` says which stretches are finished. A stretch
-//! is written in this order: the shard under a hidden name, its rejects, the shard's own name, its line in the journal.
-//! Whatever a killed process leaves behind is therefore either in the journal, or known to be left over and done again;
-//! and where a disk that lost its power kept the line and not the shard, its size or digest tells.
+//! is kept in this order: its shard under a hidden name, its rejects, the shard's own name, its line in the journal, and
+//! only then what it takes the place of is removed. No shard has a name that another one has had while there is something
+//! under it (`part-000000065536-1.parquet`), so that up to the line the folder is what it was, and from it on what it will
+//! be. Whatever a killed process leaves behind is therefore either in the journal, or known to be left over; and where a
+//! disk that lost its power kept the line and not the shard, its size or digest tells.
 
+mod again;
 mod claim;
 mod folder;
 mod journal;
 mod key;
 mod rejects;
-mod remade;
+mod state;
 #[cfg(test)]
 mod tests;
 mod unfinished;
@@ -22,10 +25,10 @@ use std::time::Duration;
 
 pub use claim::{Claim, Rejects};
 pub use folder::{Finished, ShardFolder};
-pub(super) use journal::journaled_shards;
-pub use journal::{DamagedShard, RunState, damaged_shards, run_state};
 pub use key::RunKey;
 pub use rejects::replaceable as rejects_replaceable;
+pub(super) use state::journaled_shards;
+pub use state::{DamagedShard, RunState, damaged_shards, run_state};
 
 /// A shard is closed once it covers this many entries of the input list, if it is not told otherwise.
 pub const SHARD_ENTRIES: u64 = 65_536;
@@ -39,9 +42,4 @@ fn journal_path(folder: &Path) -> PathBuf {
 
 fn rejects_path(folder: &Path) -> PathBuf {
     folder.join("rejects.jsonl")
-}
-
-/// The files beside the shards.
-pub(super) fn bookkeeping(folder: &Path) -> [PathBuf; 2] {
-    [journal_path(folder), rejects_path(folder)]
 }

@@ -39,6 +39,10 @@ fn digest(n: u64) -> u128 {
 }
 
 fn part(entries: Range<u64>) -> Part {
+    part_without(entries, is_reject)
+}
+
+fn part_without(entries: Range<u64>, is_reject: impl Fn(u64) -> bool) -> Part {
     let rows: Vec<u64> = entries.clone().filter(|n| !is_reject(*n)).collect();
     let reject = |n: u64| Reject { id: n.to_string(), stage: Stage::Run, reason: "a nine".to_owned() };
     Part {
@@ -60,7 +64,7 @@ fn list(entries: impl Iterator<Item = u64> + Send + 'static) -> List {
     Box::new((0..).zip(entries).map(|(position, n)| {
         let (id, content) = (n.to_string(), Content::Text(String::new()));
         let entry = Entry::Sample(Sample { id, content, label: None, kept: Vec::new() });
-        Ok(Listed { position, digest: digest(n), entry })
+        Ok(Listed { position, digest: digest(n), within: None, entry })
     }))
 }
 
@@ -69,9 +73,42 @@ fn positions(list: List) -> Result<Vec<u64>> {
 }
 
 fn begin(folder: &Path, existing: Existing) -> Result<ShardFolder> {
+    begin_with(folder, existing, Rejects::Keep)
+}
+
+fn begin_with(folder: &Path, existing: Existing, rejects: Rejects) -> Result<ShardFolder> {
     let options = SourceOptions::new(Modality::Text);
     let key = RunKey::new(&[PathBuf::from("-")], &options, &provenance(), Precision::F32)?;
-    Claim::new(folder, existing)?.begin(key, Precision::F32, &[], &())
+    Claim::new(folder, existing)?.with_rejects(rejects).begin(key, Precision::F32, &[], &())
+}
+
+fn retry(folder: &Path) -> ShardFolder {
+    begin_with(folder, Existing::Refuse, Rejects::Retry).unwrap()
+}
+
+/// The entries that have rows and those that are listed as rejects, as a reader finds them.
+fn held(folder: &Path) -> (Vec<u64>, Vec<u64>) {
+    let rows = FeatureSet::read(folder).unwrap().ids.iter().map(|id| id.parse().unwrap()).collect();
+    let names = journal::Journal::lock(folder, Existing::Refuse).unwrap().1.names();
+    let mut listed: Vec<u64> = Vec::new();
+    for name in names {
+        listed.extend(rejects::read(folder, &name).unwrap().iter().map(|reject| reject.id.parse::<u64>().unwrap()));
+    }
+    listed.sort_unstable();
+    (rows, listed)
+}
+
+/// All of `entries`, as [`held`] has them, if these are rejects.
+fn all_but(entries: Range<u64>, rejects: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    (entries.filter(|n| !rejects.contains(n)).collect(), rejects.to_vec())
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
 
 fn shards_in(folder: &Path) -> Vec<String> {
@@ -177,4 +214,177 @@ fn a_run_without_a_row_leaves_no_journal() {
         assert_eq!(std::fs::read_to_string(finished.rejects_path.unwrap()).unwrap().lines().count(), 1);
         assert!(!journal_path(&out).exists());
     }
+}
+
+/// Four stretches of ten: the last two of each are rejects, and the third is nothing else.
+fn with_rejects(out: &Path) -> Vec<u64> {
+    let mut folder = begin(out, Existing::Refuse).unwrap().with_shard_entries(10);
+    let is_reject = |n: u64| n % 10 >= 8 || n / 10 == 2;
+    for first in [0, 10, 20, 30] {
+        folder.part(part_without(first..first + 10, is_reject), &provenance()).unwrap();
+    }
+    folder.finish().unwrap();
+    let rejects: Vec<u64> = (0..40).filter(|n| is_reject(*n)).collect();
+    assert_eq!(held(out), all_but(0..40, &rejects));
+    rejects
+}
+
+#[test]
+fn a_stretch_gives_way_only_to_one_that_loses_no_row() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path();
+    let before = with_rejects(out);
+    let mut folder = retry(out);
+    assert_eq!(positions(folder.unfinished(list(0..40))).unwrap(), (0..40).collect::<Vec<_>>());
+    let again = |folder: &mut ShardFolder, entries, rejects: &[u64]| {
+        let part = part_without(entries, |n| rejects.contains(&n));
+        folder.part(part, &provenance()).unwrap();
+    };
+    // All are rows now; one reject less, but another row lost; a part of what was rejects; and one that is never complete.
+    again(&mut folder, 0..6, &[]);
+    again(&mut folder, 6..10, &[]);
+    again(&mut folder, 10..20, &[11]);
+    again(&mut folder, 20..25, &[22]);
+    again(&mut folder, 25..30, &[25, 26]);
+    again(&mut folder, 30..39, &[]);
+    folder.close().unwrap();
+    let resumed = folder.kept().unwrap();
+    assert_eq!((resumed.rows, resumed.resumed_rows, resumed.rejects), (10 + 8 + 7 + 8, 24, 2 + 3 + 2));
+    drop(folder);
+    let kept: Vec<u64> =
+        before.iter().copied().filter(|n| *n >= 10 && ![20, 21, 23, 24, 27, 28, 29].contains(n)).collect();
+    assert_eq!(held(out), all_but(0..40, &kept));
+    assert_eq!(shards_in(out), ["00000-1", "00010", "00020-1", "00030"]);
+    assert!(run_state(out).unwrap().unwrap().finished, "nothing is missing");
+    // What has no reject any more is not embedded again, and nobody is asked to go on with the rest.
+    assert_eq!(positions(retry(out).unfinished(list(0..40))).unwrap(), (10..40).collect::<Vec<_>>());
+    assert_eq!(begin(out, Existing::Refuse).unwrap().finish().unwrap().rows, 33);
+    assert_eq!(held(out), all_but(0..40, &kept));
+
+    // Nothing is gained, and no file is touched.
+    let mut folder = retry(out);
+    again(&mut folder, 10..20, &[18, 19]);
+    folder.finish().unwrap();
+    assert_eq!(held(out), all_but(0..40, &kept));
+    // The list is checked where it is embedded again as well.
+    let folder = retry(out);
+    let Err(Error::InputsChanged { difference, .. }) = positions(folder.unfinished(list((0..14).chain(15..41)))) else {
+        panic!()
+    };
+    assert!(difference.contains("was \"14\" and is now \"15\""), "{difference}");
+    assert!(positions(folder.unfinished(list(0..35))).is_err());
+}
+
+#[test]
+fn wherever_a_retry_is_killed_the_folder_is_what_it_was_or_what_it_will_be() {
+    let temp = tempfile::tempdir().unwrap();
+    let (old, new) = (temp.path().join("old"), temp.path().join("new"));
+    let rejects = with_rejects(&old);
+    copy(&old, &new);
+    let mut folder = retry(&new);
+    folder.part(part_without(0..10, |n| n == 9), &provenance()).unwrap();
+    folder.close().unwrap();
+    // Killed here, the list of rejects still has the old ones too.
+    drop(folder);
+    let gained: Vec<u64> = rejects.iter().copied().filter(|n| *n != 8).collect();
+    assert_eq!(held(&new), all_but(0..40, &gained));
+    let (shard, replaced) = ("part-000000000000-1.parquet", "part-000000000000.parquet");
+
+    let at = |name: &str, with: &[(&Path, &str)]| {
+        let out = temp.path().join(name);
+        copy(&old, &out);
+        for (from, file) in with {
+            std::fs::copy(from.join(file), out.join(file)).unwrap();
+        }
+        out
+    };
+    let listed = at("rejects", &[(&new, "rejects.jsonl")]);
+    let named = at("shard", &[(&new, "rejects.jsonl"), (&new, shard)]);
+    let journaled = at("journal", &[(&new, "rejects.jsonl"), (&new, shard), (&new, "journal.jsonl")]);
+    assert!(journaled.join(replaced).exists());
+    for (out, now) in [(listed, &rejects), (named, &rejects), (journaled, &gained)] {
+        assert_eq!(held(&out), all_but(0..40, now));
+        // Twice killed there is no difference either.
+        drop(retry(&out));
+        assert_eq!(held(&out), all_but(0..40, now));
+        let mut folder = retry(&out);
+        folder.part(part_without(0..10, |_| false), &provenance()).unwrap();
+        folder.finish().unwrap();
+        assert_eq!(held(&out), all_but(0..40, &rejects[2..]));
+        let lines = std::fs::read_to_string(rejects_path(&out)).unwrap();
+        assert_eq!(lines.lines().count(), rejects.len() - 2);
+        assert_eq!(shards_in(&out).len(), 3);
+    }
+}
+
+#[test]
+fn rows_whose_rejects_are_not_listed_any_more_stay_until_they_are_embedded_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path();
+    let rejects = with_rejects(out);
+    std::fs::remove_file(rejects_path(out)).unwrap();
+    let rows = all_but(0..40, &rejects).0;
+    let mut folder = begin(out, Existing::Refuse).unwrap();
+    assert_eq!(positions(folder.unfinished(list(0..40))).unwrap(), (0..40).collect::<Vec<_>>());
+    // A device that fails is no reason to lose rows.
+    folder.part(part_without(0..10, |n| n > 4), &provenance()).unwrap();
+    folder.part(part_without(10..20, |n| n % 10 >= 8), &provenance()).unwrap();
+    folder.close().unwrap();
+    drop(folder);
+    assert_eq!(held(out), (rows.clone(), vec![18, 19]));
+    // As many rows, but not the same ones.
+    let mut folder = begin(out, Existing::Refuse).unwrap();
+    folder.part(part_without(0..10, |n| n == 3 || n == 8), &provenance()).unwrap();
+    assert!(folder.finish().unwrap_err().to_string().contains("entries 0 to 9 are listed no more"));
+    assert_eq!(held(out), (rows.clone(), vec![18, 19]));
+    let mut folder = begin(out, Existing::Refuse).unwrap();
+    assert_eq!(positions(folder.unfinished(list(0..40))).unwrap(), (0..10).chain(20..40).collect::<Vec<_>>());
+    for first in [0, 20, 30] {
+        folder.part(part_without(first..first + 10, |n| rejects.contains(&n)), &provenance()).unwrap();
+    }
+    folder.finish().unwrap();
+    assert_eq!(held(out), (rows, rejects));
+}
+
+#[test]
+fn a_run_that_ended_before_its_first_line_is_continued() {
+    let temp = tempfile::tempdir().unwrap();
+    let (out, whole) = (temp.path().join("out"), temp.path().join("whole"));
+    let want = with_rejects(&whole);
+    // The journal begins before the first shard has its name; a list of rejects may be torn.
+    copy(&whole, &out);
+    let journal = std::fs::read_to_string(journal_path(&out)).unwrap();
+    std::fs::write(journal_path(&out), journal.split_inclusive('\n').next().unwrap()).unwrap();
+    let rejects = std::fs::read(rejects_path(&out)).unwrap();
+    std::fs::write(rejects_path(&out), &rejects[..rejects.len() - 5]).unwrap();
+    assert!(FeatureSet::read(&out).unwrap_err().to_string().contains("no row is kept yet"));
+    let mut folder = begin(&out, Existing::Refuse).unwrap();
+    assert_eq!(positions(folder.unfinished(list(0..40))).unwrap().len(), 40);
+    for first in [0, 10, 20, 30] {
+        folder.part(part_without(first..first + 10, |n| want.contains(&n)), &provenance()).unwrap();
+        folder.close().unwrap();
+    }
+    folder.finish().unwrap();
+    assert_eq!(held(&out), all_but(0..40, &want));
+    assert_eq!(shards_in(&out).len(), 3);
+    assert_eq!(std::fs::read_to_string(rejects_path(&out)).unwrap().lines().count(), want.len());
+}
+
+#[test]
+fn lists_are_compared_with_what_is_damaged_too() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path();
+    with_rejects(out);
+    std::fs::remove_file(out.join("part-000000000010.parquet")).unwrap();
+    let folder = begin(out, Existing::Refuse).unwrap();
+    assert_eq!(positions(folder.unfinished(list(0..40))).unwrap(), (10..20).collect::<Vec<_>>());
+    let Err(Error::InputsChanged { difference, .. }) = positions(folder.unfinished(list((0..15).chain(16..41)))) else {
+        panic!()
+    };
+    assert!(difference.contains("entries 10 to 19"), "{difference}");
+    drop(folder);
+    std::fs::remove_file(out.join("part-000000000030.parquet")).unwrap();
+    let folder = begin(out, Existing::Refuse).unwrap();
+    let Err(Error::InputsChanged { difference, .. }) = positions(folder.unfinished(list(0..30))) else { panic!() };
+    assert!(difference.contains("from 30 to 39 were embedded"), "{difference}");
 }

@@ -6,14 +6,25 @@ use std::path::{Path, PathBuf};
 use super::journal::Stretch;
 use super::rejects;
 use crate::error::{Error, Result};
-use crate::features::parquet::Gathered;
+use crate::features::parquet;
 use crate::source::{Entry, List, Listed, Reject, Sample};
 
-/// Passes on the entries that no finished stretch holds, and checks that the others are still what they were.
+/// Whether a stretch's entries are passed on; they are checked in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// It is finished.
+    Nothing,
+    /// As one stretch, which is to take the place of what is there.
+    Again,
+    /// As any others: what it was is lost.
+    Anew,
+}
+
+/// Passes on the entries that are to be embedded, and checks that those that were embedded before are still what they were.
 pub(super) struct Unfinished {
     list: List,
     /// In order. The first may have been begun.
-    stretches: VecDeque<Stretch>,
+    stretches: VecDeque<(Stretch, Pass)>,
     /// Of the first stretch, as far as it has come: the sum of the digests, and the ids.
     sum: u128,
     ids: Vec<String>,
@@ -22,7 +33,7 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    pub(super) fn new(list: List, stretches: VecDeque<Stretch>, folder: &Path) -> Self {
+    pub(super) fn new(list: List, stretches: VecDeque<(Stretch, Pass)>, folder: &Path) -> Self {
         Self { list, stretches, sum: 0, ids: Vec::new(), folder: folder.to_path_buf(), failed: false }
     }
 
@@ -31,17 +42,16 @@ impl Unfinished {
             let Some(listed) = self.list.next() else {
                 return match self.stretches.front() {
                     None => Ok(None),
-                    Some(stretch) => Err(self.ended(stretch)),
+                    Some((stretch, _)) => Err(self.ended(stretch)),
                 };
             };
             let listed = listed?;
-            let Some(stretch) = self.stretches.front().filter(|stretch| stretch.entries.contains(&listed.position))
-            else {
-                return Ok(Some(listed));
-            };
+            let among = |(stretch, _): &&(Stretch, Pass)| stretch.entries.contains(&listed.position);
+            let Some((stretch, pass)) = self.stretches.front().filter(among) else { return Ok(Some(listed)) };
             self.sum = self.sum.wrapping_add(listed.digest);
-            let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = listed.entry;
-            self.ids.push(id);
+            let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = &listed.entry;
+            self.ids.push(id.clone());
+            let (pass, first) = (*pass, stretch.entries.start);
             if listed.position + 1 == stretch.entries.end {
                 if self.sum != stretch.digest {
                     return Err(self.changed(stretch));
@@ -49,6 +59,11 @@ impl Unfinished {
                 self.stretches.pop_front();
                 self.sum = 0;
                 self.ids.clear();
+            }
+            match pass {
+                Pass::Nothing => {}
+                Pass::Again => return Ok(Some(Listed { within: Some(first), ..listed })),
+                Pass::Anew => return Ok(Some(listed)),
             }
         }
     }
@@ -75,14 +90,10 @@ impl Unfinished {
 
     /// The rows are in the list's order. A reject may have stood anywhere between them.
     fn difference(&self, stretch: &Stretch) -> Result<Option<(String, String)>> {
-        let mut gathered = Gathered::default();
-        if let Some(shard) = &stretch.shard {
-            gathered.append(&self.folder.join(&shard.file))?;
-        }
-        let mut rows = gathered.ids.into_iter().peekable();
-        let part = rejects::part(stretch.entries.start);
+        let ids = stretch.path(&self.folder).map_or_else(|| Ok(Vec::new()), |path| parquet::ids(&path))?;
+        let mut rows = ids.into_iter().peekable();
         let mut rejected: VecDeque<String> =
-            rejects::read(&self.folder, &part)?.into_iter().map(|reject| reject.id).collect();
+            rejects::read(&self.folder, &stretch.name())?.into_iter().map(|reject| reject.id).collect();
         for id in &self.ids {
             if rows.next_if_eq(id).is_some() {
                 continue;
