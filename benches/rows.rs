@@ -8,8 +8,7 @@ mod support;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use engraft::backbone::{Device, Provider, Runtime, Session, SessionOptions, registry};
 use engraft::onnx::build::{Dim, attr_int};
@@ -54,25 +53,6 @@ fn table(path: &Path, rows: usize) {
     }
 }
 
-/// Wall seconds and the peak of the resident memory in MiB.
-fn watched(command: &mut Command) -> (f64, f64) {
-    let started = Instant::now();
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("engraft");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
-    loop {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
-        if let Some(exit) = child.try_wait().expect("a child") {
-            assert!(exit.success(), "{exit}");
-            return (started.elapsed().as_secs_f64(), peak);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -96,10 +76,10 @@ fn rows(home: &Path, most: usize) {
         let (mut seconds, mut peaks, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..3 {
             let _ = std::fs::remove_dir_all(at("out"));
-            let (wall, peak) = watched(&mut embed());
+            let (wall, peak) = support::watched(&mut embed());
             seconds.push(wall);
             peaks.push(peak);
-            again.push(watched(&mut embed()).0);
+            again.push(support::watched(&mut embed()).0);
         }
         let (wall, peak, again) = (median(seconds), median(peaks), median(again));
         println!("| {rows} | {wall:.2} | {:.2} | {peak:.0} MiB | {again:.2} s |", wall * 1e6 / rows as f64);
@@ -118,7 +98,7 @@ fn cold(home: &Path) {
     for _ in 0..11 {
         let mut command = support::fetched::process(home);
         command.arg("embed").arg(&photo).args(["--model", "efficientnet-lite0", "-o", "-"]);
-        whole.push(watched(&mut command).0 * 1e3);
+        whole.push(support::watched(&mut command).0 * 1e3);
         let started = Instant::now();
         let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
         Session::open(runtime, &backbone.model, &backbone.output.tensor, &options).expect("a session");

@@ -1,6 +1,9 @@
 //! What the benches share: a real photo. Where things are fetched and kept is the tests' business.
 #![allow(dead_code)]
 
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
 #[path = "../../tests/support/mod.rs"]
 pub mod fetched;
 
@@ -19,4 +22,23 @@ pub fn jpeg() -> Vec<u8> {
     let rgb = libjpeg_turbo_rs::PixelFormat::Rgb;
     let subsampling = libjpeg_turbo_rs::Subsampling::S420;
     libjpeg_turbo_rs::compress(&photo, 640, 480, rgb, 90, subsampling).expect("a JPEG")
+}
+
+/// Wall seconds and the peak of the resident memory in MiB.
+pub fn watched(command: &mut Command) -> (f64, f64) {
+    let started = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("engraft");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0_f64;
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
+        if let Some(exit) = child.try_wait().expect("a child") {
+            assert!(exit.success(), "{exit}");
+            return (started.elapsed().as_secs_f64(), peak);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
