@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
-use super::confidence::SetFigures;
+use super::confidence::{OodFigures, SetFigures, ood_marks};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone};
@@ -119,13 +119,15 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
 }
 
-/// A report, and what the head's prediction sets are worth where it makes any.
+/// A report, what the head's prediction sets are worth where it makes any, and how many rows it marks where it has a score.
 #[derive(Debug, Serialize)]
 pub(super) struct Verdict {
     #[serde(flatten)]
     pub(super) report: Report,
     #[serde(flatten)]
     pub(super) sets: Option<SetFigures>,
+    #[serde(flatten)]
+    pub(super) strange: Option<OodFigures>,
     /// Of `--group-column`: the scores of each group, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) groups: Option<Vec<GroupScores>>,
@@ -136,27 +138,31 @@ pub(super) fn judge(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result
     check_same_backbone(head, features)?;
     let truth = features.class_indices(&head.labels)?;
     let options = Options { seed, ..Options::default() };
-    let probabilities = head.probabilities(features.matrix.view())?;
+    let logits = head.head.logits(features.matrix.view())?;
+    let strange = ood_marks(head, features.matrix.view(), logits.view())?.map(|marks| OodFigures::of(&marks));
+    let probabilities = head.probabilities_of(logits)?;
     let report = Report::new(&truth, probabilities.view(), &head.labels, options)?;
     let sets = SetFigures::of(head, probabilities.view(), &truth)?;
-    Ok(Judged { truth, probabilities, verdict: Verdict { report, sets, groups: None } })
+    Ok(Judged { truth, probabilities, verdict: Verdict { report, sets, strange, groups: None } })
 }
 
 impl Verdict {
     /// The figures with their intervals, a line each.
     pub(super) fn headline(&self, rows: &str) -> String {
+        let lines = self.figures().into_iter().map(|Figure { name, value, interval }| {
+            let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
+            vec![name, format!("{value:.4}{interval}")]
+        });
         let sets = self.sets.as_ref().map(|sets| format!("\n{}", sets.text()));
-        headline(&self.report, rows) + &sets.unwrap_or_default()
+        table(&[&format!("on {} {rows}", self.report.n), "value and 95 % interval"], lines) + &sets.unwrap_or_default()
     }
-}
 
-/// The figures with their intervals, a line each.
-fn headline(report: &Report, rows: &str) -> String {
-    let lines = figures(report).into_iter().map(|Figure { name, value, interval }| {
-        let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
-        vec![name, format!("{value:.4}{interval}")]
-    });
-    table(&[&format!("on {} {rows}", report.n), "value and 95 % interval"], lines)
+    /// The figures of the report, and of the rows that the head marks.
+    pub(super) fn figures(&self) -> Vec<Figure> {
+        let mut figures = figures(&self.report);
+        figures.extend(self.strange.as_ref().map(OodFigures::figure));
+        figures
+    }
 }
 
 /// The scores of each group that `name` tells of; rows without a value are in none.
