@@ -11,12 +11,12 @@ use super::certificate::{Certificate, gap_bound, optimality};
 use super::lbfgs::{self, Point};
 use super::linear::LinearHead;
 use super::linfa_solver;
-use super::objective::Problem;
+use super::objective::{Problem, Targets};
 use super::precondition::Preconditioner;
 use super::real::Real;
 use super::samples::{ClassWeight, Samples};
 use super::standardize::{Scaler, Scaling};
-use super::training::positive;
+use super::training::{check_label_sets, positive};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -158,6 +158,19 @@ impl Logistic {
     pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
         self.check_ref()?.fit_path(samples, alphas, progress)
     }
+
+    /// Checks the parameters and fits; see [`CheckedLogistic::fit_label_sets`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when a parameter is out of range; those of the fit.
+    pub fn fit_label_sets(
+        &self,
+        x: ArrayView2<f32>,
+        labels: ArrayView2<bool>,
+        progress: &dyn Progress,
+    ) -> Result<FittedLogistic> {
+        self.check_ref()?.fit_label_sets(x, labels, progress)
+    }
 }
 
 impl ParamGuard for Logistic {
@@ -216,19 +229,68 @@ impl CheckedLogistic {
     /// [`Error::Usage`] when an alpha is not above 0; as [`CheckedLogistic::fit_samples`].
     pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
         alphas.iter().try_for_each(|&alpha| positive("alpha", alpha))?;
-        let mut started = Instant::now();
+        let started = Instant::now();
         let classes = samples.check()?;
         let weights = samples.row_weights(&self.class_weight, classes)?;
         let scaler = Scaler::fit(self.scaling, samples.x.view());
         let problem = Problem {
             x: samples.x.view(),
-            labels: samples.labels,
+            targets: Targets::Classes(samples.labels),
             weights: weights.as_deref(),
             scaler: &scaler,
             outputs: if classes == 2 { 1 } else { classes },
             alpha: self.alpha,
-            threads: self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get),
+            threads: self.threads(),
         };
+        self.minimize(problem, alphas, started, progress)
+    }
+
+    /// Fits a logistic regression for each of K labels, of which a row may have any number, on n×d features and n×K labels:
+    /// scikit-learn's `OneVsRestClassifier(LogisticRegression(C=1/alpha))`. All share the passes over the features; the
+    /// certificate is of the sum of their objectives. The probabilities are the sigmoids of the head's logits,
+    /// see [`Link::Sigmoid`](super::Link).
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there are no rows, no columns, fewer than two labels, a label that every row has or none, another number
+    /// of rows of labels than of features, or a value that is not finite; [`Error::Usage`] with weights of classes or
+    /// [`Solver::Linfa`]; [`Error::Interrupted`].
+    pub fn fit_label_sets(
+        &self,
+        x: ArrayView2<f32>,
+        labels: ArrayView2<bool>,
+        progress: &dyn Progress,
+    ) -> Result<FittedLogistic> {
+        let started = Instant::now();
+        check_label_sets(x, labels)?;
+        if self.class_weight != ClassWeight::Uniform {
+            return Err(Error::Usage("classes that a row may have any number of have no weights".into()));
+        }
+        let scaler = Scaler::fit(self.scaling, x.view());
+        let problem = Problem {
+            x: x.view(),
+            targets: Targets::Labels(labels.view()),
+            weights: None,
+            scaler: &scaler,
+            outputs: labels.ncols(),
+            alpha: self.alpha,
+            threads: self.threads(),
+        };
+        let mut fitted = self.minimize(problem, &[self.alpha], started, progress)?;
+        fitted.pop().ok_or_else(|| Error::Usage("no penalty to fit with".into()))
+    }
+
+    fn threads(&self) -> usize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// The optimum of a problem for each of `alphas`, in their order.
+    fn minimize<'a>(
+        &self,
+        problem: Problem<'a>,
+        alphas: &[f64],
+        mut started: Instant,
+        progress: &'a dyn Progress,
+    ) -> Result<Vec<FittedLogistic>> {
         let mut order: Vec<usize> = (0..alphas.len()).collect();
         order.sort_by(|&a, &b| alphas[b].total_cmp(&alphas[a]));
         let mut descent = Descent::new(problem, self.tolerance, progress);

@@ -11,6 +11,7 @@ mod knn;
 mod lbfgs;
 mod linear;
 mod linfa_solver;
+mod link;
 mod logistic;
 mod mlp;
 mod objective;
@@ -30,6 +31,7 @@ pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
 pub use linear::{Input, LinearHead, softmax};
+pub use link::{Link, sigmoid};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
@@ -42,3 +44,5 @@ mod contract;
 mod goldens;
 #[cfg(test)]
 mod hard_cases;
+#[cfg(test)]
+mod label_sets;

@@ -2,7 +2,9 @@
 //!
 //! `J(θ) = Σ_i w_i·CE_i + (alpha/2)·‖W‖²`, with `θ = [W; b]` of (d+1)×m, row-major, and `b` not penalised. Three and more
 //! classes have one logit each (m = K). Two classes have one logit `z` for the second class (m = 1): this is
-//! scikit-learn's objective in both cases, with `alpha = 1/C`. As two logits it is written `[−z/2, z/2]`.
+//! scikit-learn's objective in both cases, with `alpha = 1/C`. As two logits it is written `[−z/2, z/2]`. Labels of which a
+//! row may have any number have one logit each, and CE_i is the sum of their binary cross-entropies: J is then the sum of
+//! the objectives of m binary fits, which share the passes over the features.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -15,11 +17,41 @@ use super::standardize::Scaler;
 /// Rows of a block: its features and logits stay in the second-level cache between the two products.
 const BLOCK: usize = 512;
 
-/// The data of one fit. Labels are below the number of classes, checked by the caller.
+/// What is known of each row.
+#[derive(Clone, Copy)]
+pub(crate) enum Targets<'a> {
+    /// Its class, below the number of classes: the link is the softmax, of two classes the sigmoid of the one logit.
+    Classes(&'a [usize]),
+    /// Which of the m labels it has, n×m: the link is a sigmoid for each.
+    Labels(ArrayView2<'a, bool>),
+}
+
+impl Targets<'_> {
+    /// The probability of each of `columns` classes or labels at zero weights.
+    pub(crate) fn at_zero(&self, columns: usize) -> f64 {
+        match self {
+            Targets::Classes(_) => 1.0 / columns as f64,
+            Targets::Labels(_) => 0.5,
+        }
+    }
+
+    /// Turns a row's logits into probabilities less the targets and returns the cross-entropy.
+    fn residual<F: Real>(&self, row: usize, logits: &mut [F]) -> f64 {
+        match (self, logits) {
+            (Targets::Classes(classes), [logit]) => binary_residual(logit, classes[row] == 1),
+            (Targets::Classes(classes), logits) => softmax_residual(logits, classes[row]),
+            (Targets::Labels(labels), logits) => {
+                logits.iter_mut().zip(labels.row(row)).map(|(logit, &has)| binary_residual(logit, has)).sum()
+            }
+        }
+    }
+}
+
+/// The data of one fit, checked by the caller.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem<'a> {
     pub(crate) x: ArrayView2<'a, f32>,
-    pub(crate) labels: &'a [usize],
+    pub(crate) targets: Targets<'a>,
     /// What each row's loss is multiplied by; 1 where there are none.
     pub(crate) weights: Option<&'a [f64]>,
     pub(crate) scaler: &'a Scaler,
@@ -97,10 +129,9 @@ impl Problem<'_> {
             let mut loss = 0.0;
             curvature.fill(F::zero());
             for (mut residual, row) in logits.rows_mut().into_iter().zip(rows) {
-                let (label, weight) = (self.labels[row], self.weight(row));
+                let weight = self.weight(row);
                 if let Some(residual) = residual.as_slice_mut() {
-                    loss += weight
-                        * if m == 1 { binary_residual(residual, label) } else { softmax_residual(residual, label) };
+                    loss += weight * self.targets.residual(row, residual);
                     let weight = F::of(weight);
                     for (sum, r) in curvature.iter_mut().zip(residual) {
                         // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
@@ -151,15 +182,15 @@ fn softmax_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
     if below_max == 0.0 { others.ln_1p() } else { below_max + (own + others).ln() }
 }
 
-/// Turns the logit of class 1 into its residual `p − y` and returns the cross-entropy.
-fn binary_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
-    let z: f64 = row[0].into();
-    let sign = if label == 1 { 1.0 } else { -1.0 };
+/// Turns a logit into its residual `p − y` and returns the cross-entropy.
+fn binary_residual<F: Real>(logit: &mut F, positive: bool) -> f64 {
+    let z: f64 = (*logit).into();
+    let sign = if positive { 1.0 } else { -1.0 };
     let small = (-z.abs()).exp();
     let margin = sign * z;
     // p(other class) = 1 / (1 + e^margin), without overflow.
     let other = if margin > 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
-    row[0] = F::of(-sign * other);
+    *logit = F::of(-sign * other);
     (-margin).max(0.0) + small.ln_1p()
 }
 
@@ -196,20 +227,14 @@ mod tests {
 
     #[test]
     fn gradient_is_the_finite_difference() {
-        for classes in [2, 4] {
-            let (x, labels) = data(700, 5, classes);
-            let outputs = if classes == 2 { 1 } else { classes };
+        let sets = Array2::from_shape_fn((700, 3), |(i, j)| (i * (j + 2)) % 5 < 2);
+        for (classes, outputs) in [(2, 1), (4, 4), (0, 3)] {
+            let (x, labels) = data(700, 5, classes.max(1));
             for scaling in [Scaling::Standardize, Scaling::L2, Scaling::None] {
+                let targets = if classes == 0 { Targets::Labels(sets.view()) } else { Targets::Classes(&labels) };
                 let scaler = Scaler::fit(scaling, x.view());
-                let problem = Problem {
-                    x: x.view(),
-                    labels: &labels,
-                    weights: None,
-                    scaler: &scaler,
-                    outputs,
-                    alpha: 0.7,
-                    threads: 2,
-                };
+                let problem =
+                    Problem { x: x.view(), targets, weights: None, scaler: &scaler, outputs, alpha: 0.7, threads: 2 };
                 let at = theta(problem.parameters());
                 let mut gradient = vec![0.0; at.len()];
                 let mut ignored = vec![0.0; at.len()];
@@ -235,7 +260,7 @@ mod tests {
         let scaler = Scaler::fit(Scaling::Standardize, x.view());
         let problem = |threads| Problem {
             x: x.view(),
-            labels: &labels,
+            targets: Targets::Classes(&labels),
             weights: None,
             scaler: &scaler,
             outputs: 3,
@@ -262,8 +287,7 @@ mod tests {
         let others = (-30.0_f64).exp() + (-25.0_f64).exp();
         assert_close([loss / others], [1.0], Tolerance::Approximate);
         assert_close([f64::from(row[1]) / others], [-1.0], Tolerance::Approximate);
-        let mut row = [80.0_f32];
-        assert_close([binary_residual(&mut row, 1) / (-80.0_f64).exp()], [1.0], Tolerance::Approximate);
-        assert_close([binary_residual(&mut [1000.0_f32], 0)], [1000.0], Tolerance::Exact);
+        assert_close([binary_residual(&mut 80.0_f32, true) / (-80.0_f64).exp()], [1.0], Tolerance::Approximate);
+        assert_close([binary_residual(&mut 1000.0_f32, false)], [1000.0], Tolerance::Exact);
     }
 }

@@ -40,8 +40,8 @@ impl Preconditioner {
         let (n, d) = problem.x.dim();
         let moments =
             if d <= WIDEST && n >= 2 * d { Moments::Full(gram(problem, &squares)) } else { Moments::Diagonal(squares) };
-        // p(1 − p) when all classes are equally likely.
-        let p = if problem.outputs == 1 { 0.5 } else { 1.0 / problem.outputs as f64 };
+        // p(1 − p) at zero weights; one logit stands for two classes.
+        let p = problem.targets.at_zero(problem.outputs.max(2));
         let start = p * (1.0 - p);
         Self {
             moments,
