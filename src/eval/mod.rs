@@ -22,6 +22,7 @@ mod ranking;
 mod reliability;
 mod report;
 mod rows;
+mod stratify;
 mod student;
 
 pub use calibration::{Calibration, Method};
@@ -34,8 +35,9 @@ pub use forecast::{CurvePoint, Forecast, LearningCurve};
 pub use groups::{GroupScores, group_scores};
 pub use interval::{Interval, percentile, wilson};
 pub use judgeable::Judgeable;
-pub use multi_label::{LabelReport, MultiLabelReport};
+pub use multi_label::{LabelReport, MultiLabelOptions, MultiLabelReport};
 pub use ood::{Detection, KEPT, Ood, Score};
 pub use reliability::ReliabilityBin;
 pub use report::{ClassReport, Options, Report, TopK};
 pub use rows::argmax;
+pub use stratify::{fold_label_sets, hold_out_label_sets};

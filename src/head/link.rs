@@ -3,8 +3,6 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::linear::softmax;
-
 /// How a head's logits become probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,15 +14,8 @@ pub enum Link {
     Sigmoid,
 }
 
-impl Link {
-    /// The n×K probabilities of n×K logits.
-    pub fn probabilities(self, logits: Array2<f32>) -> Array2<f32> {
-        match self {
-            Self::Softmax => softmax(logits),
-            Self::Sigmoid => sigmoid(logits),
-        }
-    }
-}
+/// A row is predicted to have the labels of at least this probability, where it may have any number.
+pub const THRESHOLD: f32 = 0.5;
 
 /// `1/(1 + e^−z)` of each logit.
 pub fn sigmoid(mut logits: Array2<f32>) -> Array2<f32> {

@@ -16,7 +16,7 @@ use super::precondition::Preconditioner;
 use super::real::Real;
 use super::samples::{ClassWeight, Samples};
 use super::standardize::{Scaler, Scaling};
-use super::training::{check_label_sets, positive};
+use super::training::{check_multi_label, positive};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -159,17 +159,17 @@ impl Logistic {
         self.check_ref()?.fit_path(samples, alphas, progress)
     }
 
-    /// Checks the parameters and fits; see [`CheckedLogistic::fit_label_sets`].
+    /// Checks the parameters and fits; see [`CheckedLogistic::fit_multi_label`].
     ///
     /// # Errors
     /// [`Error::Usage`] when a parameter is out of range; those of the fit.
-    pub fn fit_label_sets(
+    pub fn fit_multi_label(
         &self,
         x: ArrayView2<f32>,
         labels: ArrayView2<bool>,
         progress: &dyn Progress,
     ) -> Result<FittedLogistic> {
-        self.check_ref()?.fit_label_sets(x, labels, progress)
+        self.check_ref()?.fit_multi_label(x, labels, progress)
     }
 }
 
@@ -254,14 +254,14 @@ impl CheckedLogistic {
     /// [`Error::Data`] when there are no rows, no columns, fewer than two labels, a label that every row has or none, another number
     /// of rows of labels than of features, or a value that is not finite; [`Error::Usage`] with weights of classes or
     /// [`Solver::Linfa`]; [`Error::Interrupted`].
-    pub fn fit_label_sets(
+    pub fn fit_multi_label(
         &self,
         x: ArrayView2<f32>,
         labels: ArrayView2<bool>,
         progress: &dyn Progress,
     ) -> Result<FittedLogistic> {
         let started = Instant::now();
-        check_label_sets(x, labels)?;
+        check_multi_label(x, labels)?;
         if self.class_weight != ClassWeight::Uniform {
             return Err(Error::Usage("classes that a row may have any number of have no weights".into()));
         }

@@ -31,7 +31,7 @@ pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
 pub use linear::{Input, LinearHead, softmax};
-pub use link::{Link, sigmoid};
+pub use link::{Link, THRESHOLD, sigmoid};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
@@ -45,4 +45,4 @@ mod goldens;
 #[cfg(test)]
 mod hard_cases;
 #[cfg(test)]
-mod label_sets;
+mod multi_label;

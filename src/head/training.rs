@@ -34,7 +34,7 @@ pub(crate) fn count_classes(x: ArrayView2<f32>, labels: &[usize]) -> Result<usiz
 /// # Errors
 /// [`Error::Data`] when there are no rows, no columns, fewer than two labels, a label that every row has or none, or a value
 /// that is not finite, which is named; [`Error::Mismatch`] when there are other numbers of rows.
-pub(crate) fn check_label_sets(x: ArrayView2<f32>, labels: ArrayView2<bool>) -> Result<()> {
+pub(crate) fn check_multi_label(x: ArrayView2<f32>, labels: ArrayView2<bool>) -> Result<()> {
     check_rows(x, labels.nrows())?;
     if labels.ncols() < 2 {
         let reason =
@@ -99,10 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn label_sets_need_two_labels_that_some_rows_have_and_some_have_not() {
+    fn two_labels_are_needed_that_some_rows_have_and_some_have_not() {
         let x = array![[0.0_f32], [1.0], [2.0]];
         let reason = |x: &Array2<f32>, labels: Array2<bool>| {
-            check_label_sets(x.view(), labels.view()).map_err(|error| error.to_string()).err().unwrap_or_default()
+            check_multi_label(x.view(), labels.view()).map_err(|error| error.to_string()).err().unwrap_or_default()
         };
         let labels = array![[true, false], [true, true], [false, false]];
         assert_eq!(reason(&x, labels.clone()), "");

@@ -1,9 +1,9 @@
 """Writes the reference of logistic regression where a row may have any number of labels: scikit-learn's one-vs-rest.
 
     pip install scikit-learn==1.9.1 numpy
-    python make_label_sets.py
+    python make_multi_label.py
 
-label_sets.json  optdigits (digits.bin.gz) with the labels "even", "5 or more" and "prime": for each case the sum over the
+multi_label.json  optdigits (digits.bin.gz) with the labels "even", "5 or more" and "prime": for each case the sum over the
                  labels of the objectives at scikit-learn's tightest optima, and the probabilities of some rows.
 """
 
@@ -35,5 +35,5 @@ for scaling, data in [("none", x), ("standardize", StandardScaler().fit_transfor
         probabilities = model.predict_proba(data[rows]).ravel().tolist()
         cases.append({"scaling": scaling, "alpha": alpha, "objective": objective, "probabilities": probabilities})
 
-with open("label_sets.json", "w") as file:
+with open("multi_label.json", "w") as file:
     json.dump({"rows": rows, "cases": cases}, file)
