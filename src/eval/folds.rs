@@ -148,7 +148,7 @@ fn sparse(classes: &BTreeMap<usize, Vec<usize>>, k: usize) -> Vec<usize> {
     classes.iter().filter(|(_, rows)| rows.len() < k).map(|(&class, _)| class).collect()
 }
 
-fn check(n: usize, what: &str, k: usize) -> Result<()> {
+pub(super) fn check(n: usize, what: &str, k: usize) -> Result<()> {
     if k < 2 || k > n {
         return Err(Error::Data(format!(
             "{n} {what} cannot be divided into {k} folds: at least 2, at most {n} are possible"

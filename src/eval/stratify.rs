@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView2;
 
-use super::folds::{Fold, shuffle};
+use super::folds::{Fold, check, shuffle};
 use crate::error::{Error, Result};
 
 /// `k` folds of rows with n×K `labels`, each label spread as evenly as the others allow: iterative stratification (Sechidis,
@@ -13,11 +13,7 @@ use crate::error::{Error, Result};
 /// [`Error::Data`] when `k` is below 2 or above the number of rows.
 pub fn fold_label_sets(labels: ArrayView2<bool>, k: usize, seed: u64) -> Result<Vec<Fold>> {
     let n = labels.nrows();
-    if k < 2 || k > n {
-        return Err(Error::Data(format!(
-            "{n} rows cannot be divided into {k} folds: at least 2, at most {n} are possible"
-        )));
-    }
+    check(n, "rows", k)?;
     let fold_of = stratify(labels, &vec![1.0 / k as f64; k], seed);
     let fold = |fold| {
         let (test, train) = (0..n).partition(|&row| fold_of[row] == fold);
