@@ -227,6 +227,13 @@ pub fn is_inside(path: &str) -> bool {
         && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
 }
 
+/// Hands the names of a folder's files to the disk, where the system can: a file that was renamed keeps its name then.
+pub fn sync_names(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
 /// Removes a file if it is there. `action` says in an error what that was for.
 ///
 /// # Errors

@@ -20,3 +20,12 @@ pub trait Progress: Sync {
 }
 
 impl Progress for () {}
+
+/// Passes on the user's wish to stop alone: for work that is a step of a stage that the caller tells of.
+pub struct Unstaged<'a>(pub &'a dyn Progress);
+
+impl Progress for Unstaged<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

@@ -1,4 +1,4 @@
-//! audit, suggest and rank on real data, by the command line.
+//! audit, suggest, rank, curve and what heads are judged on, by the command line.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,8 +10,10 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use assert_cmd::Command;
+use engraft::features::{Existing, FeatureSet};
+use ndarray::Array2;
 use serde_json::Value;
-use support::{cache, engraft, json, says, some_emoji, stderr, tweets};
+use support::{cache, engraft, home, json, process, says, some_emoji, stderr, tweets};
 
 const CNN: &str = "efficientnet-lite0";
 const BERT: &str = "all-minilm-l6-v2";
@@ -276,4 +278,216 @@ fn what_cannot_be_ranked_is_refused() {
     says(verb("rank", &[features]).args(["--models", BERT]), 2, &["feature files without"]);
     says(verb("rank", &[&table]).args(["--models", &format!("{BERT},{BERT}")]), 2, &["twice"]);
     says(&mut verb("rank", &[features, emoji_features()]), 1, &["no labelled row is in"]);
+}
+
+/// Fifty groups of six rows that are all but alike, each group of a class drawn at random: who has seen a group knows its
+/// others, and nothing can be known of other groups.
+fn grouped(folder: &Path) -> PathBuf {
+    let mut random = fastrand::Rng::with_seed(11);
+    let (groups, d) = (50, 24);
+    let centres = Array2::from_shape_fn((groups, d), |_| random.f32());
+    let labels: Vec<bool> = (0..groups).map(|_| random.bool()).collect();
+    let matrix = Array2::from_shape_fn((6 * groups, d), |(row, j)| centres[[row / 6, j]] + 0.01 * random.f32());
+    let text = |f: &dyn Fn(usize) -> String| (0..6 * groups).map(|row| Some(f(row))).collect::<Vec<_>>();
+    let set = FeatureSet {
+        ids: (0..6 * groups).map(|row| format!("row {row}")).collect(),
+        labels: text(&|row| labels[row / 6].to_string()),
+        contents: vec![None; 6 * groups],
+        kept: [
+            ("patient".to_owned(), text(&|row| format!("p{}", row / 6))),
+            ("site".to_owned(), text(&|row| ["north", "south", "west"][row % 3].to_owned())),
+        ]
+        .into(),
+        matrix,
+        provenance: None,
+    };
+    let path = folder.join("grouped.safetensors");
+    set.write(&path, Existing::Replace).unwrap();
+    path
+}
+
+fn train(features: &Path, folder: &Path, flags: &[&str]) -> Command {
+    let mut train = verb("train", &[features]);
+    train.args(flags).args(["--alpha", "0.01", "--overwrite", "-o"]).arg(folder.join("head.onnx"));
+    train
+}
+
+#[test]
+fn no_group_is_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    let features = grouped(folder.path());
+    let accuracy = |flags: &[&str]| {
+        let report = json(&mut train(&features, folder.path(), flags));
+        println!("{flags:?} {} {}", report["accuracy"], report["accuracy_interval"]);
+        report["accuracy"].as_f64().unwrap()
+    };
+    let by_group = ["--group-column", "patient"];
+    for judging in [&["--holdout", "0.3"][..], &["--cv", "5"]] {
+        assert!(accuracy(judging) > 0.9, "{judging:?}");
+        let grouped = accuracy(&[judging, &by_group].concat());
+        assert!((0.2..0.8).contains(&grouped), "{judging:?} {grouped}");
+    }
+    // What is chosen and calibrated within is so too.
+    let mut auto = verb("train", &[&features]);
+    auto.args(by_group)
+        .args(["--head", "auto", "--calibrate", "temperature", "-o"])
+        .arg(folder.path().join("auto.onnx"));
+    let report = json(&mut auto);
+    for head in report["choice"]["heads"].as_array().unwrap() {
+        assert!(head["accuracy"].as_f64().unwrap() < 0.8, "{head}");
+    }
+    assert!(report["calibration"]["before"]["log_loss"].as_f64().unwrap() > 0.5, "{report}");
+    let mut train = |flags: &[&str]| train(&features, folder.path(), flags);
+    says(&mut train(&["--group-column", "doctor"]), 2, &["no column `doctor`", "`patient`", "`site`"]);
+    says(&mut train(&["--repeats", "2"]), 2, &["--cv"]);
+    says(&mut train(&["--cv", "2", "--holdout", "0.5"]), 2, &["cannot be used with"]);
+}
+
+#[test]
+fn repeats_steady_the_figures_of_as_many_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (features, _) = tampered();
+    let cv = |flags: &[&str]| json(&mut train(features, folder.path(), &[&["--cv", "4"], flags].concat()));
+    let (once, thrice) = (cv(&[]), cv(&["--repeats", "3"]));
+    println!(
+        "{} {} {} {}",
+        once["accuracy"], once["accuracy_interval"], thrice["accuracy"], thrice["accuracy_interval"]
+    );
+    assert_eq!((&once["n"], &thrice["n"]), (&400.into(), &400.into()));
+    assert_eq!((&once["repeats"], &thrice["repeats"]), (&Value::Null, &3.into()));
+    let number = |value: &Value| value.as_f64().unwrap();
+    let width = |report: &Value, name: &str| number(&report[name][1]) - number(&report[name][0]);
+    for name in ["accuracy_interval", "log_loss_interval"] {
+        assert!(width(&thrice, name) > 0.8 * width(&once, name), "{name}");
+    }
+    // A count of thirds of rows, by folds that are not all alike.
+    let count = 1200.0 * number(&thrice["accuracy"]);
+    assert!(
+        (count - count.round()).abs() < 1e-6 && (number(&thrice["log_loss"]) - number(&once["log_loss"])).abs() > 1e-9
+    );
+    assert_eq!(cv(&["--repeats", "3", "--threads", "1"])["log_loss"], thrice["log_loss"]);
+    let text = train(features, folder.path(), &["--cv", "2", "--repeats", "2"]).assert().success();
+    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("400 cross-validated rows, 2 times each"), "{text}");
+}
+
+#[test]
+fn groups_are_told_apart_by_eval_and_kept_from_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut table = csv::Writer::from_path(at("t.csv")).unwrap();
+    table.write_record(["id", "label", "text", "place"]).unwrap();
+    for (i, [id, label, text]) in some_tweets(60).iter().enumerate() {
+        table.write_record([id, label, text, ["north", "south", ""][i % 3]]).unwrap();
+    }
+    table.flush().unwrap();
+    let mut embed = verb("embed", &[&at("t.csv")]);
+    embed.args(["--model", BERT, "--keep", "place", "-o"]).arg(at("t.npy")).assert().success();
+    let head = at("head.onnx");
+    verb("train", &[&at("t.npy")]).args(["--holdout", "0", "-o"]).arg(&head).assert().success();
+    let eval = |input: &str| {
+        let mut eval = verb("eval", &[&head, &at(input)]);
+        eval.args(["--group-column", "place"]);
+        eval
+    };
+    let report = json(&mut eval("t.npy"));
+    let groups = report["groups"].as_array().unwrap();
+    assert_eq!(groups.iter().map(|g| g["group"].as_str().unwrap()).collect::<Vec<_>>(), ["north", "south"]);
+    assert!(groups.iter().all(|g| g["n"] == 20 && g["accuracy_interval"][1].is_f64() && g["macro_f1"].is_f64()));
+    assert_eq!(json(&mut eval("t.csv"))["groups"], report["groups"]);
+    let text = eval("t.npy").assert().success();
+    assert!(stderr(eval("t.npy").assert().success()).contains("20 rows without a `place`"));
+    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("group  rows  accuracy") && text.contains("south"), "{text}");
+    // Whom no group is known of cannot be kept from the other side.
+    says(
+        verb("train", &[&at("t.npy")]).args(["--group-column", "place", "-o"]).arg(at("g.onnx")),
+        1,
+        &["has no `place`", "20"],
+    );
+    says(verb("eval", &[&head, &at("t.csv")]).args(["--group-column", "where"]), 2, &["no column `where`", "`place`"]);
+    assert_eq!(json(&mut verb("eval", &[&head, &at("t.npy")]))["groups"], Value::Null);
+}
+
+#[test]
+fn balanced_weights_find_more_of_the_rare() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(2);
+    let labels: Vec<bool> = (0..600).map(|row| row % 12 == 0).collect();
+    let matrix = Array2::from_shape_fn((600, 4), |(row, _)| f32::from(u8::from(labels[row])) + 2.0 * random.f32());
+    let set = FeatureSet {
+        ids: (0..600).map(|row| row.to_string()).collect(),
+        labels: labels.iter().map(|label| Some(label.to_string())).collect(),
+        contents: vec![None; 600],
+        kept: Default::default(),
+        matrix,
+        provenance: None,
+    };
+    let features = folder.path().join("rare.parquet");
+    set.write(&features, Existing::Refuse).unwrap();
+    let recall = |weight: &str| {
+        let report = json(&mut train(&features, folder.path(), &["--cv", "5", "--class-weight", weight]));
+        assert_eq!(report["certificate"]["converged"], true);
+        report["per_class"][1]["recall"].as_f64().unwrap()
+    };
+    let (none, balanced) = (recall("none"), recall("balanced"));
+    assert!(balanced > none + 0.1, "{none} {balanced}");
+    let mut ridge = verb("train", &[&features]);
+    ridge.args(["--head", "ridge", "--class-weight", "balanced", "-o"]).arg(folder.path().join("r.onnx"));
+    says(&mut ridge, 2, &["--class-weight is for a head of the kind logistic"]);
+}
+
+#[test]
+fn a_curve_tells_what_labels_bring() {
+    let folder = tempfile::tempdir().unwrap();
+    let (features, _) = tampered();
+    let curve = |flags: &[&str]| json(verb("curve", &[features]).args(["--repeats", "4"]).args(flags));
+    let told = curve(&[]);
+    println!("{told}");
+    let points = told["points"].as_array().unwrap();
+    let shots: Vec<Option<u64>> = points.iter().map(|p| p["shots"].as_u64()).collect();
+    assert_eq!(shots, [Some(1), Some(2), Some(4), Some(8), Some(16), Some(32), Some(64), None]);
+    let accuracy = |value: &Value| value["accuracy"].as_f64().unwrap();
+    assert!(accuracy(&points[7]) > accuracy(&points[0]) + 0.1, "{told}");
+    for value in points.iter().chain(told["forecast"].as_array().unwrap()) {
+        let end = |i: usize| value["accuracy_interval"][i].as_f64().unwrap();
+        assert!(end(0) < accuracy(value) && accuracy(value) < end(1), "{value}");
+    }
+    let ahead: Vec<(u64, u64)> = told["forecast"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| (a["times"].as_u64().unwrap(), a["labels"].as_u64().unwrap()))
+        .collect();
+    let all = points[7]["labels"].as_u64().unwrap();
+    assert_eq!(ahead, [(2, 2 * all), (4, 4 * all)]);
+    // All rows are what `train` fits, and is judged on.
+    let head = folder.path().join("head.onnx");
+    let trained = json(verb("train", &[features]).arg("-o").arg(&head));
+    assert_eq!((&trained["accuracy"], &trained["n"]), (&points[7]["accuracy"], &told["n"]));
+    // The same again, and on one thread; another seed is another draw.
+    assert_eq!(curve(&["--threads", "1"]), told);
+    assert_ne!(curve(&["--seed", "1"])["points"], told["points"]);
+    let text = verb("curve", &[features]).args(["--head", "centroid", "--shots", "2,1,2"]).assert().success();
+    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("1 a class") && text.contains("all") && text.contains("4 times, forecast"), "{text}");
+    assert_eq!(text.lines().count(), 6, "{text}");
+    says(verb("curve", &[features]).args(["--head", "auto"]), 1, &["with 1 a class", "take more"]);
+    says(verb("curve", &[features]).args(["--shots", "0"]), 2, &["1 or more"]);
+    says(verb("curve", &[features]).args(["--holdout", "0"]), 2, &["--holdout must be above 0"]);
+    says(verb("curve", &[features]).args(["--shots", "4"]), 0, &["no forecast"]);
+}
+
+#[test]
+fn a_curve_ends_with_ctrl_c() {
+    let (features, _) = tampered();
+    let mut curve = process(home().path());
+    curve.arg("curve").arg(features).args(["--repeats", "20000"]);
+    let mut child = curve.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(child.try_wait().unwrap().is_none());
+    Command::new("kill").args(["-INT", &child.id().to_string()]).assert().success();
+    let asked = std::time::Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(asked.elapsed() < std::time::Duration::from_secs(20));
 }

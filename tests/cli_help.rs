@@ -35,6 +35,7 @@ fn every_verb_has_an_example() {
         "audit",
         "suggest",
         "rank",
+        "curve",
         "demo",
         "completions",
     ] {

@@ -111,6 +111,7 @@ fn a_solver_that_misses_the_optimum_is_refused() {
         ids: (0..rows).map(|i| i.to_string()).collect(),
         labels: (0..rows).map(|i| Some(bytes[65 * i + 64].to_string())).collect(),
         contents: vec![None; rows],
+        kept: Default::default(),
         matrix: Array2::from_shape_fn((rows, 64), |(i, j)| f32::from(bytes[65 * i + j])),
         provenance: None,
     };

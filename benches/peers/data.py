@@ -1,7 +1,10 @@
-"""Makes the benchmarks' data, seeded: 2,000 photos, 10,605 movie sentences, and two sets of features for the probe."""
+"""Makes the benchmarks' data, seeded: 2,000 photos, 10,605 movie sentences, two sets of features for the probe, and five
+labelled sets for the heads, each in two: what is trained on and what is judged."""
 
 import csv
+import gzip
 import json
+import struct
 import subprocess
 import sys
 import tarfile
@@ -39,23 +42,96 @@ def photos(folder):
         photo.save(folder / f"{i:04}.jpg", quality=90)
 
 
-def movie(folder):
-    """The movie sentences of Hutto and Gilbert (ICWSM 2014), from the package vaderSentiment."""
+def sentences(name):
+    """Ids, scores and texts of Hutto and Gilbert (ICWSM 2014), from the package vaderSentiment."""
     with tempfile.TemporaryDirectory() as temp:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", temp]
         subprocess.run([*pip, "vaderSentiment==0.5"], check=True)
         (archive,) = Path(temp).glob("*.zip")
         with zipfile.ZipFile(archive) as outer:
-            name = next(n for n in outer.namelist() if n.endswith("hutto_ICWSM_2014.tar.gz"))
-            with outer.open(name) as file, tarfile.open(fileobj=file) as inner:
-                member = next(m for m in inner if m.name.endswith("movieReviewSnippets_GroundTruth.txt"))
+            inside = next(n for n in outer.namelist() if n.endswith("hutto_ICWSM_2014.tar.gz"))
+            with outer.open(inside) as file, tarfile.open(fileobj=file) as inner:
+                member = next(m for m in inner if m.name.endswith(f"{name}_GroundTruth.txt"))
                 lines = TextIOWrapper(inner.extractfile(member), "utf-8", errors="replace").read().splitlines()
+    for line in lines:
+        number, score, text = line.split("\t", 2)
+        yield number, float(score), text
+
+
+def movie(folder):
     with open(folder / "movie.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["id", "text"])
-        for line in lines:
-            number, _, text = line.split("\t", 2)
-            table.writerow([number, text])
+        table.writerows([number, text] for number, _, text in sentences("movieReviewSnippets"))
+
+
+def held_out(labels):
+    """Which rows are judged: a fifth of each class."""
+    labels, judged = np.asarray(labels), np.zeros(len(labels), bool)
+    rng = np.random.default_rng(2)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        judged[rows[: len(rows) // 5]] = True
+    return judged
+
+
+def sentiment(folder, name):
+    """The sign of the score, where it is half a point or more."""
+    rows = [(number, "+" if score > 0 else "-", text) for number, score, text in sentences(name) if abs(score) >= 0.5]
+    judged = held_out([label for _, label, _ in rows])
+    for part in [False, True]:
+        with open(folder / ("judged.csv" if part else "trained.csv"), "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(["id", "label", "text"])
+            table.writerows(row for row, of in zip(rows, judged) if of == part)
+
+
+def images(folder, pictures):
+    """Folders of classes, from pairs of a label and an image."""
+    pictures = list(pictures)
+    judged = held_out([label for label, _ in pictures])
+    for i, (label, picture) in enumerate(pictures):
+        place = folder / ("judged" if judged[i] else "trained") / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        picture.save(place / f"{i:05}.png")
+
+
+def emoji(folder):
+    """Google's emoji in the seven categories of the demo."""
+    with tempfile.TemporaryDirectory() as temp:
+        subprocess.run(["npm", "pack", "--silent", "emoji-datasource-google@16.0.0"], cwd=temp, check=True, stdout=subprocess.DEVNULL)
+        (archive,) = Path(temp).glob("*.tgz")
+        with tarfile.open(archive) as tar:
+            tar.extractall(temp, filter="data")
+        package = Path(temp) / "package"
+        left_out = {"Flags", "People & Body", "Component"}
+        listed = [e for e in json.loads((package / "emoji.json").read_text()) if e["has_img_google"] and e["category"] not in left_out]
+        listed.sort(key=lambda e: e["short_name"])
+        images(folder, ((e["category"], Image.open(package / "img/google/64" / e["image"])) for e in listed))
+
+
+def optdigits(folder):
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images(folder, ((label, Image.fromarray((x * 255 / 16).astype(np.uint8))) for label, x in zip(digits.target, digits.images)))
+
+
+def fashion(folder):
+    """Fashion-MNIST as it is split: 60,000 and 10,000."""
+    with tempfile.TemporaryDirectory() as temp:
+        subprocess.run(["apt-get", "download", "--quiet", "dataset-fashion-mnist"], cwd=temp, check=True, stdout=subprocess.DEVNULL)
+        (package,) = Path(temp).glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", package, temp], check=True)
+        for part, name in [("trained", "train"), ("judged", "t10k")]:
+            read = lambda kind: gzip.decompress(next(Path(temp).rglob(f"{name}-{kind}-ubyte.gz")).read_bytes())
+            pixels, labels = read("images-idx3"), read("labels-idx1")[8:]
+            count, height, width = struct.unpack(">III", pixels[4:16])
+            pixels = np.frombuffer(pixels, np.uint8, offset=16).reshape(count, height, width)
+            for i, label in enumerate(labels):
+                place = folder / part / str(label)
+                place.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels[i]).save(place / f"{i:05}.png")
 
 
 def probe(folder, correlated):
@@ -89,6 +165,11 @@ def main():
         "movie": movie,
         "independent": lambda folder: probe(folder, correlated=False),
         "correlated": lambda folder: probe(folder, correlated=True),
+        "emoji": emoji,
+        "fashion": fashion,
+        "optdigits": optdigits,
+        "tweets": lambda folder: sentiment(folder, "tweets"),
+        "movie-labelled": lambda folder: sentiment(folder, "movieReviewSnippets"),
     }
     for name, make in makers.items():
         folder, unfinished = root / name, root / f"{name}.unfinished"

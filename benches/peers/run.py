@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""engraft and Python side by side on the same files: images, texts, and the linear probe.
+"""engraft and Python side by side on the same files: images, texts, the linear probe, and heads on five data sets.
 
     cargo build --release
-    python3 benches/peers/run.py [images] [texts] [probe] [--rounds 5]
+    python3 benches/peers/run.py [images] [texts] [probe] [heads] [--rounds 5]
 
 Python's packages (requirements.txt), the data and the results are kept under target/peers. The contestants take turns
 (A B C A B C ...), so that a noisy neighbour disturbs all alike; medians over the rounds are compared.
@@ -134,6 +134,36 @@ def probe(rounds):
         table(title, results, extra=["iterations", "objective", "above the best"])
 
 
+def heads(rounds):
+    """Accuracy is the same in every round, so one is enough."""
+    del rounds
+    kinds = ["logistic", "ridge", "centroid", "knn", "mlp"]
+    sets = {"emoji": "efficientnet-lite0", "fashion": "efficientnet-lite0", "optdigits": "efficientnet-lite0"}
+    sets |= {"tweets": "all-minilm-l6-v2", "movie-labelled": "all-minilm-l6-v2"}
+    rows = []
+    for data, backbone in sets.items():
+        features = {part: WORK / "out" / f"{data}-{part}.npy" for part in ["trained", "judged"]}
+        for part, path in features.items():
+            if not path.exists():
+                source = WORK / "data" / data / part
+                source = source if source.is_dir() else source.with_suffix(".csv")
+                run([ENGRAFT, "embed", source, "--model", backbone, "-o", path, "--json"])
+        for kind in kinds:
+            out = WORK / "out" / "head.onnx"
+            train = [ENGRAFT, "train", features["trained"], "--head", kind, "--holdout", 0, "--overwrite", "-o", out]
+            trained = run([*train, "--json"])
+            ours = run([ENGRAFT, "eval", out, features["judged"], "--json"])
+            peer = run([PYTHON, HERE / "heads.py", kind, features["trained"], features["judged"]])
+            low, high = ours["accuracy_interval"]
+            row = [data, kind, f"{ours['accuracy']:.4f} [{low:.4f}, {high:.4f}]", f"{peer['accuracy']:.4f}"]
+            rows.append([*row, f"{trained['process']:.2f}", f"{peer['seconds']:.2f}"])
+            print(" ".join(rows[-1]), file=sys.stderr)
+    print("\nHeads\n")
+    header = ["data", "head", "engraft, 95 % interval", "scikit-learn", "train, seconds", "fit, seconds"]
+    for row in [header, ["---"] * len(header), *rows]:
+        print("| " + " | ".join(row) + " |")
+
+
 def fit(result):
     certificate = result["certificate"]
     return result | {key: certificate[key] for key in ["seconds", "iterations", "objective"]}
@@ -153,14 +183,14 @@ def prepare():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    benches = {"images": images, "texts": texts, "probe": probe}
-    parser.add_argument("benches", nargs="*", metavar="images|texts|probe", help="which ones; all by default")
+    benches = {"images": images, "texts": texts, "probe": probe, "heads": heads}
+    parser.add_argument("benches", nargs="*", metavar="images|texts|probe|heads", help="which ones; all by default")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     chosen = arguments.benches or list(benches)
     unknown = [name for name in chosen if name not in benches]
     if unknown:
-        parser.error(f"there is no {unknown[0]}: give images, texts or probe")
+        parser.error(f"there is no {unknown[0]}: give images, texts, probe or heads")
     prepare()
     for name in chosen:
         benches[name](arguments.rounds)

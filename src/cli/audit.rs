@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::fit::probe;
@@ -14,10 +13,10 @@ use super::results::table;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::curate::{
-    LabelFilter, Likeness, Workers, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
+    Known, LabelFilter, Likeness, Workers, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
 };
 use crate::error::{Error, Result};
-use crate::eval::argmax;
+use crate::eval::{Division, argmax};
 use crate::features::FeatureSet;
 use crate::progress::Progress;
 
@@ -261,11 +260,9 @@ impl Audit {
         let known = |row: &usize| features.labels[*row].as_ref().is_some_and(|label| names.contains(label));
         let labelled = features.select(&(0..features.len()).filter(known).collect::<Vec<_>>());
         let labels = labelled.class_indices(&names)?;
-        let folds = (self.cv, context.seed);
+        let folds = Division::new(self.cv, context.seed);
         let x = labelled.matrix.view();
-        let fit = |x: ArrayView2<f32>, labels: &[usize]| {
-            Ok(probe(context).fit_watched(x, labels, &context.console)?.head.into())
-        };
+        let fit = |known: Known| Ok(probe(context).fit_watched(known.x, known.labels, &context.console)?.head.into());
         let p = out_of_fold(x, (&labels, names.len()), &fit, folds)?;
         let margins = normalized_margin(p.view(), &labels)?;
         let likeliest = argmax(p.view());

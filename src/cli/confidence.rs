@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
-use crate::curate::{Calibrated, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits};
+use crate::curate::{Calibrated, Known, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits};
 use crate::error::{Error, Result};
-use crate::eval::{Conformal, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
+use crate::eval::{Conformal, Division, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
 use crate::head::{CalibrationRecord, Calibrator, Detector, HeadFile, softmax};
 use crate::progress::Progress;
 
@@ -116,8 +116,7 @@ impl FitArgs {
     pub(super) fn confidence(
         &self,
         context: &Context,
-        x: ArrayView2<f32>,
-        labels: &[usize],
+        Known { x, labels, groups }: Known,
         names: &[String],
     ) -> Result<Confidence> {
         let ConfidenceArgs { calibrate: wanted, conformal, coverage, ood } = self.confidence;
@@ -128,20 +127,22 @@ impl FitArgs {
         if wanted == CalibrateArg::None && conformal.is_none() && ood != Some(OodArg::Energy) {
             return Ok(Confidence { detector, ..Confidence::default() });
         }
-        let judgeable = Judgeable::of(labels);
+        let judgeable = Judgeable::of(labels, groups);
         let alone = (0..names.len()).find(|class| !judgeable.classes.contains(class));
         // One temperature and one threshold serve all classes; the others have to see each of them.
         let each = matches!(wanted, CalibrateArg::Platt | CalibrateArg::Isotonic) || conformal.is_some();
         if let Some(class) = alone.filter(|_| each) {
             return Err(Error::Data(format!(
-                "class {:?} has one row to learn from: --calibrate platt and isotonic and --conformal need two of each",
+                "class {:?} has one row to learn from, or one group: --calibrate platt and isotonic and --conformal need two of each",
                 names[class]
             )));
         }
         let picked = x.select(Axis(0), &judgeable.rows);
-        let fit = |x: ArrayView2<f32>, labels: &[usize]| Ok(self.fit(context, x, labels)?.head);
+        let groups: Option<Vec<usize>> = groups.map(|groups| judgeable.rows.iter().map(|&row| groups[row]).collect());
+        let fit = |known: Known| Ok(self.head.fit(context, known, &context.console)?.head);
+        let division = Division::new(FOLDS, context.seed).grouped(groups.as_deref());
         let classes = (&judgeable.labels[..], judgeable.classes.len());
-        let logits = out_of_fold_logits(picked.view(), classes, &fit, (FOLDS, context.seed))?;
+        let logits = out_of_fold_logits(picked.view(), classes, &fit, division)?;
         let detector = match ood {
             Some(OodArg::Energy) => Some(energy_detector(logits.view())?),
             Some(OodArg::Mahalanobis) | None => detector,
@@ -163,13 +164,13 @@ impl FitArgs {
     pub(super) fn judge(
         &self,
         context: &Context,
-        (x, labels, names): (ArrayView2<f32>, &[usize], &[String]),
+        (known, names): (Known, &[String]),
         others: ArrayView2<f32>,
     ) -> Result<Array2<f32>> {
-        let logits = self.fit(context, x, labels)?.head.logits(others)?;
+        let logits = self.head.fit(context, known, &context.console)?.head.logits(others)?;
         let mut alone = self.clone();
         (alone.confidence.conformal, alone.confidence.ood) = (None, None);
-        let calibration = alone.confidence(context, x, labels, names)?.calibration;
+        let calibration = alone.confidence(context, known, names)?.calibration;
         Calibrator::probabilities(calibration.as_ref().map(|record| &record.calibrator), logits)
     }
 }

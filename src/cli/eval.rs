@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 use super::confidence::SetFigures;
@@ -14,7 +14,7 @@ use super::results::table;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::error::{Error, Result};
-use crate::eval::{Options, Report};
+use crate::eval::{GroupScores, Options, Report, group_scores};
 use crate::features::FeatureSet;
 use crate::head::HeadFile;
 use crate::progress::Progress;
@@ -26,6 +26,7 @@ use crate::report::{Figure, figures, worst};
 ///   engraft eval head.onnx test.parquet
 ///   engraft eval head.onnx test-photos/ --json
 ///   engraft eval head.onnx test-photos/ --report report.html
+///   engraft eval head.onnx test.csv --group-column site
 ///   engraft eval head.onnx test.parquet --report report.html --samples test-photos/ --curve train.parquet
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -36,6 +37,10 @@ pub(super) struct Eval {
     /// Labelled images, texts or features
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
+    /// Tell the scores of each group that this column names too, such as a site or a language. Of features it must have been
+    /// kept (`embed --keep`)
+    #[arg(long, value_name = "COLUMN")]
+    group_column: Option<String>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -49,7 +54,8 @@ impl Eval {
         self.page.check()?;
         let head = HeadFile::read(&self.head)?;
         let backbone = || backbone_of(&head, &self.model, context);
-        let loaded = inputs::load(context, &self.inputs, &self.source, backbone)?;
+        let loaded =
+            inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
         let features = loaded.features;
         let known: Vec<usize> = (0..features.ids.len())
             .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
@@ -70,7 +76,10 @@ impl Eval {
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
         super::predict::warn_of_unknown(context, &head, &features);
         let features = features.select(&known);
-        let judged = judge(&head, &features, context.seed)?;
+        let mut judged = judge(&head, &features, context.seed)?;
+        if let Some(name) = &self.group_column {
+            judged.verdict.groups = Some(groups(context, &features, name, &judged)?);
+        }
         let evaluation = Evaluation {
             model: &self.head,
             inputs: &self.inputs,
@@ -85,7 +94,17 @@ impl Eval {
             .write(context, &evaluation, |train| Ok(inputs::load(context, train, &self.source, backbone)?.features))?;
         let verdict = &judged.verdict;
         context.result(verdict, || {
-            [verdict.headline("rows"), details(&verdict.report), worst_rows(&features, &judged)].join("\n\n")
+            let groups = verdict.groups.as_ref().map(|groups| group_table(groups));
+            [
+                Some(verdict.headline("rows")),
+                Some(details(&verdict.report)),
+                groups,
+                Some(worst_rows(&features, &judged)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n\n")
         })?;
         Ok(status)
     }
@@ -107,6 +126,9 @@ pub(super) struct Verdict {
     pub(super) report: Report,
     #[serde(flatten)]
     pub(super) sets: Option<SetFigures>,
+    /// Of `--group-column`: the scores of each group, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) groups: Option<Vec<GroupScores>>,
 }
 
 /// Evaluates a head on features whose labels it knows.
@@ -117,7 +139,7 @@ pub(super) fn judge(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result
     let probabilities = head.probabilities(features.matrix.view())?;
     let report = Report::new(&truth, probabilities.view(), &head.labels, options)?;
     let sets = SetFigures::of(head, probabilities.view(), &truth)?;
-    Ok(Judged { truth, probabilities, verdict: Verdict { report, sets } })
+    Ok(Judged { truth, probabilities, verdict: Verdict { report, sets, groups: None } })
 }
 
 impl Verdict {
@@ -135,6 +157,41 @@ fn headline(report: &Report, rows: &str) -> String {
         vec![name, format!("{value:.4}{interval}")]
     });
     table(&[&format!("on {} {rows}", report.n), "value and 95 % interval"], lines)
+}
+
+/// The scores of each group that `name` tells of; rows without a value are in none.
+fn groups(context: &Context, features: &FeatureSet, name: &str, judged: &Judged) -> Result<Vec<GroupScores>> {
+    let values = features.kept.get(name).map_or(&[][..], Vec::as_slice);
+    let (rows, groups): (Vec<usize>, Vec<&String>) =
+        values.iter().enumerate().filter_map(|(row, value)| Some((row, value.as_ref()?))).unzip();
+    if rows.is_empty() {
+        return Err(Error::Data(format!("no row has a `{name}`: there are no groups to tell of")));
+    }
+    if rows.len() < features.len() {
+        let without = counted(features.len() - rows.len(), "row");
+        context.console.note(&format!("in no group: {without} without a `{name}`"));
+    }
+    let truth: Vec<usize> = rows.iter().map(|&row| judged.truth[row]).collect();
+    group_scores(&groups, &truth, judged.probabilities.select(Axis(0), &rows).view())
+}
+
+/// The groups, a line each; of many only the worst.
+fn group_table(groups: &[GroupScores]) -> String {
+    let mut order: Vec<&GroupScores> = groups.iter().collect();
+    if order.len() > MOST_CLASSES {
+        order.sort_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
+        order.truncate(MOST_CLASSES);
+    }
+    let line = |group: &&GroupScores| {
+        let [low, high] = group.accuracy_interval;
+        let accuracy = format!("{:.4}   [{low:.4}, {high:.4}]", group.accuracy);
+        vec![group.group.clone(), group.n.to_string(), accuracy, format!("{:.4}", group.macro_f1)]
+    };
+    let mut text = table(&["group", "rows", "accuracy and 95 % interval", "macro F1"], order.iter().map(line));
+    if order.len() < groups.len() {
+        text += &format!("\nthe {} worst of {} groups; --json has all", order.len(), groups.len());
+    }
+    text
 }
 
 /// How many classes a confusion matrix is shown for: beyond, it fits no terminal.

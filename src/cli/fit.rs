@@ -1,31 +1,38 @@
 //! How heads are fitted: the flags, and what they ask for.
 
 use clap::ValueEnum;
-use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::Context;
 use super::confidence::ConfidenceArgs;
+use super::judging::JudgingArgs;
 use super::results::table;
+use crate::curate::Known;
 use crate::error::{Error, Result};
 use crate::head::{
-    Centroid, Certificate, Head, HeadKind, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling, Solver,
+    Centroid, Certificate, ClassWeight, Head, HeadKind, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling, Solver,
 };
+use crate::progress::Progress;
 use crate::rank::{Family, HeadChoice, choose_head};
 
 /// Folds by which `--head auto` chooses.
 const CHOICE_FOLDS: usize = 5;
 
-/// How the head is fitted.
+/// How heads are judged and fitted, and what they are given besides.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct FitArgs {
+    #[command(flatten)]
+    pub(super) judging: JudgingArgs,
+    #[command(flatten)]
+    pub(super) head: HeadArgs,
+    #[command(flatten)]
+    pub(super) confidence: ConfidenceArgs,
+}
+
+/// Which head is fitted, and how.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Fit")]
-pub(super) struct FitArgs {
-    /// Share of each class that is held out for the report; 0 trains on every row
-    #[arg(long, value_name = "FRACTION", default_value_t = 0.2, conflicts_with = "cv")]
-    pub(super) holdout: f64,
-    /// Judge by cross-validation with K folds instead, choices included, and train on every row
-    #[arg(long, value_name = "K", value_parser = folds)]
-    pub(super) cv: Option<usize>,
+pub(super) struct HeadArgs {
     /// What is fitted
     #[arg(long, value_enum, default_value_t = HeadArg::Logistic)]
     head: HeadArg,
@@ -46,8 +53,17 @@ pub(super) struct FitArgs {
     /// Which solver minimises for a logistic head; the certificate is always engraft's [default: lbfgs]
     #[arg(long, value_enum)]
     solver: Option<SolverArg>,
-    #[command(flatten)]
-    pub(super) confidence: ConfidenceArgs,
+    /// How much each class counts to a logistic head
+    #[arg(long, value_enum, default_value_t = ClassWeightArg::None)]
+    class_weight: ClassWeightArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ClassWeightArg {
+    /// By its rows
+    None,
+    /// As much as any other: each row n / (K · rows of its class), scikit-learn's balanced
+    Balanced,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -103,13 +119,6 @@ enum SolverArg {
     Lbfgs,
     /// linfa-logistic; refused when its result is not the optimum
     Linfa,
-}
-
-fn folds(text: &str) -> std::result::Result<usize, String> {
-    match text.parse() {
-        Ok(folds) if folds >= 2 => Ok(folds),
-        _ => Err("it must be a whole number of 2 or more".to_owned()),
-    }
 }
 
 /// A fitted head and what there is to say of the fit.
@@ -169,19 +178,48 @@ pub(super) fn probe(context: &Context) -> Logistic {
 }
 
 impl FitArgs {
+    /// Refuses flags that the head to fit has no use for, and values that cannot be meant.
+    pub(super) fn check_flags(&self) -> Result<()> {
+        self.head.check_flags()?;
+        self.confidence.check()
+    }
+}
+
+impl HeadArgs {
+    /// A head of this kind with the defaults.
+    pub(super) fn of(kind: HeadKind) -> Self {
+        let head = match kind {
+            HeadKind::Logistic => HeadArg::Logistic,
+            HeadKind::Ridge => HeadArg::Ridge,
+            HeadKind::Centroid => HeadArg::Centroid,
+            HeadKind::Knn => HeadArg::Knn,
+            HeadKind::Mlp => HeadArg::Mlp,
+        };
+        Self {
+            head,
+            alpha: None,
+            scaling: None,
+            tolerance: None,
+            max_iterations: None,
+            solver: None,
+            class_weight: ClassWeightArg::None,
+        }
+    }
+
     /// Refuses flags that the head to fit has no use for.
     pub(super) fn check_flags(&self) -> Result<()> {
         use HeadArg::{Auto, Logistic, Mlp, Ridge};
-        let flags: [(&str, bool, &[HeadArg]); 5] = [
+        let flags: [(&str, bool, &[HeadArg]); 6] = [
             ("--alpha", self.alpha.is_some(), &[Logistic, Ridge]),
             ("--scaling", self.scaling.is_some(), &[Logistic, Ridge, Mlp, Auto]),
             ("--tolerance", self.tolerance.is_some(), &[Logistic]),
             ("--max-iterations", self.max_iterations.is_some(), &[Logistic]),
             ("--solver", self.solver.is_some(), &[Logistic]),
+            ("--class-weight", self.class_weight != ClassWeightArg::None, &[Logistic]),
         ];
         let name = |head: HeadArg| head.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
         match flags.iter().find(|(_, given, heads)| *given && !heads.contains(&self.head)) {
-            None => self.confidence.check(),
+            None => Ok(()),
             Some((flag, _, heads)) => Err(Error::Usage(format!(
                 "{flag} is for a head of the kind {}, not {}",
                 heads.iter().map(|&head| name(head)).collect::<Vec<_>>().join(" or "),
@@ -190,13 +228,14 @@ impl FitArgs {
         }
     }
 
-    /// Fits what was asked for on n×d features and n class indices.
-    pub(super) fn fit(&self, context: &Context, x: ArrayView2<f32>, labels: &[usize]) -> Result<Fitted> {
+    /// Fits what was asked for, telling `progress` of what takes long.
+    pub(super) fn fit(&self, context: &Context, known: Known, progress: &dyn Progress) -> Result<Fitted> {
+        let Known { x, labels, .. } = known;
         let scaling = self.scaling.unwrap_or_default().scaling();
         Ok(match self.head {
-            HeadArg::Auto => return self.auto(context, x, labels),
+            HeadArg::Auto => return self.auto(context, known, progress),
             HeadArg::Logistic => {
-                let fitted = self.logistic(context).fit_watched(x, labels, &context.console)?;
+                let fitted = self.logistic(context).fit_watched(x, labels, progress)?;
                 Fitted::certified(HeadKind::Logistic, fitted.head, fitted.certificate)
             }
             HeadArg::Ridge => {
@@ -205,7 +244,7 @@ impl FitArgs {
                     Some(alpha) => ridge.alphas([alpha]),
                     None => ridge,
                 };
-                let fitted = ridge.fit_watched(x, labels, &context.console)?;
+                let fitted = ridge.fit_watched(x, labels, progress)?;
                 let note = format!("alpha {}", fitted.alpha);
                 Fitted { note, ..Fitted::certified(HeadKind::Ridge, fitted.head, fitted.certificate) }
             }
@@ -218,7 +257,7 @@ impl FitArgs {
             }
             HeadArg::Mlp => {
                 let mlp = Mlp::new().scaling(scaling).seed(context.seed);
-                let fitted = mlp.fit_watched(x, labels, &context.console)?;
+                let fitted = mlp.fit_watched(x, labels, progress)?;
                 let epochs = fitted.training_loss.len();
                 let note = format!("epoch {} of {epochs} was the best", fitted.best_epoch + 1);
                 Fitted::plain(HeadKind::Mlp, fitted.head, note)
@@ -227,7 +266,7 @@ impl FitArgs {
     }
 
     /// Chooses among all heads by cross-validation and fits the chosen one.
-    fn auto(&self, context: &Context, x: ArrayView2<f32>, labels: &[usize]) -> Result<Fitted> {
+    fn auto(&self, context: &Context, known: Known, progress: &dyn Progress) -> Result<Fitted> {
         let of = |head, alpha| Self { head, alpha, ..self.clone() };
         let usual = self.scaling.unwrap_or_default().alpha();
         let alphas = [10.0 * usual, usual, 0.1 * usual];
@@ -244,22 +283,24 @@ impl FitArgs {
             let fit = fit.clone();
             Family {
                 names: vec![name.clone()],
-                fit: Box::new(move |x, labels| Ok(vec![fit.fit(context, x, labels)?.head])),
+                fit: Box::new(move |x, labels| {
+                    let known = Known { x: x.view(), labels, groups: None };
+                    Ok(vec![fit.fit(context, known, progress)?.head])
+                }),
             }
         };
         let (before, after) = (&tried[..2], &tried[2 + alphas.len()..]);
         let path = Family {
             names: tried[2..2 + alphas.len()].iter().map(|(name, _)| name.clone()).collect(),
             fit: Box::new(|x, labels| {
-                let path =
-                    self.logistic(context).fit_path(Samples::new(x.view(), labels), &alphas, &context.console)?;
+                let path = self.logistic(context).fit_path(Samples::new(x.view(), labels), &alphas, progress)?;
                 Ok(path.into_iter().map(|fitted| fitted.head.into()).collect())
             }),
         };
         let families: Vec<Family> = before.iter().map(alone).chain([path]).chain(after.iter().map(alone)).collect();
-        let choice = choose_head(x, labels, &families, (CHOICE_FOLDS, context.seed), &context.console)?;
+        let choice = choose_head(known, &families, (CHOICE_FOLDS, context.seed), progress)?;
         let (name, fit) = &tried[choice.chosen];
-        let fitted = fit.fit(context, x, labels)?;
+        let fitted = fit.fit(context, known, progress)?;
         let chosen = Chosen { head: name.clone(), choice };
         Ok(Fitted { chosen: Some(chosen), ..fitted })
     }
@@ -269,6 +310,10 @@ impl FitArgs {
         let mut logistic = Logistic::new()
             .alpha(self.alpha.unwrap_or_else(|| scaling.alpha()))
             .scaling(scaling.scaling())
+            .class_weight(match self.class_weight {
+                ClassWeightArg::None => ClassWeight::Uniform,
+                ClassWeightArg::Balanced => ClassWeight::Balanced,
+            })
             .threads(context.threads);
         if let Some(tolerance) = self.tolerance {
             logistic = logistic.tolerance(tolerance);

@@ -10,7 +10,9 @@ use crate::backbone::{Backbone, RunPrecision};
 use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
-use crate::features::{FeatureSet, Finished, Format, Part, Precision, Provenance, RunState, ShardFolder, run_state};
+use crate::features::{
+    FeatureSet, Finished, Format, Part, Precision, Provenance, RunState, ShardFolder, check_kept, run_state,
+};
 use crate::preprocess::Preprocessing;
 use crate::source::{
     Modality, Reject, Separator, Source, SourceOptions, TableOptions, exist, holds_embeddings, open_all,
@@ -149,6 +151,17 @@ pub(super) fn load(
     source: &SourceArgs,
     backbone: impl FnOnce() -> Result<Backbone>,
 ) -> Result<Loaded> {
+    load_keeping(context, inputs, (source, &[]), backbone)
+}
+
+/// The same with the columns of these names.
+pub(super) fn load_keeping(
+    context: &Context,
+    inputs: &[PathBuf],
+    (source, keep): (&SourceArgs, &[String]),
+    backbone: impl FnOnce() -> Result<Backbone>,
+) -> Result<Loaded> {
+    check_kept(keep)?;
     let of_features = inputs
         .iter()
         .map(|p| are_features(p))
@@ -163,7 +176,7 @@ pub(super) fn load(
                 context.console.say(&format!("warning: the run in {input} is not finished: {done} done"));
             }
         }
-        let sets = inputs.iter().map(|p| FeatureSet::read(p)).collect::<Result<Vec<_>>>()?;
+        let sets = inputs.iter().map(|p| FeatureSet::read_keeping(p, keep)).collect::<Result<Vec<_>>>()?;
         return Ok(Loaded { features: FeatureSet::concat(sets)?.finite()?, rejects: Vec::new() });
     }
     if of_features > 0 {
@@ -171,8 +184,9 @@ pub(super) fn load(
     }
     // Before a backbone is fetched in vain.
     exist(inputs)?;
-    let mut memory = Memory { parts: Vec::new(), rejects: Vec::new() };
-    embed(context, inputs, source, &backbone()?, &mut memory)?;
+    let mut memory = Memory { keep, parts: Vec::new(), rejects: Vec::new() };
+    let backbone = backbone()?;
+    open(context, inputs, source, (keep, Precision::F32), &backbone)?.run(context, &mut memory)?;
     if memory.parts.is_empty() {
         return Err(nothing_embedded(memory.rejects.first(), memory.rejects.len()));
     }
@@ -290,6 +304,10 @@ pub(super) fn run_into(context: &Context, mut job: Job, mut folder: ShardFolder,
             Err(e)
         }
     };
+    if run.is_err() {
+        // Where the disk does not allow it the next run does it.
+        let _ = folder.settle();
+    }
     let (rows, place) = (folder.rows(), place.display());
     if rows > 0 && matches!(run, Err(Error::Interrupted | Error::Io { .. })) {
         context.console.say(&format!("kept in {place}: {}; the same command continues", counted(rows, "row")));
@@ -320,12 +338,14 @@ pub(super) fn embed(
 }
 
 /// Keeps everything in memory.
-struct Memory {
+struct Memory<'a> {
+    /// Names of the kept columns.
+    keep: &'a [String],
     parts: Vec<FeatureSet>,
     rejects: Vec<Reject>,
 }
 
-impl Sink for Memory {
+impl Sink for Memory<'_> {
     fn part(&mut self, part: Part, provenance: &Provenance) -> Result<()> {
         self.rejects.extend(part.rejects);
         let rows = part.rows;
@@ -334,6 +354,7 @@ impl Sink for Memory {
                 ids: rows.ids,
                 labels: rows.labels,
                 contents: rows.contents,
+                kept: self.keep.iter().cloned().zip(rows.kept).collect(),
                 matrix: rows.matrix,
                 provenance: Some(provenance.clone()),
             });

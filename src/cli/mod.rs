@@ -6,6 +6,7 @@ mod completions;
 mod confidence;
 mod console;
 mod context;
+mod curve;
 mod demo;
 mod doctor;
 mod embed;
@@ -13,6 +14,7 @@ mod eval;
 mod fit;
 mod inputs;
 mod inspect;
+mod judging;
 mod model_args;
 mod models;
 mod predict;
@@ -83,6 +85,7 @@ enum Verb {
     Audit(audit::Audit),
     Suggest(suggest::Suggest),
     Rank(rank::Rank),
+    Curve(curve::Curve),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -144,6 +147,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Audit(verb) => verb.run(context),
         Verb::Suggest(verb) => verb.run(context),
         Verb::Rank(verb) => verb.run(context),
+        Verb::Curve(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),

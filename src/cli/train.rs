@@ -1,9 +1,8 @@
 //! `engraft train`.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::s;
 use serde::Serialize;
 
 use super::eval::{Verdict, judge};
@@ -12,13 +11,12 @@ use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
-use crate::curate::judge_out_of_fold;
+use crate::curate::Known;
 use crate::error::{Error, Result};
-use crate::eval::{Judgeable, Options, Report};
 use crate::features::FeatureSet;
 use crate::head::{CalibrationRecord, Certificate, HeadFile};
 use crate::progress::Progress;
-use crate::source::{Split, shared_content, stratified_split};
+use crate::source::Split;
 
 /// Train a head, a linear probe unless told otherwise, and save it as an ONNX file
 ///
@@ -30,6 +28,7 @@ use crate::source::{Split, shared_content, stratified_split};
 ///   engraft train reviews.csv --model all-minilm-l6-v2 --label-column stars -o head.onnx
 ///   engraft train photos.parquet --head knn -o knn.onnx
 ///   engraft train photos.parquet --head auto --cv 5 -o head.onnx
+///   engraft train scans.csv --model efficientnet-lite0 --group-column patient --cv 5 --repeats 3 -o head.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Train {
@@ -72,10 +71,10 @@ pub(super) struct Trained {
     pub(super) report: Option<Verdict>,
     /// What rows the report is of.
     #[serde(skip)]
-    judged: &'static str,
-    /// Ids that were held out: what `predict` may be tried on.
+    judged: String,
+    /// The rows that were held out: what `predict` may be tried on.
     #[serde(skip)]
-    pub(super) held_out: Vec<usize>,
+    pub(super) held_out: FeatureSet,
 }
 
 impl Train {
@@ -90,27 +89,29 @@ impl Train {
             )));
         }
         self.fit.check_flags()?;
-        let loaded = inputs::load(context, &self.inputs, &self.source, || self.model.resolve(context))?;
+        let loaded =
+            inputs::load_keeping(context, &self.inputs, (&self.source, self.fit.judging.holdout.columns()), || {
+                self.model.resolve(context)
+            })?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
-        let trained = self.fit.train(context, &labelled, &self.output)?;
+        let trained = self.fit.train(context, labelled, &self.output)?;
         context.result(&trained, || trained.text())?;
         Ok(status)
     }
 }
 
 /// The rows that have a label.
-fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
+pub(super) fn labelled(context: &Context, features: FeatureSet) -> Result<FeatureSet> {
     let rows: Vec<usize> = (0..features.ids.len()).filter(|&i| features.labels[i].is_some()).collect();
     if rows.is_empty() {
         return Err(no_labels());
     }
     if rows.len() == features.ids.len() {
-        // Not a second copy of what may be half of the memory.
         return Ok(features);
     }
     context.console.note(&format!("left out: {} without a label", counted(features.ids.len() - rows.len(), "row")));
-    Ok(features.select(&rows))
+    Ok(features.into_rows(&rows))
 }
 
 /// The error when nothing says which class a row is of.
@@ -123,27 +124,28 @@ pub(super) fn no_labels() -> Error {
 }
 
 impl FitArgs {
-    /// Splits, fits, evaluates on what was held out, and writes the head.
-    pub(super) fn train(&self, context: &Context, features: &FeatureSet, output: &std::path::Path) -> Result<Trained> {
+    /// Splits, fits, evaluates on what was held out, and writes the head. The features may be most of the memory there is, so
+    /// that no step makes a copy of them.
+    pub(super) fn train(&self, context: &Context, features: FeatureSet, output: &std::path::Path) -> Result<Trained> {
         let labels = features.class_names();
+        let split = match self.judging.cv {
+            Some(_) => Split { train: (0..features.len()).collect(), ..Split::default() },
+            None => self.judging.holdout.split(context, &features)?,
+        };
+        let n_train = split.train.len();
+        let features = features.into_rows(&[split.train, split.test].concat());
         let classes = features.class_indices(&labels)?;
-        let split = match self.cv {
-            Some(_) => Split { train: (0..classes.len()).collect(), ..Split::default() },
-            None => self.split(context, features)?,
+        let groups = self.judging.holdout.groups(&features)?;
+        let known = Known {
+            x: features.matrix.slice(s![..n_train, ..]),
+            labels: &classes[..n_train],
+            groups: groups.as_deref().map(|groups| &groups[..n_train]),
         };
-        let picked;
-        let x = if split.test.is_empty() {
-            features.matrix.view()
-        } else {
-            picked = features.matrix.select(Axis(0), &split.train);
-            picked.view()
-        };
-        let y: Vec<usize> = split.train.iter().map(|&i| classes[i]).collect();
-        let cross_validated = match self.cv {
-            Some(folds) => Some(self.cross_validate(context, features, (&classes, &labels), folds)?),
+        let cross_validated = match self.judging.cv {
+            Some(folds) => Some(self.cross_validate(context, &features, (&classes, &labels), folds)?),
             None => None,
         };
-        let Fitted { kind, head, certificate, note, chosen } = self.fit(context, x, &y)?;
+        let Fitted { kind, head, certificate, note, chosen } = self.head.fit(context, known, &context.console)?;
         if !note.is_empty() {
             context.console.note(&note);
         }
@@ -153,89 +155,29 @@ impl FitArgs {
                 certificate.iterations, certificate.gap
             ));
         }
-        let confidence = self.confidence(context, x, &y, &labels)?;
+        let confidence = self.confidence(context, known, &labels)?;
         let provenance = features.provenance.clone();
         let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
         confidence.give(context, &mut head)?;
-        let report = match (cross_validated, split.test.is_empty()) {
-            (Some(report), _) => Some(Verdict { report, sets: None }),
-            (None, true) => None,
-            (None, false) => Some(judge(&head, &features.select(&split.test), context.seed)?.verdict),
+        let held_out = features.into_rows(&(n_train..classes.len()).collect::<Vec<_>>());
+        let report = match cross_validated {
+            Some(report) => Some(Verdict { report, sets: None, groups: None }),
+            None if held_out.is_empty() => None,
+            None => Some(judge(&head, &held_out, context.seed)?.verdict),
         };
         head.write(output)?;
         Ok(Trained {
             head: output.to_path_buf(),
             classes: head.labels.len(),
-            n_train: y.len(),
+            n_train,
             certificate,
             calibration: head.calibration,
             ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
-            judged: if self.cv.is_some() { "cross-validated rows" } else { "held-out rows" },
-            held_out: split.test,
+            judged: self.judging.judged(),
+            held_out,
         })
-    }
-
-    /// What is trained on and what is held out.
-    fn split(&self, context: &Context, features: &FeatureSet) -> Result<Split> {
-        if !(0.0..1.0).contains(&self.holdout) {
-            return Err(Error::Usage(format!("--holdout must be at least 0 and below 1, got {}", self.holdout)));
-        }
-        if self.holdout == 0.0 {
-            return Ok(Split { train: (0..features.ids.len()).collect(), ..Split::default() });
-        }
-        let split = stratified_split(&features.labels, self.holdout, context.seed)?;
-        for class in &split.untested {
-            context.console.note(&format!("class {class:?} has one sample only: it is trained on, not tested"));
-        }
-        let shared = shared_content(&features.contents, &split);
-        if let Some(&(train, test)) = shared.first() {
-            context.console.note(&format!(
-                "warning: {} of {} held-out samples have the same content as a training sample ({} is {}): the reported accuracy is too good",
-                shared.len(),
-                split.test.len(),
-                features.ids[test],
-                features.ids[train]
-            ));
-        }
-        Ok(split)
-    }
-
-    /// The report of each row by a head that was fitted, and where asked for chosen, without it.
-    fn cross_validate(
-        &self,
-        context: &Context,
-        features: &FeatureSet,
-        (classes, names): (&[usize], &[String]),
-        folds: usize,
-    ) -> Result<Report> {
-        let Judgeable { rows, labels, classes } = Judgeable::of(classes);
-        let single = names.len() - classes.len();
-        if single > 0 {
-            context.console.note(&format!("{} of one sample only: trained on, not tested", counted(single, "class")));
-        }
-        let known: HashSet<&String> = features.contents.iter().flatten().collect();
-        let repeated = features.contents.iter().flatten().count() - known.len();
-        if repeated > 0 {
-            context.console.note(&format!(
-                "warning: {} of the same content as another: where they fall in two folds the reported accuracy is too good",
-                counted(repeated, "sample")
-            ));
-        }
-        let picked;
-        let x = if single == 0 {
-            features.matrix.view()
-        } else {
-            picked = features.matrix.select(Axis(0), &rows);
-            picked.view()
-        };
-        let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
-        let judge = |x: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
-            self.judge(context, (x, labels, &names), others)
-        };
-        let probabilities = judge_out_of_fold(x, (&labels, classes.len()), &judge, (folds, context.seed))?;
-        Report::new(&labels, probabilities.view(), &names, Options { seed: context.seed, ..Options::default() })
     }
 }
 
@@ -250,7 +192,7 @@ impl Trained {
             )
         });
         match &self.report {
-            Some(report) => text += &report.headline(self.judged),
+            Some(report) => text += &report.headline(&self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
         text + &format!(

@@ -2,9 +2,9 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::judge_out_of_fold;
+use super::{Known, judge_out_of_fold};
 use crate::error::Result;
-use crate::eval::{Calibration, Method, Options, Report};
+use crate::eval::{Calibration, Division, Method, Options, Report};
 use crate::head::{CalibrationFigures, CalibrationRecord, Calibrator, softmax};
 
 /// Parts of the rows, each of which is judged by a calibration of the others.
@@ -26,11 +26,11 @@ pub struct Calibrated {
 /// As [`Calibration::fit`] and [`judge_out_of_fold`].
 pub fn calibrate(method: Method, logits: ArrayView2<f32>, labels: &[usize], seed: u64) -> Result<Calibrated> {
     let calibrator = single_precision(&Calibration::fit(method, logits, labels)?);
-    let judge = |known: ArrayView2<f32>, labels: &[usize], others: ArrayView2<f32>| {
-        let fitted = single_precision(&Calibration::fit(method, known, labels)?);
+    let judge = |known: Known, others: ArrayView2<f32>| {
+        let fitted = single_precision(&Calibration::fit(method, known.x, known.labels)?);
         Calibrator::probabilities(Some(&fitted), others.to_owned())
     };
-    let probabilities = judge_out_of_fold(logits, (labels, logits.ncols()), &judge, (FOLDS, seed))?;
+    let probabilities = judge_out_of_fold(logits, (labels, logits.ncols()), &judge, Division::new(FOLDS, seed))?;
     let before = figures(labels, softmax(logits.to_owned()).view())?;
     let after = figures(labels, probabilities.view())?;
     Ok(Calibrated { record: CalibrationRecord { calibrator, rows: labels.len(), before, after }, probabilities })

@@ -1,8 +1,10 @@
-//! Looking after a data set: labels that are wrong, samples that occur twice or leak, and what to label next. Arrays in,
+//! Looking after a data set: labels that are wrong, samples that occur twice or leak, what to label next and
+//! what it would bring. Arrays in,
 //! findings out.
 
 mod calibrate;
 mod check;
+mod curve;
 mod detect;
 mod duplicates;
 mod label_errors;
@@ -12,10 +14,11 @@ mod similarity;
 mod suggest;
 
 pub use calibrate::{Calibrated, calibrate};
+pub use curve::{ShotPoint, Shots, few_shot_curve, forecast};
 pub use detect::{energy_detector, mahalanobis_detector};
 pub use duplicates::{DuplicateGroup, Leak, Likeness, duplicates, leaks};
 pub use label_errors::{LabelFilter, confident_joint, label_errors, normalized_margin, self_confidence};
-pub use out_of_fold::{FitHead, Judge, judge_out_of_fold, out_of_fold, out_of_fold_logits};
+pub use out_of_fold::{FitHead, Judge, Known, judge_out_of_fold, out_of_fold, out_of_fold_logits};
 pub use outliers::{Isolation, isolation, robust_z};
 pub use similarity::Workers;
 pub use suggest::{Suggestion, k_centre, margins, typicality};

@@ -32,23 +32,31 @@ impl FewShot {
         self.classes.values().map(Vec::len).min().unwrap_or(0)
     }
 
+    /// `n` rows of each class, or all that it has, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when `n` is 0.
+    pub fn draw_at_most(&self, n: usize) -> Result<Vec<usize>> {
+        if n == 0 {
+            return Err(Error::Data("a few-shot draw needs at least 1 row a class".to_string()));
+        }
+        let mut drawn: Vec<usize> =
+            self.classes.values().flat_map(|rows| &rows[..n.min(rows.len())]).copied().collect();
+        drawn.sort_unstable();
+        Ok(drawn)
+    }
+
     /// `n` rows of each class, ascending.
     ///
     /// # Errors
     /// [`Error::Data`] when `n` is 0 or a class has fewer rows.
     pub fn draw(&self, n: usize) -> Result<Vec<usize>> {
-        if n == 0 {
-            return Err(Error::Data("a few-shot draw needs at least 1 row a class".to_string()));
+        match self.classes.iter().find(|(_, rows)| rows.len() < n) {
+            Some((class, rows)) => {
+                Err(Error::Data(format!("class {class} has {} rows: {n} a class cannot be drawn", rows.len())))
+            }
+            None => self.draw_at_most(n),
         }
-        let mut drawn = Vec::with_capacity(n * self.classes.len());
-        for (class, rows) in &self.classes {
-            let chosen = rows.get(..n).ok_or_else(|| {
-                Error::Data(format!("class {class} has {} rows: {n} a class cannot be drawn", rows.len()))
-            })?;
-            drawn.extend_from_slice(chosen);
-        }
-        drawn.sort_unstable();
-        Ok(drawn)
     }
 }
 
@@ -80,6 +88,7 @@ mod tests {
         assert!(FewShot::new(&[], 0).unwrap_err().to_string().contains("no rows"));
         let draws = FewShot::new(&[0, 0, 1], 0).unwrap();
         assert!(draws.draw(2).unwrap_err().to_string().contains("class 1 has 1 rows"));
+        assert_eq!(draws.draw_at_most(5).unwrap(), [0, 1, 2]);
         assert!(draws.draw(0).unwrap_err().to_string().contains("at least 1"));
     }
 }

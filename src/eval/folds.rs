@@ -37,10 +37,7 @@ impl Folds {
     /// # Errors
     /// As there, and when `repeats` is 0.
     pub fn repeated(labels: &[usize], k: usize, repeats: usize, seed: u64) -> Result<Self> {
-        check(labels.len(), "rows", k)?;
-        if repeats == 0 {
-            return Err(Error::Data("cross-validation needs at least one repeat".to_string()));
-        }
+        check(labels.len(), "rows", k, repeats)?;
         let classes = rows_of_classes(labels);
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut deal = || {
@@ -61,11 +58,12 @@ impl Folds {
 
     /// `k` folds with no group on both sides, classes spread as evenly as groups allow: groups in order of how unequal
     /// their classes are (equal ones shuffled), each to the fold that makes the classes' shares most even, as
-    /// scikit-learn's `StratifiedGroupKFold` has it; no fold stays empty.
+    /// scikit-learn's `StratifiedGroupKFold` has it; no fold stays empty. That `repeats` times; groups whose classes are
+    /// not equally unequal leave little to chance, so that repeats of few groups may be alike.
     ///
     /// # Errors
-    /// [`Error::Data`] when the sizes disagree or `k` is below 2 or above the number of groups.
-    pub fn grouped<G: Ord>(labels: &[usize], groups: &[G], k: usize, seed: u64) -> Result<Self> {
+    /// [`Error::Data`] when the sizes disagree, `k` is below 2 or above the number of groups, or `repeats` is 0.
+    pub fn grouped<G: Ord>(labels: &[usize], groups: &[G], (k, repeats): (usize, usize), seed: u64) -> Result<Self> {
         if labels.len() != groups.len() {
             return Err(Error::Data(format!("there are {} groups for {} rows", groups.len(), labels.len())));
         }
@@ -73,11 +71,11 @@ impl Folds {
         for (row, group) in groups.iter().enumerate() {
             members.entry(group).or_default().push(row);
         }
-        check(members.len(), "groups", k)?;
+        check(members.len(), "groups", k, repeats)?;
         let classes = rows_of_classes(labels);
         let place: BTreeMap<usize, usize> = classes.keys().enumerate().map(|(place, &class)| (class, place)).collect();
         let sizes: Vec<f64> = classes.values().map(|rows| rows.len() as f64).collect();
-        let mut groups: Vec<(Vec<usize>, Vec<f64>)> = members
+        let groups: Vec<(Vec<usize>, Vec<f64>)> = members
             .into_values()
             .map(|rows| {
                 let mut counts = vec![0.0; sizes.len()];
@@ -85,31 +83,14 @@ impl Folds {
                 (rows, counts)
             })
             .collect();
-        shuffle(&mut fastrand::Rng::with_seed(seed), &mut groups);
-        groups.sort_by(|a, b| deviation(&b.1).total_cmp(&deviation(&a.1)));
-
-        let (mut fold_of, mut held) = (vec![0; labels.len()], vec![vec![0.0; sizes.len()]; k]);
-        for (done, (rows, counts)) in groups.iter().enumerate() {
-            let empty = held.iter().filter(|fold| total(fold) == 0.0).count();
-            let must_fill = groups.len() - done <= empty;
-            let unevenness = |fold: usize| {
-                let share = |class: usize| {
-                    let held = |f: usize| held[f][class] + if f == fold { counts[class] } else { 0.0 };
-                    deviation(&(0..k).map(|f| held(f) / sizes[class]).collect::<Vec<_>>())
-                };
-                (0..sizes.len()).map(share).sum::<f64>()
-            };
-            let candidates = (0..k).filter(|&fold| !must_fill || total(&held[fold]) == 0.0);
-            let best = candidates.map(|fold| (unevenness(fold), total(&held[fold]), fold)).min_by(|a, b| {
-                // Sums in another order differ by rounding: such folds are equally good, and the smaller one is taken.
-                let nearer = if (a.0 - b.0).abs() < 1e-12 { std::cmp::Ordering::Equal } else { a.0.total_cmp(&b.0) };
-                nearer.then(a.1.total_cmp(&b.1))
-            });
-            let fold = best.map_or(0, |(_, _, fold)| fold);
-            rows.iter().for_each(|&row| fold_of[row] = fold);
-            held[fold].iter_mut().zip(counts).for_each(|(held, count)| *held += count);
-        }
-        Ok(Self { repeats: vec![fold_of], k, sparse: sparse(&classes, k) })
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut deal = || {
+            let mut groups = groups.clone();
+            shuffle(&mut rng, &mut groups);
+            groups.sort_by(|a, b| deviation(&b.1).total_cmp(&deviation(&a.1)));
+            dealt(&groups, &sizes, k)
+        };
+        Ok(Self { repeats: (0..repeats).map(|_| deal()).collect(), k, sparse: sparse(&classes, k) })
     }
 
     /// Classes with fewer rows than folds, ascending: some folds have none of them to test on.
@@ -126,6 +107,34 @@ impl Folds {
             })
         })
     }
+}
+
+/// The fold of each row when groups, each with its rows and its number of each class, go in turn to the fold that makes the
+/// classes' shares most even. `sizes` are the classes' numbers of rows.
+fn dealt(groups: &[(Vec<usize>, Vec<f64>)], sizes: &[f64], k: usize) -> Vec<usize> {
+    let n = groups.iter().map(|(rows, _)| rows.len()).sum();
+    let (mut fold_of, mut held) = (vec![0; n], vec![vec![0.0; sizes.len()]; k]);
+    for (done, (rows, counts)) in groups.iter().enumerate() {
+        let empty = held.iter().filter(|fold| total(fold) == 0.0).count();
+        let must_fill = groups.len() - done <= empty;
+        let unevenness = |fold: usize| {
+            let share = |class: usize| {
+                let held = |f: usize| held[f][class] + if f == fold { counts[class] } else { 0.0 };
+                deviation(&(0..k).map(|f| held(f) / sizes[class]).collect::<Vec<_>>())
+            };
+            (0..sizes.len()).map(share).sum::<f64>()
+        };
+        let candidates = (0..k).filter(|&fold| !must_fill || total(&held[fold]) == 0.0);
+        let best = candidates.map(|fold| (unevenness(fold), total(&held[fold]), fold)).min_by(|a, b| {
+            // Sums in another order differ by rounding: such folds are equally good, and the smaller one is taken.
+            let nearer = if (a.0 - b.0).abs() < 1e-12 { std::cmp::Ordering::Equal } else { a.0.total_cmp(&b.0) };
+            nearer.then(a.1.total_cmp(&b.1))
+        });
+        let fold = best.map_or(0, |(_, _, fold)| fold);
+        rows.iter().for_each(|&row| fold_of[row] = fold);
+        held[fold].iter_mut().zip(counts).for_each(|(held, count)| *held += count);
+    }
+    fold_of
 }
 
 /// Rows of each class that has any.
@@ -148,7 +157,10 @@ fn sparse(classes: &BTreeMap<usize, Vec<usize>>, k: usize) -> Vec<usize> {
     classes.iter().filter(|(_, rows)| rows.len() < k).map(|(&class, _)| class).collect()
 }
 
-pub(super) fn check(n: usize, what: &str, k: usize) -> Result<()> {
+pub(super) fn check(n: usize, what: &str, k: usize, repeats: usize) -> Result<()> {
+    if repeats == 0 {
+        return Err(Error::Data("cross-validation needs at least one repeat".to_string()));
+    }
     if k < 2 || k > n {
         return Err(Error::Data(format!(
             "{n} {what} cannot be divided into {k} folds: at least 2, at most {n} are possible"
@@ -213,8 +225,11 @@ mod tests {
             let (labels, groups): (Vec<usize>, Vec<u8>) = rows.into_iter().unzip();
             let distinct = groups.iter().collect::<std::collections::BTreeSet<_>>().len();
             prop_assume!(distinct >= k);
-            let folds: Vec<Fold> = Folds::grouped(&labels, &groups, k, seed).unwrap().iter().collect();
-            prop_assert!(is_partition(&folds, labels.len()));
+            let folds: Vec<Fold> = Folds::grouped(&labels, &groups, (k, 2), seed).unwrap().iter().collect();
+            prop_assert_eq!(folds.len(), 2 * k);
+            for repeat in folds.chunks(k) {
+                prop_assert!(is_partition(repeat, labels.len()));
+            }
             for fold in folds {
                 prop_assert!(fold.test.iter().all(|&t| fold.train.iter().all(|&r| groups[r] != groups[t])));
             }
@@ -226,9 +241,11 @@ mod tests {
         // Twenty groups of five rows, each of one class: ten of either.
         let groups: Vec<usize> = (0..100).map(|row| row / 5).collect();
         let labels: Vec<usize> = groups.iter().map(|group| group % 2).collect();
-        for fold in Folds::grouped(&labels, &groups, 5, 3).unwrap().iter() {
+        let folds: Vec<Fold> = Folds::grouped(&labels, &groups, (5, 2), 3).unwrap().iter().collect();
+        for fold in &folds {
             assert_eq!((count(&fold.test, &labels, 0), count(&fold.test, &labels, 1)), (10, 10));
         }
+        assert_ne!(folds[..5], folds[5..]);
     }
 
     #[test]
@@ -246,7 +263,7 @@ mod tests {
         assert!(message(Folds::stratified(&[0, 1], 1, 0)).contains("at least 2"));
         assert!(message(Folds::stratified(&[], 2, 0)).contains("0 rows"));
         assert!(message(Folds::repeated(&[0, 1], 2, 0, 0)).contains("one repeat"));
-        assert!(message(Folds::grouped(&[0, 1, 0], &["a", "a", "b"], 3, 0)).contains("2 groups"));
-        assert!(message(Folds::grouped(&[0, 1], &["a"], 2, 0)).contains("1 groups for 2 rows"));
+        assert!(message(Folds::grouped(&[0, 1, 0], &["a", "a", "b"], (3, 1), 0)).contains("2 groups"));
+        assert!(message(Folds::grouped(&[0, 1], &["a"], (2, 1), 0)).contains("1 groups for 2 rows"));
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::interval::{Interval, central};
+use super::interval::{Interval, Z, central};
 use crate::error::{Error, Result};
 
 /// Exponents that are tried: from hardly falling to as good as at once.
@@ -49,6 +49,19 @@ pub struct Forecast {
     /// 95 % interval of the curve there; none without resamples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_interval: Option<Interval>,
+}
+
+impl Forecast {
+    /// With the sampling error of the rows that the curve's errors were measured on in the interval: all points share those
+    /// rows, so that their scatter does not show it. Each side is the root of the sum of squares of its own length and of
+    /// `1.96·√(e(1 − e)/rows)`, cut to 0..=1.
+    pub fn measured_on(self, rows: usize) -> Self {
+        let e = self.error.clamp(0.0, 1.0);
+        let half = Z * (e * (1.0 - e) / rows.max(1) as f64).sqrt();
+        let widened =
+            |[low, high]: Interval| [(e - (e - low).hypot(half)).max(0.0), (e + (high - e).hypot(half)).min(1.0)];
+        Self { error_interval: self.error_interval.map(widened), ..self }
+    }
 }
 
 impl LearningCurve {
@@ -206,6 +219,16 @@ mod tests {
         let again = |seed| LearningCurve::fit(&points(0.08, 3), 20, seed).unwrap();
         assert_eq!(again(1), again(1));
         assert_ne!(again(1), again(2));
+    }
+
+    #[test]
+    fn the_rows_measured_on_widen_the_interval() {
+        let exact = Forecast { n: 8.0, error: 0.1, error_interval: Some([0.1, 0.1]) };
+        let half = Z * 0.03;
+        assert_close(exact.measured_on(100).error_interval.unwrap(), [0.1 - half, 0.1 + half], Tolerance::Close);
+        let scattered = Forecast { error_interval: Some([0.1 - 4.0 / 3.0 * half, 0.1]), ..exact };
+        let want = [(0.1 - 5.0 / 3.0 * half).max(0.0), 0.1 + half];
+        assert_close(scattered.measured_on(100).error_interval.unwrap(), want, Tolerance::Close);
     }
 
     #[test]

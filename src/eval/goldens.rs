@@ -117,6 +117,49 @@ fn intervals_contain_the_value_and_shrink_with_rows() {
 }
 
 #[test]
+fn repeats_are_means_and_narrow_no_interval() {
+    let case = golden().remove(0);
+    let first = matrix(&case.probabilities);
+    // Each row's probabilities turned by a class.
+    let second =
+        ndarray::concatenate![ndarray::Axis(1), first.slice(ndarray::s![.., 1..]), first.slice(ndarray::s![.., ..1])];
+    let options = Options { top_k: 2, ..Options::default() };
+    let alone = |p: &Array2<f32>| Report::new(&case.labels, p.view(), &names(4), options).unwrap();
+    let both = |p: &Array2<f32>, q: &Array2<f32>| {
+        let stacked = ndarray::concatenate![ndarray::Axis(0), *p, *q];
+        Report::repeated(&case.labels, stacked.view(), &names(4), options).unwrap()
+    };
+    let (a, b) = (alone(&first), alone(&second));
+    let different = both(&first, &second);
+    assert_eq!((different.n, different.repeats), (60, 2));
+    let means =
+        |get: &dyn Fn(&Report) -> f64| assert_close([get(&different)], [(get(&a) + get(&b)) / 2.0], Tolerance::Close);
+    means(&|report| report.accuracy);
+    means(&|report| report.log_loss);
+    means(&|report| report.brier);
+    means(&|report| report.balanced_accuracy);
+    means(&|report| report.top_k.unwrap().accuracy);
+    // The same said twice is worth no more than said once.
+    let same = both(&first, &first);
+    let figures = |report: &Report| {
+        let value = serde_json::to_value(report).unwrap();
+        let object = value.as_object().unwrap();
+        let number = |value: &serde_json::Value| match value {
+            serde_json::Value::Array(ends) => ends.iter().map(|end| end.as_f64().unwrap()).collect(),
+            value => vec![value.as_f64().unwrap()],
+        };
+        let plain = object.iter().filter(|(name, value)| value.is_f64() || name.ends_with("_interval"));
+        plain.flat_map(|(_, value)| number(value)).collect::<Vec<f64>>()
+    };
+    assert_eq!(figures(&a).len(), 30);
+    assert_close(figures(&same), figures(&a), Tolerance::Close);
+    assert_eq!(same.per_class, a.per_class);
+    assert_eq!(same.confusion[0][0], 2 * a.confusion[0][0]);
+    let stacked = ndarray::concatenate![ndarray::Axis(0), first, first.slice(ndarray::s![..7, ..])];
+    assert!(Report::repeated(&case.labels, stacked.view(), &names(4), options).is_err());
+}
+
+#[test]
 fn json_has_the_contracts_keys() {
     let case = golden().remove(0);
     let probabilities = matrix(&case.probabilities);

@@ -9,11 +9,18 @@ pub(super) const Z: f64 = 1.959_963_984_540_054;
 /// Wilson's 95 % score interval of a share of `correct` among `n` (J. Am. Stat. Assoc. 22, 1927): unlike `p ± 1.96·σ` it
 /// stays in 0..1 and keeps its coverage for few rows and for shares near 0 and 1. `[0, 1]` for n = 0.
 pub fn wilson(correct: u64, n: u64) -> Interval {
+    wilson_of_mean(correct, n, 1)
+}
+
+/// The same of the share of `correct` among `n` rows that were each judged `repeats` times. The rows are the sample: the
+/// judgements of one row depend on one another, and their mean varies no more from row to row than one of them, so that the
+/// interval is rather too wide than too narrow.
+pub(super) fn wilson_of_mean(correct: u64, n: u64, repeats: u64) -> Interval {
     if n == 0 {
         return [0.0, 1.0];
     }
-    let (none, all) = (correct == 0, correct == n);
-    let (n, p) = (n as f64, correct as f64 / n as f64);
+    let (none, all) = (correct == 0, correct == n * repeats);
+    let (n, p) = (n as f64, correct as f64 / (n * repeats) as f64);
     let center = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     // Exactly 0 and 1 by the formula, not so in rounded arithmetic.
@@ -64,6 +71,8 @@ mod tests {
         for n in [1, 7, 1000] {
             let ([low, inner], [outer, high]) = (wilson(0, n), wilson(n, n));
             assert!(low == 0.0 && high == 1.0 && inner < 1.0 && outer > 0.0);
+            assert_eq!(wilson_of_mean(2 * n, n, 2), wilson(n, n));
+            assert_eq!(wilson_of_mean(3, n, 3), wilson(1, n));
         }
     }
 

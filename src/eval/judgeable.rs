@@ -1,6 +1,7 @@
 //! Rows that others of their class can judge.
 
-/// The rows whose class has another row: those that cross-validation can test. A row alone in its class can only be trained on.
+/// The rows whose class has a row elsewhere, in another group where rows are grouped: those that cross-validation can test.
+/// Others can only be trained on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgeable {
     /// The rows, ascending.
@@ -12,12 +13,15 @@ pub struct Judgeable {
 }
 
 impl Judgeable {
-    /// Of rows with these labels.
-    pub fn of(labels: &[usize]) -> Self {
-        let mut sorted = labels.to_vec();
+    /// Of rows with these labels, and groups where they have any.
+    pub fn of(labels: &[usize], groups: Option<&[usize]>) -> Self {
+        let group = |row: usize| groups.map_or(row, |groups| groups[row]);
+        let mut sorted: Vec<(usize, usize)> =
+            labels.iter().enumerate().map(|(row, &class)| (class, group(row))).collect();
         sorted.sort_unstable();
+        sorted.dedup();
         let classes: Vec<usize> =
-            sorted.chunk_by(|a, b| a == b).filter(|class| class.len() > 1).map(|class| class[0]).collect();
+            sorted.chunk_by(|a, b| a.0 == b.0).filter(|class| class.len() > 1).map(|class| class[0].0).collect();
         let renumbered = |(row, class): (usize, &usize)| Some((row, classes.binary_search(class).ok()?));
         let (rows, labels) = labels.iter().enumerate().filter_map(renumbered).unzip();
         Self { rows, labels, classes }
@@ -30,8 +34,11 @@ mod tests {
 
     #[test]
     fn classes_of_one_row_are_left_out_and_the_others_renumbered() {
-        let found = Judgeable::of(&[3, 0, 1, 3, 1, 2]);
+        let found = Judgeable::of(&[3, 0, 1, 3, 1, 2], None);
         assert_eq!(found, Judgeable { rows: vec![0, 2, 3, 4], labels: vec![1, 0, 1, 0], classes: vec![1, 3] });
-        assert_eq!(Judgeable::of(&[1, 0]).rows, [0; 0]);
+        assert_eq!(Judgeable::of(&[1, 0], None).rows, [0; 0]);
+        // Class 0 lies in one group.
+        let grouped = Judgeable::of(&[0, 0, 1, 1], Some(&[7, 7, 7, 2]));
+        assert_eq!(grouped, Judgeable { rows: vec![2, 3], labels: vec![0, 0], classes: vec![1] });
     }
 }

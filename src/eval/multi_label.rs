@@ -175,12 +175,7 @@ impl MultiLabelReport {
     }
 }
 
-fn check(
-    targets: ArrayView2<bool>,
-    probabilities: ArrayView2<f32>,
-    names: &[String],
-    threshold: f32,
-) -> Result<()> {
+fn check(targets: ArrayView2<bool>, probabilities: ArrayView2<f32>, names: &[String], threshold: f32) -> Result<()> {
     let (n, classes) = probabilities.dim();
     if probabilities.is_empty() || targets.dim() != probabilities.dim() || names.len() != classes {
         return Err(Error::Data(format!(

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::bootstrap::bootstrap;
 use super::confusion::Confusion;
-use super::interval::{Interval, wilson};
+use super::interval::{Interval, wilson_of_mean};
 use super::ranking::{Areas, mean_areas, rankings};
 use super::reliability::{Reliability, ReliabilityBin};
 use super::rows::{argmax, brier_scores, log_losses, ranks, weighted_mean};
@@ -40,6 +40,9 @@ impl Default for Options {
 pub struct Report {
     /// Number of rows.
     pub n: usize,
+    /// How many times each row was judged; each judgement counts as that part of a row. Not in JSON where it is 1.
+    #[serde(skip_serializing_if = "once")]
+    pub repeats: usize,
     /// Share of rows whose likeliest class is the label.
     pub accuracy: f64,
     /// Wilson's interval.
@@ -99,9 +102,10 @@ pub struct Report {
     pub labels: Vec<String>,
     /// Scores of each class.
     pub per_class: Vec<ClassReport>,
-    /// Counts; rows are true classes, columns predicted ones.
+    /// Counts of all judgements; rows are true classes, columns predicted ones.
     pub confusion: Vec<Vec<u64>>,
-    /// How far the likeliest class's probability can be believed, in 15 bins of equal width.
+    /// How far the likeliest class's probability can be believed, in 15 bins of equal width, of
+    /// all judgements.
     pub reliability: Vec<ReliabilityBin>,
 }
 
@@ -138,9 +142,33 @@ impl Report {
     /// # Errors
     /// [`Error::Data`] when there are no rows, the sizes disagree, a label is not below K, or a probability is not in 0..=1.
     pub fn new(labels: &[usize], probabilities: ArrayView2<f32>, names: &[String], options: Options) -> Result<Self> {
+        if labels.len() != probabilities.nrows() {
+            // Else they would be taken for repeats.
+            check(labels, probabilities, names)?;
+        }
+        Self::repeated(labels, probabilities, names, options)
+    }
+
+    /// The same of rows that were each judged several times, as repeated cross-validation does: (R·n)×K `probabilities`,
+    /// those of the first time before those of the second. Each figure is that of all judgements together, and so, where it
+    /// is a mean over rows, the mean of the repeats' figures. The sample is the n rows: the bootstrap draws rows with all
+    /// that was said of each, and Wilson's interval is that of the mean share of n rows, not of R·n. Repeats thus steady the
+    /// figures and narrow no interval below what n rows allow.
+    ///
+    /// # Errors
+    /// As [`Report::new`]; [`Error::Data`] when there is not a whole number of judgements a row.
+    pub fn repeated(
+        labels: &[usize],
+        probabilities: ArrayView2<f32>,
+        names: &[String],
+        options: Options,
+    ) -> Result<Self> {
+        let n = labels.len();
+        let repeats = probabilities.nrows() / n.max(1);
+        let labels = &labels.repeat(repeats);
         check(labels, probabilities, names)?;
-        let (n, classes) = probabilities.dim();
-        let once = vec![1; n];
+        let (judgements, classes) = probabilities.dim();
+        let once = vec![1; judgements];
         let predicted = argmax(probabilities);
         let losses = log_losses(labels, probabilities);
         let briers = brier_scores(labels, probabilities);
@@ -148,10 +176,12 @@ impl Report {
         let rankings = rankings(labels, probabilities);
         let confusion = Confusion::new(labels, &predicted, &once, classes);
         let areas = mean_areas(&rankings, &once);
-        let accuracy_interval = wilson(confusion.correct(), n as u64);
+        let interval = |correct: u64| wilson_of_mean(correct, n as u64, repeats as u64);
+        let accuracy_interval = interval(confusion.correct());
 
-        let with_areas = n.saturating_mul(classes) <= RESAMPLED_AREAS;
+        let with_areas = judgements.saturating_mul(classes) <= RESAMPLED_AREAS;
         let intervals = bootstrap(n, options.resamples, options.seed, |times| {
+            let times = &times.repeat(repeats);
             let confusion = Confusion::new(labels, &predicted, times, classes);
             let areas = if with_areas { mean_areas(&rankings, times) } else { Areas::default() };
             [
@@ -169,18 +199,19 @@ impl Report {
 
         let top_k = (options.top_k > 1 && options.top_k < classes).then(|| {
             let within = ranks(labels, probabilities).into_iter().filter(|&rank| rank < options.top_k).count();
-            let accuracy_interval = wilson(within as u64, n as u64);
-            TopK { k: options.top_k, accuracy: within as f64 / n as f64, accuracy_interval }
+            let accuracy_interval = interval(within as u64);
+            TopK { k: options.top_k, accuracy: within as f64 / judgements as f64, accuracy_interval }
         });
         let per_class = confusion.per_class().into_iter().zip(names).map(|(scores, name)| ClassReport {
             label: name.clone(),
             precision: scores.precision,
             recall: scores.recall,
             f1: scores.f1,
-            support: scores.support,
+            support: scores.support / repeats as u64,
         });
         Ok(Self {
             n,
+            repeats,
             accuracy: confusion.accuracy(),
             accuracy_interval,
             balanced_accuracy: confusion.balanced_accuracy(),
@@ -208,6 +239,11 @@ impl Report {
             reliability: reliability.bins(),
         })
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn once(repeats: &usize) -> bool {
+    *repeats == 1
 }
 
 fn check(labels: &[usize], probabilities: ArrayView2<f32>, names: &[String]) -> Result<()> {

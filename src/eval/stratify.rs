@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// [`Error::Data`] when `k` is below 2 or above the number of rows.
 pub fn fold_label_sets(labels: ArrayView2<bool>, k: usize, seed: u64) -> Result<Vec<Fold>> {
     let n = labels.nrows();
-    check(n, "rows", k)?;
+    check(n, "rows", k, 1)?;
     let fold_of = stratify(labels, &vec![1.0 / k as f64; k], seed);
     let fold = |fold| {
         let (test, train) = (0..n).partition(|&row| fold_of[row] == fold);
@@ -54,7 +54,8 @@ fn stratify(labels: ArrayView2<bool>, shares: &[f64], seed: u64) -> Vec<usize> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut order: Vec<usize> = (0..n).collect();
     shuffle(&mut rng, &mut order);
-    let mut left: Vec<usize> = labels.columns().into_iter().map(|rows| rows.iter().filter(|has| **has).count()).collect();
+    let mut left: Vec<usize> =
+        labels.columns().into_iter().map(|rows| rows.iter().filter(|has| **has).count()).collect();
     let mut lacks = Lacks {
         rows: shares.iter().map(|share| share * n as f64).collect(),
         labels: shares.iter().map(|share| left.iter().map(|&count| share * count as f64).collect()).collect(),
@@ -94,9 +95,8 @@ impl Lacks {
     /// The part that lacks most of a label, among equals most rows, and then any.
     fn most(&self, label: Option<usize>, rng: &mut fastrand::Rng) -> usize {
         let of_label = |part: usize| label.map_or(0.0, |label| self.labels[part][label]);
-        let compare = |&a: &usize, &b: &usize| {
-            of_label(a).total_cmp(&of_label(b)).then(self.rows[a].total_cmp(&self.rows[b]))
-        };
+        let compare =
+            |&a: &usize, &b: &usize| of_label(a).total_cmp(&of_label(b)).then(self.rows[a].total_cmp(&self.rows[b]));
         let parts = 0..self.rows.len();
         let Some(most) = parts.clone().max_by(compare) else { return 0 };
         let equal: Vec<usize> = parts.filter(|part| compare(part, &most).is_eq()).collect();

@@ -14,7 +14,8 @@ pub enum Format {
     /// One Parquet file: `id`, `label`, `content` and `embedding`, a list of fixed size of 32- or
     /// 16-bit floats; kept columns stand before it.
     Parquet,
-    /// A folder of Parquet files, each named by the place of its first entry: `part-000000065536.parquet`.
+    /// A folder of Parquet files, each named by the place of its first entry: `part-000000065536.parquet`, or
+    /// `part-000000065536-1.parquet` where another one had that name.
     Shards,
     /// A NumPy array of n×d little-endian 32- or 16-bit floats; `<stem>.jsonl` holds the ids, labels, contents and kept
     /// columns, a line a row, and `<stem>.provenance.json` the provenance.

@@ -1,5 +1,6 @@
 //! Feature sets: embeddings with their ids, labels and provenance, in open formats.
 
+mod arrange;
 mod differences;
 mod flat;
 mod floats;
@@ -28,5 +29,5 @@ pub use run::{
     Claim, DamagedShard, Finished, Rejects, RunKey, RunState, SHARD_ENTRIES, SHARD_TIME, ShardFolder, damaged_shards,
     rejects_replaceable, run_state,
 };
-pub use set::FeatureSet;
+pub use set::{FeatureSet, Kept};
 pub use survey::{Norms, Survey};

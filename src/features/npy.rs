@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::flat::{Layout, Place, read_provenance};
 use super::floats::{self, Kind};
+use super::sidecar::Lines;
 use super::{FeatureSet, Header, Precision, sidecar};
 use crate::error::{Error, Result};
 
@@ -34,8 +35,8 @@ fn header(rows: u64, dimension: usize, precision: Precision) -> Vec<u8> {
     bytes
 }
 
-/// Reads a 2-D array of 16-, 32- or 64-bit floats with what lies beside it.
-pub(super) fn read(path: &Path) -> Result<FeatureSet> {
+/// Reads a 2-D array of 16-, 32- or 64-bit floats with what lies beside it, these further columns among it.
+pub(super) fn read(path: &Path, keep: &[String]) -> Result<FeatureSet> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
     let mut reader = BufReader::new(file);
@@ -46,9 +47,9 @@ pub(super) fn read(path: &Path) -> Result<FeatureSet> {
     })?;
     let (kind, shape) = parse_header(&text).map_err(|reason| Error::malformed(path, reason))?;
     let matrix = floats::read(reader, kind, shape, length.saturating_sub(used), path)?;
-    let (ids, labels, contents) = sidecar::read(path, matrix.nrows())?;
+    let Lines { ids, labels, contents, kept } = sidecar::read(path, matrix.nrows(), keep)?;
     let provenance = read_provenance(path)?;
-    FeatureSet { ids, labels, contents, matrix, provenance }.checked(path)
+    FeatureSet { ids, labels, contents, kept, matrix, provenance }.checked(path)
 }
 
 /// The header's text and the number of bytes up to the values.

@@ -27,11 +27,12 @@ use parquet::schema::types::ColumnPath;
 
 use super::floats::narrow;
 use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
-use super::{FeatureSet, FeatureWriter, Header, Precision, Provenance, Rows};
+use super::{FeatureSet, FeatureWriter, Header, Kept, Precision, Provenance, Rows};
 use crate::error::{Error, Result};
 use crate::file::AtomicFile;
 use crate::footer::ParquetFile;
 use crate::guard;
+use crate::source::column;
 
 const ID: &str = "id";
 const LABEL: &str = "label";
@@ -173,6 +174,22 @@ pub(super) fn provenance(path: &Path) -> Result<Option<Provenance>> {
     guard::catch(read).unwrap_or_else(|panic| Err(damaged(path, &panic)))
 }
 
+/// The ids of a file's rows; nothing else of them is read.
+pub(super) fn ids(path: &Path) -> Result<Vec<String>> {
+    let read = || {
+        let builder = open(&ParquetFile::open(path)?, path)?;
+        let place = builder.schema().index_of(ID).map_err(|e| cause("read", path, &e))?;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
+        let mut ids = Vec::new();
+        for batch in builder.with_projection(mask).build().map_err(|e| cause("read", path, &e))? {
+            let batch = batch.map_err(|e| cause("read", path, &e))?;
+            ids.extend(texts(batch.column(0), ID, path)?.into_iter().flatten());
+        }
+        Ok(ids)
+    };
+    guard::catch(read).unwrap_or_else(|panic| Err(damaged(path, &panic)))
+}
+
 fn open(file: &ParquetFile, path: &Path) -> Result<ParquetRecordBatchReaderBuilder<ParquetFile>> {
     // The types as Parquet has them: what Arrow knows as dictionaries, views or fixed-size lists is then plain.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -192,9 +209,10 @@ fn damaged(path: &Path, panic: &str) -> Error {
 /// The rows of one or more files, in order.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    pub(super) ids: Vec<String>,
+    ids: Vec<String>,
     labels: Vec<Option<String>>,
     contents: Vec<Option<String>>,
+    kept: Kept,
     values: Vec<f32>,
     dimension: Option<usize>,
     /// Of all files.
@@ -206,8 +224,14 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
+    /// Nothing yet; of each file these further columns are to be read.
+    pub(super) fn keeping(names: &[String]) -> Self {
+        Self { kept: names.iter().map(|name| (name.clone(), Vec::new())).collect(), ..Self::default() }
+    }
+
     /// Reads a file. `embedding` must be a list of 16-, 32- or 64-bit floats of one length; `id`, `label` and `content` may
-    /// be missing, and ids and labels may be integers or booleans. Other columns are not read.
+    /// be missing, and ids and labels may be integers or booleans. Of other columns those to keep are read, which must be
+    /// there.
     pub(super) fn append(&mut self, path: &Path) -> Result<()> {
         // The Parquet crate panics on some damaged files. What was gathered is given up with the error.
         guard::catch(|| self.append_unguarded(path)).unwrap_or_else(|panic| Err(damaged(path, &panic)))
@@ -220,10 +244,13 @@ impl Gathered {
         let metadata = builder.metadata().file_metadata();
         self.belongs(of_metadata(metadata, path)?, path)?;
 
-        if builder.schema().field_with_name(EMBEDDING).is_err() {
-            let names: Vec<&str> = builder.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        let names: Vec<&str> = builder.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        if !names.contains(&EMBEDDING) {
             return Err(Error::malformed(path, format!("no column `{EMBEDDING}`, but {}", names.join(", "))));
         }
+        let used = [ID, LABEL, CONTENT, EMBEDDING];
+        let others: Vec<&str> = names.into_iter().filter(|name| !used.contains(name)).collect();
+        self.kept.keys().try_for_each(|name| column(path, &others, name).map(drop))?;
         // One allocation instead of doublings; never more than the file could hold uncompressed.
         let known = self.provenance.as_ref().and_then(|p| p.as_ref()).map(|p| p.dimension);
         let wanted = usize::try_from(metadata.num_rows()).unwrap_or(0).saturating_mul(known.unwrap_or(0));
@@ -231,10 +258,9 @@ impl Gathered {
         self.values.try_reserve_exact(wanted).map_err(|e| Error::malformed(path, e))?;
 
         self.limit = self.limit.max(EXPANDED).saturating_add(length.saturating_mul(EXPANSION));
-        let used = [ID, LABEL, CONTENT, EMBEDDING];
+        let wanted = |name: &str| used.contains(&name) || self.kept.contains_key(name);
         let columns = builder.schema().fields().iter().enumerate();
-        let columns: Vec<usize> =
-            columns.filter(|(_, field)| used.contains(&field.name().as_str())).map(|(i, _)| i).collect();
+        let columns: Vec<usize> = columns.filter(|(_, field)| wanted(field.name())).map(|(i, _)| i).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
         self.check_pages(file, builder.metadata(), &mask, path)?;
         let reader =
@@ -297,7 +323,7 @@ impl Gathered {
     fn push(&mut self, batch: &RecordBatch, path: &Path) -> Result<()> {
         let start = self.ids.len();
         let n = batch.num_rows();
-        let column = |name| batch.column_by_name(name).map(|column| texts(column, name, path)).transpose();
+        let column = |name: &str| batch.column_by_name(name).map(|column| texts(column, name, path)).transpose();
         match column(ID)? {
             None => self.ids.extend((start..start + n).map(|row| row.to_string())),
             Some(ids) => {
@@ -309,6 +335,9 @@ impl Gathered {
         }
         self.labels.extend(column(LABEL)?.unwrap_or_else(|| vec![None; n]));
         self.contents.extend(column(CONTENT)?.unwrap_or_else(|| vec![None; n]));
+        for (name, values) in &mut self.kept {
+            values.extend(column(name)?.unwrap_or_else(|| vec![None; n]));
+        }
         let lists = batch.column_by_name(EMBEDDING).and_then(|column| column.as_list_opt::<i32>());
         let lists = lists.ok_or_else(|| Error::malformed(path, format!("column `{EMBEDDING}` is not a list")))?;
         self.embeddings(lists, start, path)
@@ -348,7 +377,8 @@ impl Gathered {
         let dimension = self.dimension.or(provenance.as_ref().map(|p| p.dimension)).unwrap_or(0);
         let matrix =
             Array2::from_shape_vec((self.ids.len(), dimension), self.values).map_err(|e| Error::malformed(path, e))?;
-        FeatureSet { ids: self.ids, labels: self.labels, contents: self.contents, matrix, provenance }.checked(path)
+        FeatureSet { ids: self.ids, labels: self.labels, contents: self.contents, kept: self.kept, matrix, provenance }
+            .checked(path)
     }
 }
 

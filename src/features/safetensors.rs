@@ -11,6 +11,7 @@ use serde_json::json;
 use super::flat::{Layout, Place};
 use super::floats::{self, Kind};
 use super::provenance::{FINGERPRINT_KEY, PROVENANCE_KEY};
+use super::sidecar::Lines;
 use super::{FeatureSet, Header, Precision, Provenance, sidecar};
 use crate::error::{Error, Result};
 
@@ -54,7 +55,7 @@ pub(super) fn layout(path: &Path, of: &Header) -> Result<Layout> {
 }
 
 /// Reads the tensor `embedding` with what lies beside it.
-pub(super) fn read(path: &Path) -> Result<FeatureSet> {
+pub(super) fn read(path: &Path, keep: &[String]) -> Result<FeatureSet> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let file_length = file.metadata().map_err(Error::io("read", path))?.len();
     let mut reader = BufReader::new(file);
@@ -95,8 +96,8 @@ pub(super) fn read(path: &Path) -> Result<FeatureSet> {
     let (begin, end) = info.data_offsets;
     reader.seek(SeekFrom::Start(8 + header_length + begin as u64)).map_err(Error::io("read", path))?;
     let matrix = floats::read(reader, kind, shape, end.saturating_sub(begin) as u64, path)?;
-    let (ids, labels, contents) = sidecar::read(path, matrix.nrows())?;
+    let Lines { ids, labels, contents, kept } = sidecar::read(path, matrix.nrows(), keep)?;
     let json = metadata.metadata().as_ref().and_then(|m| m.get(PROVENANCE_KEY));
     let provenance = json.map(|json| Provenance::parse(json, path)).transpose()?;
-    FeatureSet { ids, labels, contents, matrix, provenance }.checked(path)
+    FeatureSet { ids, labels, contents, kept, matrix, provenance }.checked(path)
 }

@@ -1,17 +1,20 @@
 //! A feature set in memory.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
 use ndarray::{Array2, Axis, s};
 
 use super::parquet::Gathered;
-use super::{Existing, Format, Header, Precision, Provenance, Rows, create, npy, safetensors, shards};
+use super::{Existing, Format, Header, Precision, Provenance, Rows, check_kept, create, npy, safetensors, shards};
 use crate::error::{Error, Result};
 
 /// How many rows go to a writer at a time.
 const BATCH: usize = 8192;
+
+/// Columns by name, each with one value a row, where known.
+pub type Kept = BTreeMap<String, Vec<Option<String>>>;
 
 /// Ids, labels and the n×d matrix of embeddings, with what made them.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +25,8 @@ pub struct FeatureSet {
     pub labels: Vec<Option<String>>,
     /// A digest of each input's content, where known: equal content has equal digests.
     pub contents: Vec<Option<String>>,
+    /// Further columns: of what a file holds, those that were asked for.
+    pub kept: Kept,
     /// n×d.
     pub matrix: Array2<f32>,
     /// What made the matrix.
@@ -29,22 +34,32 @@ pub struct FeatureSet {
 }
 
 impl FeatureSet {
-    /// Reads a feature set in any [`Format`], whoever wrote it. A column or file of ids that is missing is made up by
-    /// row numbers, from 0; missing labels, contents and provenance stay unknown.
+    /// As [`FeatureSet::read_keeping`] with no further column.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::read_keeping(path, &[])
+    }
+
+    /// Reads a feature set in any [`Format`], whoever wrote it, with the kept columns of these names. A column or file of
+    /// ids that is missing is made up by row numbers, from 0; missing labels, contents and provenance stay unknown.
     ///
     /// # Errors
     /// When a file cannot be read, is not what its name says, repeats an id, or holds embeddings of unequal length;
-    /// when shards were made by different backbones or preprocessing.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// when shards were made by different backbones or preprocessing; [`Error::Usage`] when a column to keep is not there,
+    /// naming those that are, and as [`check_kept`].
+    pub fn read_keeping(path: &Path, keep: &[String]) -> Result<Self> {
+        check_kept(keep)?;
         match Format::from_path(path)? {
             Format::Parquet => {
-                let mut gathered = Gathered::default();
+                let mut gathered = Gathered::keeping(keep);
                 gathered.append(path)?;
                 gathered.finish(path)
             }
-            Format::Shards => shards::read(path),
-            Format::Npy => npy::read(path),
-            Format::Safetensors => safetensors::read(path),
+            Format::Shards => shards::read(path, keep),
+            Format::Npy => npy::read(path, keep),
+            Format::Safetensors => safetensors::read(path, keep),
         }
     }
 
@@ -56,7 +71,7 @@ impl FeatureSet {
         let format = Format::from_path(path)?;
         let precision = self.provenance.as_ref().map_or(Precision::F32, |p| Precision::named(&p.precision));
         let (dimension, provenance) = (self.dimension(), self.provenance.clone());
-        let header = Header { dimension, precision, kept: Vec::new(), provenance };
+        let header = Header { dimension, precision, kept: self.kept.keys().cloned().collect(), provenance };
         let mut writer = create(path, format, &header, existing)?;
         for start in (0..self.len()).step_by(BATCH) {
             writer.append(&self.rows(start..self.len().min(start + BATCH)))?;
@@ -68,12 +83,20 @@ impl FeatureSet {
     ///
     /// # Errors
     /// [`Error::Data`] when there is no set or an id occurs twice; [`Error::Mismatch`] when backbones, preprocessing,
-    /// pooling or lengths differ.
+    /// pooling, lengths or the names of kept columns differ.
     pub fn concat(sets: Vec<Self>) -> Result<Self> {
         let mut sets = sets.into_iter();
         let mut all = sets.next().ok_or_else(|| Error::Data("there are no features".to_owned()))?;
         for set in sets {
             Provenance::join(&mut all.provenance, &set.provenance, || "the features".to_owned())?;
+            if !all.kept.keys().eq(set.kept.keys()) {
+                let names = |kept: &Kept| kept.keys().cloned().collect::<Vec<_>>().join(", ");
+                return Err(Error::Mismatch {
+                    what: "the kept columns".to_owned(),
+                    expected: names(&all.kept),
+                    got: names(&set.kept),
+                });
+            }
             // In place: a copy of all would take as much memory again.
             all.matrix.append(Axis(0), set.matrix.view()).map_err(|_| Error::Mismatch {
                 what: "lengths of embeddings".to_owned(),
@@ -83,6 +106,7 @@ impl FeatureSet {
             all.ids.extend(set.ids);
             all.labels.extend(set.labels);
             all.contents.extend(set.contents);
+            all.kept.values_mut().zip(set.kept.into_values()).for_each(|(all, more)| all.extend(more));
         }
         let mut seen = HashSet::with_capacity(all.ids.len());
         match all.ids.iter().find(|id| !seen.insert(id.as_str())) {
@@ -127,6 +151,7 @@ impl FeatureSet {
             ids: rows.iter().map(|&row| self.ids[row].clone()).collect(),
             labels: rows.iter().map(|&row| self.labels[row].clone()).collect(),
             contents: rows.iter().map(|&row| self.contents[row].clone()).collect(),
+            kept: self.kept_of(|values| rows.iter().map(|&row| values[row].clone()).collect()),
             matrix: self.matrix.select(Axis(0), rows),
             provenance: self.provenance.clone(),
         }
@@ -153,12 +178,17 @@ impl FeatureSet {
         self.ids.iter().zip(&self.labels).map(of).collect()
     }
 
+    /// The kept columns, each as `part` has it.
+    fn kept_of(&self, part: impl Fn(&[Option<String>]) -> Vec<Option<String>>) -> Kept {
+        self.kept.iter().map(|(name, values)| (name.clone(), part(values))).collect()
+    }
+
     fn rows(&self, range: Range<usize>) -> Rows {
         Rows {
             ids: self.ids[range.clone()].to_vec(),
             labels: self.labels[range.clone()].to_vec(),
             contents: self.contents[range.clone()].to_vec(),
-            kept: Vec::new(),
+            kept: self.kept_of(|values| values[range.clone()].to_vec()).into_values().collect(),
             matrix: self.matrix.slice(s![range, ..]).to_owned(),
         }
     }

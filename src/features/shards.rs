@@ -41,25 +41,25 @@ pub(super) fn up_to(path: &Path) -> String {
     format!("the shards up to {}", path.display())
 }
 
-/// Reads every shard, in order. Where there is a journal they must be what it says.
-pub(super) fn read(folder: &Path) -> Result<FeatureSet> {
+/// Reads every shard, in order, with these further columns. Where there is a journal they must be what it says.
+pub(super) fn read(folder: &Path, keep: &[String]) -> Result<FeatureSet> {
     let files = of(folder)?;
     if files.is_empty() {
         let reason = "a run into it is under way, or was stopped before its first shard was complete";
         return Err(Error::Data(format!("no row is kept yet in {}: {reason}", folder.display())));
     }
-    let set = gather(folder, &files);
+    let set = gather(folder, &files, keep);
     // A run that is under way may have replaced some meanwhile, whatever became of them here.
     let now = of(folder)?;
-    if files.iter().all(|file| now.contains(file)) { set } else { read(folder) }
+    if files.iter().all(|file| now.contains(file)) { set } else { read(folder, keep) }
 }
 
-fn gather(folder: &Path, files: &[PathBuf]) -> Result<FeatureSet> {
+fn gather(folder: &Path, files: &[PathBuf], keep: &[String]) -> Result<FeatureSet> {
     if let Some(damaged) = super::damaged_shards(folder, &())?.first() {
         let reason = format!("{damaged}; run the same embed command again: only what is damaged is made anew");
         return Err(Error::malformed(folder, reason));
     }
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::keeping(keep);
     for file in files {
         gathered.append(file)?;
     }
@@ -81,10 +81,16 @@ pub(super) fn file(stem: &str) -> String {
 
 fn is_ours(file: &Path) -> bool {
     let stem = || file.file_name()?.to_str()?.strip_prefix("part-")?.strip_suffix(".parquet");
-    let Some(stem) = stem() else { return false };
-    let (first, revision) = stem.split_once('-').unwrap_or((stem, "0"));
-    let digits = |text: &str, least| text.len() >= least && text.bytes().all(|b| b.is_ascii_digit());
-    digits(first, 5) && digits(revision, 1)
+    let Some(name) = stem() else { return false };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    match name.split_once('-') {
+        None => name.len() >= 5 && digits(name),
+        Some((first, revision)) => {
+            let numbers = (first.parse(), revision.parse());
+            let (Ok(first), Ok(revision)) = numbers else { return false };
+            self::stem(first, revision).strip_prefix("part-") == Some(name)
+        }
+    }
 }
 
 /// Fails on a Parquet file that engraft did not write: it is not replaced, and would be read with the shards.

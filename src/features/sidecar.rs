@@ -1,6 +1,6 @@
 //! `<stem>.jsonl` beside an array: the id, label and content of each row, in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::format::begin;
-use super::{Existing, Rows};
+use super::{Existing, Kept, Rows};
 use crate::error::{Error, Result};
 use crate::file::{AtomicFile, first_line};
+use crate::source::column;
 
 /// The extensions of the arrays that have such a file.
 const EXTENSIONS: [&str; 2] = ["npy", "safetensors"];
@@ -48,6 +49,15 @@ struct ForeignLine {
     content: Option<String>,
 }
 
+/// The same with its further keys.
+#[derive(Deserialize)]
+struct KeptLine {
+    #[serde(flatten)]
+    line: ForeignLine,
+    #[serde(flatten)]
+    others: BTreeMap<String, serde_json::Value>,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Scalar {
@@ -66,25 +76,35 @@ impl From<Scalar> for String {
     }
 }
 
-/// What the lines hold: ids, labels, contents.
-pub(super) type Lines = (Vec<String>, Vec<Option<String>>, Vec<Option<String>>);
+/// What the lines hold.
+#[derive(Default)]
+pub(super) struct Lines {
+    pub(super) ids: Vec<String>,
+    pub(super) labels: Vec<Option<String>>,
+    pub(super) contents: Vec<Option<String>>,
+    pub(super) kept: Kept,
+}
 
 /// The file that goes with an array.
 fn beside(array: &Path) -> PathBuf {
     array.with_extension("jsonl")
 }
 
-/// Reads the lines for an array of `rows` rows. Where there is no such file, ids are row numbers, from 0.
-pub(super) fn read(array: &Path, rows: usize) -> Result<Lines> {
+/// Reads the lines for an array of `rows` rows, with these further keys. Where there is no such file, ids are row
+/// numbers, from 0. A key that only some lines have is unknown in the others.
+pub(super) fn read(array: &Path, rows: usize, keep: &[String]) -> Result<Lines> {
     let path = beside(array);
     let file = match File::open(&path) {
         Ok(file) => BufReader::new(file),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Ok(((0..rows).map(|row| row.to_string()).collect(), vec![None; rows], vec![None; rows]));
+            keep.iter().try_for_each(|name| column(array, &[], name).map(drop))?;
+            let ids = (0..rows).map(|row| row.to_string()).collect();
+            return Ok(Lines { ids, labels: vec![None; rows], contents: vec![None; rows], kept: Kept::new() });
         }
         Err(e) => return Err(Error::io("read", &path)(e)),
     };
-    let (mut ids, mut labels, mut contents) = Lines::default();
+    let mut read = Lines { kept: keep.iter().map(|name| (name.clone(), Vec::new())).collect(), ..Lines::default() };
+    let mut keys = BTreeSet::new();
     for (i, line) in lines(file).enumerate() {
         let line = line.map_err(|e| match e.kind() {
             ErrorKind::InvalidData => Error::malformed(&path, format!("line {}: {e}", i + 1)),
@@ -94,18 +114,33 @@ pub(super) fn read(array: &Path, rows: usize) -> Result<Lines> {
             let reason = format!("more lines than the {rows} rows of {}", array.display());
             return Err(Error::malformed(&path, reason));
         }
-        let line: ForeignLine = serde_json::from_str(&line).map_err(|e| {
-            Error::malformed(&path, format!("line {} is not {{\"id\", \"label\", \"content\"}}: {e}", i + 1))
-        })?;
-        ids.push(line.id.into());
-        labels.push(line.label.map(String::from));
-        contents.push(line.content);
+        let unusable = |e: String| Error::malformed(&path, format!("line {} {e}", i + 1));
+        let unlike = |e: serde_json::Error| unusable(format!("is not {{\"id\", \"label\", \"content\"}}: {e}"));
+        let line = if keep.is_empty() {
+            serde_json::from_str(&line).map_err(unlike)?
+        } else {
+            let KeptLine { line, mut others } = serde_json::from_str(&line).map_err(unlike)?;
+            keys.extend(others.keys().filter(|key| !keys.contains(*key)).cloned().collect::<Vec<_>>());
+            for (name, values) in &mut read.kept {
+                let value = others.remove(name).unwrap_or_default();
+                let what =
+                    |e: serde_json::Error| unusable(format!("has a `{name}` that is no text, number or boolean: {e}"));
+                values.push(serde_json::from_value::<Option<Scalar>>(value).map_err(what)?.map(String::from));
+            }
+            line
+        };
+        let ForeignLine { id, label, content } = line;
+        read.ids.push(id.into());
+        read.labels.push(label.map(String::from));
+        read.contents.push(content);
     }
-    if ids.len() != rows {
-        let reason = format!("{} lines, but {} has {rows} rows", ids.len(), array.display());
+    if read.ids.len() != rows {
+        let reason = format!("{} lines, but {} has {rows} rows", read.ids.len(), array.display());
         return Err(Error::malformed(&path, reason));
     }
-    Ok((ids, labels, contents))
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    keep.iter().filter(|_| rows > 0).try_for_each(|name| column(&path, &keys, name).map(drop))?;
+    Ok(read)
 }
 
 /// As [`BufRead::lines`], but a line without end is an error before it fills the memory.

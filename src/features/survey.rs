@@ -3,7 +3,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -66,7 +66,15 @@ impl Survey {
     /// [`Error::Interrupted`].
     pub fn of(path: &Path, progress: &dyn Progress) -> Result<Self> {
         match Format::from_path(path)? {
-            Format::Shards => Self::of_shards(path, progress),
+            Format::Shards => loop {
+                let files = shards::of(path)?;
+                let survey = Self::of_shards(path, &files, progress);
+                // A run that is under way may have replaced some meanwhile.
+                let now = shards::of(path)?;
+                if files.iter().all(|file| now.contains(file)) {
+                    break survey;
+                }
+            },
             _ => {
                 let mut counting = Counting::default();
                 counting.add(FeatureSet::read(path)?, path)?;
@@ -75,13 +83,12 @@ impl Survey {
         }
     }
 
-    fn of_shards(folder: &Path, progress: &dyn Progress) -> Result<Self> {
-        let files = shards::of(folder)?;
+    fn of_shards(folder: &Path, files: &[PathBuf], progress: &dyn Progress) -> Result<Self> {
         let mut damaged = damaged_shards(folder, progress)?;
         let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut counting = Counting::default();
         progress.begin("reading", Some(files.len() as u64));
-        for file in &files {
+        for file in files {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
@@ -210,7 +217,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::features::Existing;
+    use crate::features::{Existing, Kept};
 
     #[test]
     fn everything_is_counted_over_all_shards() {
@@ -220,6 +227,7 @@ mod tests {
             ids: ids.map(String::from).to_vec(),
             labels: texts(labels),
             contents: texts(contents),
+            kept: Kept::new(),
             matrix,
             provenance: None,
         };

@@ -30,6 +30,7 @@ fn small() -> FeatureSet {
         ids: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
         labels: vec![Some("y".to_owned()), None, Some("x".to_owned())],
         contents: vec![None, Some("d1".to_owned()), Some("d2".to_owned())],
+        kept: Kept::new(),
         matrix: array![[1.0, 2.0], [3.0, 4.0], [5.0, f32::MIN_POSITIVE]],
         provenance: Some(provenance(2)),
     }
@@ -57,10 +58,12 @@ fn sets() -> impl Strategy<Value = FeatureSet> {
         let ids = prop::collection::hash_set("[\\PC\n\"]{0,6}", n).prop_map(Vec::from_iter);
         let texts = || prop::collection::vec(text(), n);
         let values = prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::INFINITE, n * d);
-        (ids, texts(), texts(), values).prop_map(move |(ids, labels, contents, values)| FeatureSet {
+        let kept = prop::collection::btree_map("[\\PC]{0,4}_", texts(), 0..3);
+        (ids, texts(), texts(), kept, values).prop_map(move |(ids, labels, contents, kept, values)| FeatureSet {
             ids,
             labels,
             contents,
+            kept,
             matrix: Array2::from_shape_vec((n, d), values).unwrap(),
             // Without rows only the provenance of a Parquet file knows the length.
             provenance: (known || n == 0).then(|| provenance(d)),
@@ -77,8 +80,11 @@ proptest! {
         for name in NAMES {
             let path = folder.path().join(name.replace("set", &name.replace(['.', '/'], "-")));
             set.write(&path, Existing::Refuse).unwrap();
-            let read = FeatureSet::read(&path).unwrap();
+            let keep: Vec<String> = set.kept.keys().cloned().collect();
+            let read = FeatureSet::read_keeping(&path, &keep).unwrap();
             prop_assert_eq!(&read, &set, "{}", name);
+            let bare = FeatureSet { kept: Kept::new(), ..read };
+            prop_assert_eq!(FeatureSet::read(&path).unwrap(), bare, "{}", name);
         }
     }
 }
@@ -293,7 +299,8 @@ fn half_precision_and_kept_columns_are_stored() {
             writer.append(&rows).unwrap();
             writer.finish().unwrap();
         }
-        assert_eq!(FeatureSet::read(&folder.path().join(name)).unwrap().ids, rows.ids);
+        let read = FeatureSet::read_keeping(&folder.path().join(name), &kept[1..]).unwrap();
+        assert_eq!((read.ids, read.kept), (rows.ids.clone(), Kept::from([(kept[1].clone(), rows.kept[1].clone())])));
     }
     let lines = fs::read_to_string(folder.path().join("kept.jsonl")).unwrap();
     assert!(lines.lines().next().unwrap().ends_with(r#","note":"n","stars":"5"}"#), "{lines}");
@@ -301,6 +308,43 @@ fn half_precision_and_kept_columns_are_stored() {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         assert!(matches!(check_kept(&names), Err(Error::Usage(_))));
     }
+}
+
+#[test]
+fn kept_columns_travel_with_their_rows_and_missing_ones_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = |values: [&str; 3]| values.map(|v| Some(v.to_owned())).to_vec();
+    let set = FeatureSet { kept: Kept::from([("site".to_owned(), site(["p", "q", "r"]))]), ..small() };
+    let more = FeatureSet { ids: vec!["d".to_owned(), "e".to_owned(), "f".to_owned()], ..set.clone() };
+    let both = FeatureSet::concat(vec![set.clone(), more]).unwrap();
+    assert_eq!(both.select(&[4, 0, 2]).kept["site"], site(["q", "p", "r"]));
+    let bare = FeatureSet { ids: vec!["d".to_owned(), "e".to_owned(), "f".to_owned()], ..small() };
+    let error = FeatureSet::concat(vec![set.clone(), bare]).unwrap_err();
+    assert!(matches!(&error, Error::Mismatch { what, .. } if what == "the kept columns"), "{error}");
+    let keep = |name: &str| [name.to_owned()];
+    for name in NAMES {
+        let path = folder.path().join(name.replace("set", &name.replace(['.', '/'], "-")));
+        set.write(&path, Existing::Refuse).unwrap();
+        for (column, says) in
+            [("place", "no column `place`; it has `site`"), ("label", "features have one of this name")]
+        {
+            let error = FeatureSet::read_keeping(&path, &keep(column)).unwrap_err();
+            assert!(matches!(&error, Error::Usage(text) if text.contains(says)), "{name}: {error}");
+        }
+    }
+    let alone = folder.path().join("alone.npy");
+    small().write(&alone, Existing::Refuse).unwrap();
+    fs::remove_file(alone.with_extension("jsonl")).unwrap();
+    let error = FeatureSet::read_keeping(&alone, &keep("site")).unwrap_err();
+    assert!(matches!(&error, Error::Usage(text) if text.contains("nor any other")), "{error}");
+    // Lines of others: numbers are texts, what is missing is unknown, a list is no value.
+    let lines = |third: &str| {
+        let lines = format!("{{\"id\":1,\"site\":7}}\n{{\"id\":2}}\n{{\"id\":3,\"site\":{third}}}\n");
+        fs::write(alone.with_extension("jsonl"), lines).unwrap();
+        FeatureSet::read_keeping(&alone, &keep("site"))
+    };
+    assert_eq!(lines("true").unwrap().kept["site"], [Some("7".to_owned()), None, Some("true".to_owned())]);
+    assert!(matches!(lines("[1]"), Err(Error::Malformed { reason, .. }) if reason.contains("line 3 has a `site`")));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use super::objective::{Problem, Targets};
+use super::stretches::in_stretches;
 
 /// What a fit reports of itself, computed in f64 from the final weights by code that no solver uses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -52,9 +53,6 @@ pub(crate) fn gap_bound(
     }
     (weight_gradient + longest_row * squares.sqrt()).powi(2) / (2.0 * alpha) + decrement
 }
-
-/// Stretches of rows that are summed apart, side by side. Their number is fixed, so that the sums do not depend on the threads.
-const STRETCHES: usize = 4;
 
 /// Sums over a stretch of rows.
 struct Sums {
@@ -130,24 +128,9 @@ impl Sums {
 /// Two classes count as one logit `z = z₁ − z₀` with one weight vector, as scikit-learn does.
 pub(crate) fn optimality(problem: &Problem, weights: ArrayView2<f64>, intercepts: ArrayView1<f64>) -> Optimality {
     let alpha = problem.alpha;
-    let n = problem.x.nrows();
-    let stretch = |i: usize| i * n / STRETCHES..(i + 1) * n / STRETCHES;
-    let together = problem.threads.clamp(1, STRETCHES);
-    let mut sums: Vec<(usize, Sums)> = std::thread::scope(|scope| {
-        let some = |first: usize| {
-            (first..STRETCHES).step_by(together).map(|i| (i, Sums::of(problem, weights, intercepts, stretch(i))))
-        };
-        let others: Vec<_> = (1..together).map(|first| scope.spawn(move || some(first).collect::<Vec<_>>())).collect();
-        let own: Vec<_> = some(0).collect();
-        // A panic of a thread goes on here.
-        let others = others
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        own.into_iter().chain(others).collect()
-    });
-    sums.sort_by_key(|(i, _)| *i);
+    let sums = in_stretches(problem.x.nrows(), problem.threads, |rows| Sums::of(problem, weights, intercepts, rows));
     let first = Sums::of(problem, weights, intercepts, 0..0);
-    let sums = sums.into_iter().fold(first, |all, (_, some)| all.and(some));
+    let sums = sums.into_iter().fold(first, Sums::and);
     let one_logit = |columns: ArrayView2<f64>, scale| match problem.targets {
         Targets::Classes(_) if columns.ncols() == 2 => one_logit(columns, scale),
         Targets::Classes(_) | Targets::Labels(_) => columns.to_owned(),

@@ -19,12 +19,7 @@ use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, sa
 /// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out, or `labels [n, K]` after sigmoids. The
 /// logits are the head's, the probabilities and the label calibrated; `ood_score [n]` beside them
 /// where there is a detector.
-pub(super) fn write(
-    head: &Head,
-    link: Link,
-    calibrator: Option<&Calibrator>,
-    detector: Option<&Detector>,
-) -> Model {
+pub(super) fn write(head: &Head, link: Link, calibrator: Option<&Calibrator>, detector: Option<&Detector>) -> Model {
     let mut graph = GraphBuilder::new("engraft-head");
     graph.input("embedding", DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.dimension() as i64)]);
     match head {

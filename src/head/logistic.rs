@@ -1,5 +1,6 @@
 //! Multinomial logistic regression: builder, checked parameters, fit.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
@@ -7,11 +8,11 @@ use linfa::ParamGuard;
 use linfa::traits::Fit;
 use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2, s};
 
-use super::certificate::{Certificate, gap_bound, optimality};
+use super::certificate::{Certificate, Optimality, gap_bound, optimality};
 use super::lbfgs::{self, Point};
 use super::linear::LinearHead;
 use super::linfa_solver;
-use super::objective::{Problem, Targets};
+use super::objective::{Besides, Curvature, Problem, Targets};
 use super::precondition::Preconditioner;
 use super::real::Real;
 use super::samples::{ClassWeight, Samples};
@@ -232,7 +233,8 @@ impl CheckedLogistic {
         let started = Instant::now();
         let classes = samples.check()?;
         let weights = samples.row_weights(&self.class_weight, classes)?;
-        let scaler = Scaler::fit(self.scaling, samples.x.view());
+        let threads = self.threads();
+        let scaler = Scaler::fit_on(threads, self.scaling, samples.x.view());
         let problem = Problem {
             x: samples.x.view(),
             targets: Targets::Classes(samples.labels),
@@ -240,7 +242,7 @@ impl CheckedLogistic {
             scaler: &scaler,
             outputs: if classes == 2 { 1 } else { classes },
             alpha: self.alpha,
-            threads: self.threads(),
+            threads,
         };
         self.minimize(problem, alphas, started, progress)
     }
@@ -265,7 +267,8 @@ impl CheckedLogistic {
         if self.class_weight != ClassWeight::Uniform {
             return Err(Error::Usage("classes that a row may have any number of have no weights".into()));
         }
-        let scaler = Scaler::fit(self.scaling, x.view());
+        let threads = self.threads();
+        let scaler = Scaler::fit_on(threads, self.scaling, x.view());
         let problem = Problem {
             x: x.view(),
             targets: Targets::Labels(labels.view()),
@@ -273,7 +276,7 @@ impl CheckedLogistic {
             scaler: &scaler,
             outputs: labels.ncols(),
             alpha: self.alpha,
-            threads: self.threads(),
+            threads,
         };
         let mut fitted = self.minimize(problem, &[self.alpha], started, progress)?;
         fitted.pop().ok_or_else(|| Error::Usage("no penalty to fit with".into()))
@@ -297,16 +300,20 @@ impl CheckedLogistic {
         let mut fitted: Vec<Option<FittedLogistic>> = vec![None; alphas.len()];
         for index in order {
             let problem = Problem { alpha: alphas[index], ..problem };
-            let (theta, iterations) = match self.solver {
+            let (theta, found, iterations) = match self.solver {
                 Solver::Lbfgs => {
                     progress.begin("fit", None);
                     let found = descent.go_on(alphas[index], self.max_iterations);
                     progress.end();
                     found?
                 }
-                Solver::Linfa => linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?,
+                Solver::Linfa => {
+                    let (theta, iterations) = linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?;
+                    let found = judged(&problem, &theta);
+                    (theta, found, iterations)
+                }
             };
-            fitted[index] = Some(self.certified(&problem, &theta, iterations, started)?);
+            fitted[index] = Some(self.certified(&problem, &theta, (found, iterations), started)?);
             started = Instant::now();
         }
         Ok(fitted.into_iter().flatten().collect())
@@ -316,11 +323,10 @@ impl CheckedLogistic {
         &self,
         problem: &Problem,
         theta: &[f64],
-        iterations: usize,
+        (found, iterations): (Optimality, usize),
         started: Instant,
     ) -> Result<FittedLogistic> {
         let (weights, intercepts) = split_parameters(theta, problem.outputs);
-        let found = optimality(problem, weights.view(), intercepts.view());
         if !found.objective.is_finite() {
             return Err(Error::Data("the fit overflowed: the features are too large to be used unscaled".into()));
         }
@@ -339,6 +345,17 @@ impl CheckedLogistic {
     }
 }
 
+/// How near θ is to the optimum, by the certificate's own computation.
+fn judged(problem: &Problem, theta: &[f64]) -> Optimality {
+    let (weights, intercepts) = split_parameters(theta, problem.outputs);
+    optimality(problem, weights.view(), intercepts.view())
+}
+
+/// The iterations after which the centres of the preconditioner are found for the first time, when the classes have begun to
+/// part, and how many times as many lie before they are found again.
+const FIRST_CENTRES: usize = 6;
+const LATER_CENTRES: usize = 3;
+
 /// A descent that may go on with another penalty.
 struct Descent<'a> {
     problem: Problem<'a>,
@@ -348,44 +365,66 @@ struct Descent<'a> {
     progress: &'a dyn Progress,
     /// Where it is.
     theta: Vec<f64>,
+    /// How many iterations led there, and after how many the centres are found next.
+    iterations: Cell<usize>,
+    next_centres: Cell<usize>,
 }
 
 impl<'a> Descent<'a> {
     /// At zero.
     fn new(problem: Problem<'a>, tolerance: f64, progress: &'a dyn Progress) -> Self {
-        let (longest_row, squares) = problem.scaler.sizes(problem.x);
+        let (longest_row, squares) = problem.scaler.sizes(problem.threads, problem.x);
         let preconditioner = Preconditioner::new(&problem, squares);
-        Self { theta: vec![0.0; problem.parameters()], problem, tolerance, longest_row, preconditioner, progress }
+        let theta = vec![0.0; problem.parameters()];
+        let (iterations, next_centres) = (Cell::new(0), Cell::new(FIRST_CENTRES));
+        Self { theta, problem, tolerance, longest_row, preconditioner, progress, iterations, next_centres }
     }
 
-    /// Goes to the optimum for `alpha`: in f32 while it helps, then in f64 for what is left. Returns θ and the number of iterations.
-    fn go_on(&mut self, alpha: f64, max_iterations: usize) -> Result<(Vec<f64>, usize)> {
+    /// Goes to the optimum for `alpha`: in f32, and where the certificate does not bear that out, on in f64. Returns θ, what
+    /// the certificate says of it, and the number of iterations.
+    fn go_on(&mut self, alpha: f64, max_iterations: usize) -> Result<(Vec<f64>, Optimality, usize)> {
         self.problem.alpha = alpha;
         self.preconditioner.set_alpha(alpha);
         // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
-        let single = self.run::<f32>(0.5, max_iterations)?;
-        let double = self.run::<f64>(0.99, max_iterations - single)?;
-        Ok((self.theta.clone(), single + double))
+        let mut iterations = self.run::<f32>(0.5, max_iterations)?;
+        let mut found = judged(&self.problem, &self.theta);
+        if found.gap > self.tolerance && iterations < max_iterations {
+            iterations += self.run::<f64>(0.99, max_iterations - iterations)?;
+            found = judged(&self.problem, &self.theta);
+        }
+        Ok((self.theta.clone(), found, iterations))
     }
 
     /// Descends until the gap is below `margin` times the tolerance. Returns the number of iterations.
     fn run<F: Real>(&mut self, margin: f64, max_iterations: usize) -> Result<usize> {
-        let Descent { problem, tolerance, longest_row, ref mut preconditioner, progress, ref mut theta } = *self;
+        let Descent { problem, tolerance, longest_row, progress, .. } = *self;
+        let Descent { preconditioner, theta, iterations: before, next_centres, .. } = self;
         let mut patience = Patience::default();
+        let total = Cell::new(before.get());
         let evaluate = |theta: &[f64], gradient: &mut [f64]| {
-            if progress.interrupted() { Err(Error::Interrupted) } else { Ok(problem.evaluate::<F>(theta, gradient)) }
+            let besides = if total.get() + 1 >= next_centres.get() { Besides::Centres } else { Besides::Curvature };
+            if progress.interrupted() {
+                Err(Error::Interrupted)
+            } else {
+                Ok(problem.evaluate::<F>(theta, gradient, besides))
+            }
         };
-        let done = |at: &Point<Vec<f64>>, iteration: usize| {
+        let done = |at: &Point<Curvature>, iteration: usize| {
             if iteration > 0 {
                 progress.advance(1);
+            }
+            total.set(before.get() + iteration);
+            if at.extra.centres.is_some() {
+                next_centres.set(LATER_CENTRES * total.get());
             }
             let gap = gap(at, longest_row, problem.alpha);
             Ok(gap <= margin * tolerance * at.value || patience.is_over(gap))
         };
-        let precondition = |at: &Point<Vec<f64>>, vector: &mut [f64]| preconditioner.apply(vector, &at.extra);
+        let precondition = |at: &Point<Curvature>, vector: &mut [f64]| preconditioner.apply(vector, &at.extra);
         let start = std::mem::take(theta);
         let (at, iterations, _) = lbfgs::minimize(start, max_iterations, F::NOISE, evaluate, done, precondition)?;
         *theta = at.x;
+        before.set(total.get());
         Ok(iterations)
     }
 }
@@ -416,10 +455,11 @@ impl Patience {
 }
 
 /// The solver's own estimate of [`Certificate::gap`], absolute.
-fn gap(at: &Point<Vec<f64>>, longest_row: f64, alpha: f64) -> f64 {
-    let (weights, intercepts) = at.gradient.split_at(at.gradient.len() - at.extra.len());
+fn gap(at: &Point<Curvature>, longest_row: f64, alpha: f64) -> f64 {
+    let curvature = &at.extra.intercepts;
+    let (weights, intercepts) = at.gradient.split_at(at.gradient.len() - curvature.len());
     let norm = weights.iter().map(|v| v * v).sum::<f64>().sqrt();
-    gap_bound(norm, intercepts.iter().copied(), at.extra.iter().copied(), longest_row, alpha)
+    gap_bound(norm, intercepts.iter().copied(), curvature.iter().copied(), longest_row, alpha)
 }
 
 /// θ as weights d×K and intercepts K; the single logit z of two classes becomes `[−z/2, z/2]`.

@@ -3,6 +3,7 @@
 mod calibrator;
 mod centroid;
 mod certificate;
+mod cholesky;
 mod detector;
 mod fitted;
 mod graph;
@@ -21,6 +22,7 @@ mod real;
 mod ridge;
 mod samples;
 mod standardize;
+mod stretches;
 mod training;
 
 pub use calibrator::{CalibrationFigures, CalibrationRecord, Calibrator};

@@ -8,7 +8,7 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::product::product;
 use super::real::Real;
@@ -61,6 +61,24 @@ pub(crate) struct Problem<'a> {
     pub(crate) threads: usize,
 }
 
+/// What an evaluation finds besides the value and the gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Besides {
+    /// The curvature along the intercepts.
+    Curvature,
+    /// The centres as well, for half as much time again.
+    Centres,
+}
+
+/// How curved the objective is at a point.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Curvature {
+    /// `h_k = Σ_i w_i p_ik (1 − p_ik)` of each logit: the curvature along its intercept.
+    pub(crate) intercepts: Vec<f64>,
+    /// `Σ_i w_i p_ik (1 − p_ik) x_i / h_k`, d×m: the mean of the scaled rows that curve logit k, as they count for it.
+    pub(crate) centres: Option<Array2<f64>>,
+}
+
 /// Blocks are added in the order of the rows, whichever thread computed them: the sum is the same, bit for bit, for
 /// every number of threads.
 struct Sum<'a> {
@@ -68,6 +86,8 @@ struct Sum<'a> {
     loss: f64,
     gradient: &'a mut [f64],
     curvature: Vec<f64>,
+    /// `Σ_i w_i p_ik (1 − p_ik) (x_i, 1)`, as θ is laid out; empty where it is not asked for.
+    moments: Vec<f64>,
 }
 
 impl Problem<'_> {
@@ -85,22 +105,22 @@ impl Problem<'_> {
         self.weights.map_or(self.x.nrows() as f64, |weights| weights.iter().sum())
     }
 
-    /// `J(θ)`, and `Σ_i p_ik (1 − p_ik)` for each logit: the curvature along its intercept. The gradient goes into
-    /// `gradient`. Products and residuals are in `F`, sums over blocks in f64.
-    pub(crate) fn evaluate<F: Real>(&self, theta: &[f64], gradient: &mut [f64]) -> (f64, Vec<f64>) {
+    /// `J(θ)` and its curvature. The gradient goes into `gradient`. Products and residuals are in `F`, sums over blocks in f64.
+    pub(crate) fn evaluate<F: Real>(&self, theta: &[f64], gradient: &mut [f64], besides: Besides) -> (f64, Curvature) {
         let weights = theta.len() - self.outputs;
         gradient.fill(0.0);
         let typed: Vec<F> = theta.iter().map(|&v| F::of(v)).collect();
+        let moments = if besides == Besides::Centres { vec![0.0; theta.len()] } else { Vec::new() };
         let blocks = self.x.nrows().div_ceil(BLOCK);
         let threads = self.threads.clamp(1, blocks.max(1));
-        let sum = Mutex::new(Sum { next_block: 0, loss: 0.0, gradient, curvature: vec![0.0; self.outputs] });
+        let sum = Mutex::new(Sum { next_block: 0, loss: 0.0, gradient, curvature: vec![0.0; self.outputs], moments });
         let turn = Condvar::new();
         std::thread::scope(|scope| {
             for first in 1..threads {
                 let (typed, sum, turn) = (&typed, &sum, &turn);
-                scope.spawn(move || self.add_blocks(typed, (first..blocks).step_by(threads), sum, turn));
+                scope.spawn(move || self.add_blocks(typed, (first..blocks).step_by(threads), besides, sum, turn));
             }
-            self.add_blocks(&typed, (0..blocks).step_by(threads), &sum, &turn);
+            self.add_blocks(&typed, (0..blocks).step_by(threads), besides, &sum, &turn);
         });
         let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut penalty = 0.0;
@@ -108,10 +128,21 @@ impl Problem<'_> {
             *g += self.alpha * w;
             penalty += w * w;
         }
-        (sum.loss + 0.5 * self.alpha * penalty, sum.curvature)
+        let centres = Array2::from_shape_vec((self.x.ncols() + 1, self.outputs), sum.moments).ok().map(|moments| {
+            let (moments, curvature) = moments.view().split_at(Axis(0), self.x.ncols());
+            &moments / &curvature.mapv(|h| h.max(f64::MIN_POSITIVE))
+        });
+        (sum.loss + 0.5 * self.alpha * penalty, Curvature { intercepts: sum.curvature, centres })
     }
 
-    fn add_blocks<F: Real>(&self, theta: &[F], blocks: impl Iterator<Item = usize>, sum: &Mutex<Sum>, turn: &Condvar) {
+    fn add_blocks<F: Real>(
+        &self,
+        theta: &[F],
+        blocks: impl Iterator<Item = usize>,
+        besides: Besides,
+        sum: &Mutex<Sum>,
+        turn: &Condvar,
+    ) {
         let (d, m) = (self.x.ncols(), self.outputs);
         let Ok(theta) = ArrayView2::from_shape((d + 1, m), theta) else { return };
         // The last column stays 1: the intercept is one more weight.
@@ -119,6 +150,9 @@ impl Problem<'_> {
         let mut logits = Array2::from_elem((features.nrows(), m), F::zero());
         let mut curvature = vec![F::zero(); m];
         let mut partial = Array2::from_elem((d + 1, m), F::zero());
+        let centres = if besides == Besides::Centres { features.nrows() } else { 0 };
+        let mut variances = Array2::from_elem((centres, m), F::zero());
+        let mut moments = Array2::from_elem((d + 1, if centres > 0 { m } else { 0 }), F::zero());
         for block in blocks {
             let rows = block * BLOCK..((block + 1) * BLOCK).min(self.x.nrows());
             let count = rows.len();
@@ -128,20 +162,29 @@ impl Problem<'_> {
             product(features, theta, logits.view_mut());
             let mut loss = 0.0;
             curvature.fill(F::zero());
-            for (mut residual, row) in logits.rows_mut().into_iter().zip(rows) {
+            for (i, (mut residual, row)) in logits.rows_mut().into_iter().zip(rows).enumerate() {
                 let weight = self.weight(row);
                 if let Some(residual) = residual.as_slice_mut() {
                     loss += weight * self.targets.residual(row, residual);
                     let weight = F::of(weight);
+                    // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
+                    let variance = |r: F| {
+                        let size = if r < F::zero() { F::zero() - r } else { r };
+                        weight * size * (F::one() - size)
+                    };
+                    if centres > 0 {
+                        variances.row_mut(i).iter_mut().zip(residual.iter()).for_each(|(v, r)| *v = variance(*r));
+                    }
                     for (sum, r) in curvature.iter_mut().zip(residual) {
-                        // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
-                        let size = if *r < F::zero() { F::zero() - *r } else { *r };
+                        *sum += variance(*r);
                         *r = weight * *r;
-                        *sum += weight * size * (F::one() - size);
                     }
                 }
             }
             product(features.t(), logits.view(), partial.view_mut());
+            if centres > 0 {
+                product(features.t(), variances.slice(s![..count, ..]), moments.view_mut());
+            }
 
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             while sum.next_block != block {
@@ -152,6 +195,9 @@ impl Problem<'_> {
                 *total += value.into();
             }
             for (total, &value) in sum.curvature.iter_mut().zip(&curvature) {
+                *total += value.into();
+            }
+            for (total, &value) in sum.moments.iter_mut().zip(&moments) {
                 *total += value.into();
             }
             sum.next_block += 1;
@@ -238,13 +284,13 @@ mod tests {
                 let at = theta(problem.parameters());
                 let mut gradient = vec![0.0; at.len()];
                 let mut ignored = vec![0.0; at.len()];
-                problem.evaluate::<f64>(&at, &mut gradient);
+                problem.evaluate::<f64>(&at, &mut gradient, Besides::Curvature);
                 let numeric: Vec<f64> = (0..at.len())
                     .map(|i| {
                         let mut value = |step: f64| {
                             let mut moved = at.clone();
                             moved[i] += step;
-                            problem.evaluate::<f64>(&moved, &mut ignored).0
+                            problem.evaluate::<f64>(&moved, &mut ignored, Besides::Curvature).0
                         };
                         (value(1e-5) - value(-1e-5)) / 2e-5
                     })
@@ -271,12 +317,13 @@ mod tests {
         let mut one = vec![0.0; 24];
         let mut four = vec![0.0; 24];
         let mut double = vec![0.0; 24];
-        let single = problem(1).evaluate::<f32>(&at, &mut one);
-        assert_eq!(single, problem(4).evaluate::<f32>(&at, &mut four));
+        let single = problem(1).evaluate::<f32>(&at, &mut one, Besides::Centres);
+        assert_eq!(single, problem(4).evaluate::<f32>(&at, &mut four, Besides::Centres));
         assert_eq!(one, four);
-        let (value, curvature) = problem(2).evaluate::<f64>(&at, &mut double);
+        let (value, curvature) = problem(2).evaluate::<f64>(&at, &mut double, Besides::Centres);
         assert_close([single.0], [value], Tolerance::Within(1e-6));
-        assert_close(single.1, curvature, Tolerance::Within(1e-6));
+        assert_close(single.1.intercepts, curvature.intercepts, Tolerance::Within(1e-6));
+        assert_close(single.1.centres.unwrap(), curvature.centres.unwrap(), Tolerance::Within(1e-5));
         assert_close(one, double, Tolerance::Within(1e-5));
     }
 

@@ -1,10 +1,11 @@
 //! How features are scaled before a head is fitted.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use super::linear::Input;
 use super::real::Real;
+use super::stretches::in_stretches;
 
 /// How features are scaled before a head is fitted. The fitted head contains the scaling: it takes raw embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,8 +40,13 @@ pub(crate) struct Scaler {
 
 impl Scaler {
     pub(crate) fn fit(scaling: Scaling, x: ArrayView2<f32>) -> Self {
+        Self::fit_on(1, scaling, x)
+    }
+
+    /// The same, bit for bit, on this many threads.
+    pub(crate) fn fit_on(threads: usize, scaling: Scaling, x: ArrayView2<f32>) -> Self {
         let input = if scaling == Scaling::L2 { Input::UnitLength } else { Input::Raw };
-        let (mean, deviation) = column_moments(x, input);
+        let (mean, deviation) = column_moments(threads, x, input);
         let inverse = match scaling {
             Scaling::Standardize => deviation.mapv(inverse_scale),
             Scaling::L2 | Scaling::None => Array1::ones(x.ncols()),
@@ -63,15 +69,19 @@ impl Scaler {
     }
 
     /// The greatest Euclidean length of a scaled row, and the mean square of each scaled column.
-    pub(crate) fn sizes(&self, x: ArrayView2<f32>) -> (f64, Array1<f64>) {
-        let mut scaled = Array2::<f64>::zeros((1, x.ncols()));
-        let (mut longest, mut squares) = (0.0_f64, Array1::<f64>::zeros(x.ncols()));
-        for row in x.axis_chunks_iter(Axis(0), 1) {
-            self.apply(row, scaled.view_mut());
-            scaled.mapv_inplace(|v| v * v);
-            longest = longest.max(scaled.sum());
-            squares += &scaled.row(0);
-        }
+    pub(crate) fn sizes(&self, threads: usize, x: ArrayView2<f32>) -> (f64, Array1<f64>) {
+        let sums = in_stretches(x.nrows(), threads, |rows| {
+            let (mut longest, mut squares) = (0.0_f64, Array1::<f64>::zeros(x.ncols()));
+            for rows in x.slice(s![rows, ..]).axis_chunks_iter(Axis(0), 64) {
+                for row in self.scaled(rows).mapv_into(|v| v * v).rows() {
+                    longest = longest.max(row.sum());
+                    squares += &row;
+                }
+            }
+            (longest, squares)
+        });
+        let none = (0.0, Array1::zeros(x.ncols()));
+        let (longest, squares) = sums.into_iter().fold(none, |all, some| (f64::max(all.0, some.0), all.1 + some.1));
         (longest.sqrt(), squares / x.nrows() as f64)
     }
 
@@ -94,24 +104,32 @@ fn row_factor(row: ArrayView1<f32>, input: Input) -> f64 {
     }
 }
 
+/// Sums over the rows of what `term` makes of a value and of its column's entry in `beside`.
+fn column_sums(
+    threads: usize,
+    x: ArrayView2<f32>,
+    input: Input,
+    beside: &Array1<f64>,
+    term: impl Fn(f64, f64) -> f64 + Sync,
+) -> Array1<f64> {
+    let sums = in_stretches(x.nrows(), threads, |rows| {
+        let mut sums = Array1::<f64>::zeros(x.ncols());
+        for row in x.slice(s![rows, ..]).rows() {
+            let factor = row_factor(row, input);
+            let all = ndarray::Zip::from(&mut sums).and(row).and(beside);
+            all.for_each(|sum, &v, &beside| *sum += term(f64::from(v) * factor, beside));
+        }
+        sums
+    });
+    sums.into_iter().fold(Array1::zeros(x.ncols()), |all, some| all + some)
+}
+
 /// Mean and standard deviation (divisor n) of each column, summed in f64 in two passes; 0 for a constant column.
-fn column_moments(x: ArrayView2<f32>, input: Input) -> (Array1<f64>, Array1<f64>) {
+fn column_moments(threads: usize, x: ArrayView2<f32>, input: Input) -> (Array1<f64>, Array1<f64>) {
     let n = x.nrows() as f64;
-    let mut mean = Array1::<f64>::zeros(x.ncols());
-    for row in x.rows() {
-        let factor = row_factor(row, input);
-        mean.zip_mut_with(&row, |sum, &v| *sum += f64::from(v) * factor);
-    }
-    mean /= n;
-    let mut variance = Array1::<f64>::zeros(x.ncols());
-    for row in x.rows() {
-        let factor = row_factor(row, input);
-        ndarray::Zip::from(&mut variance).and(row).and(&mean).for_each(|sum, &v, &mean| {
-            let from_mean = f64::from(v) * factor - mean;
-            *sum += from_mean * from_mean;
-        });
-    }
-    variance /= n;
+    let zero = Array1::zeros(x.ncols());
+    let mean = column_sums(threads, x, input, &zero, |v, _| v) / n;
+    let variance = column_sums(threads, x, input, &mean, |v, mean| (v - mean) * (v - mean)) / n;
     let deviation = ndarray::Zip::from(&variance).and(&mean).map_collect(|&variance, &mean| {
         // Rounding alone gives a constant column this much variance (as in scikit-learn's StandardScaler).
         let rounding = n * f64::EPSILON * variance + (n * f64::EPSILON * mean).powi(2);

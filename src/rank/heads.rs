@@ -3,8 +3,9 @@
 use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 
+use crate::curate::Known;
 use crate::error::{Error, Result};
-use crate::eval::{Fold, FoldComparison, Folds, Judgeable};
+use crate::eval::{Division, Fold, FoldComparison, Judgeable};
 use crate::head::Head;
 use crate::progress::Progress;
 
@@ -42,27 +43,30 @@ pub struct HeadChoice {
     pub heads: Vec<JudgedHead>,
 }
 
-/// Judges heads by stratified cross-validation on n×d features and chooses the first, in the order given, that is within one
+/// Judges heads by stratified cross-validation, with no group on both sides where rows are grouped, and chooses the first, in the order given, that is within one
 /// standard error of the best (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3). Families stand from the
-/// simplest to the most complex. Rows alone in their class are left out. The accuracy of what is chosen is that of a winner, and so too good: judge it on other rows.
+/// simplest to the most complex. Rows alone in their class, and classes in one
+/// group, are left out. The accuracy of what is chosen is that of a winner, and so too good: judge it on other rows.
 ///
 /// # Errors
-/// [`Error::Usage`] when there are no heads to choose from; [`Error::Data`] when fewer than two classes have two rows; as [`Folds::stratified`] and the fits; [`Error::Interrupted`].
+/// [`Error::Usage`] when there are no heads to choose from; [`Error::Data`] when fewer than two classes have two rows; as [`Division::draw`] and the fits, of which one fails when a fold has all rows of a class; [`Error::Interrupted`].
 pub fn choose_head(
-    x: ArrayView2<f32>,
-    labels: &[usize],
+    Known { x, labels, groups }: Known,
     families: &[Family],
     (folds, seed): (usize, u64),
     progress: &dyn Progress,
 ) -> Result<HeadChoice> {
-    let Judgeable { rows, labels, classes } = Judgeable::of(labels);
+    let Judgeable { rows, labels, classes } = Judgeable::of(labels, groups);
+    let groups: Option<Vec<usize>> = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
     if classes.len() < 2 {
-        return Err(Error::Data("fewer than two classes have two rows: there is nothing to choose a head by".into()));
+        return Err(Error::Data(
+            "fewer than two classes have two rows, or two groups: there is nothing to choose a head by".into(),
+        ));
     }
     let names: Vec<&String> = families.iter().flat_map(|family| &family.names).collect();
     let mut accuracies: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
     let mut sides = (0, 0);
-    for Fold { train, test } in Folds::stratified(&labels, folds.min(rows.len()), seed)?.iter() {
+    for Fold { train, test } in Division::new(folds, seed).grouped(groups.as_deref()).draw(&labels)?.iter() {
         let pick = |rows: &[usize]| rows.iter().map(|&row| labels[row]).collect::<Vec<_>>();
         let (known, truth) = (pick(&train), pick(&test));
         let features = |side: &[usize]| x.select(Axis(0), &side.iter().map(|&row| rows[row]).collect::<Vec<_>>());
@@ -134,6 +138,7 @@ mod tests {
     #[test]
     fn the_simpler_of_equals_is_chosen_and_the_better_of_unequals() {
         let (x, labels) = corners();
+        let known = || Known { x: x.view(), labels: &labels, groups: None };
         // By the first column alone both are sure.
         let easy: Vec<usize> = x.column(0).iter().map(|&v| usize::from(v > 0.5)).collect();
         let guess =
@@ -146,16 +151,18 @@ mod tests {
             names: vec!["logistic".into()],
             fit: Box::new(|x, y| Ok(vec![Logistic::new().fit_watched(x, y, &())?.head.into()])),
         };
-        let choice = choose_head(x.view(), &easy, &[guess(), logistic, ridge], (4, 0), &()).unwrap();
+        let choice =
+            choose_head(Known { x: x.view(), labels: &easy, groups: None }, &[guess(), logistic, ridge], (4, 0), &())
+                .unwrap();
         assert_eq!(choice.heads[choice.chosen].head, "logistic");
         assert_close([choice.heads[2].accuracy, choice.heads[3].accuracy], [1.0, 1.0], Tolerance::Exact);
         let against: Vec<bool> = choice.heads.iter().map(|head| head.against_best.is_some()).collect();
         assert_eq!(against, [true, true, false, true]);
         assert_close([choice.heads[0].against_best.unwrap().difference], [-0.5], Tolerance::Close);
 
-        let choice = choose_head(x.view(), &labels, &[guess()], (4, 0), &()).unwrap();
+        let choice = choose_head(known(), &[guess()], (4, 0), &()).unwrap();
         assert_close(choice.heads.iter().map(|head| head.accuracy), [0.5, 0.5], Tolerance::Close);
         assert_eq!(choice.chosen, 0);
-        assert!(matches!(choose_head(x.view(), &labels, &[], (4, 0), &()), Err(Error::Usage(_))));
+        assert!(matches!(choose_head(known(), &[], (4, 0), &()), Err(Error::Usage(_))));
     }
 }

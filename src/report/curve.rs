@@ -44,8 +44,8 @@ pub(super) fn curve(points: &[CurvePoint]) -> Result<Option<Markup>> {
     Ok(Some(html! { section #curve {
        h2 { "Learning curve" }
        p .note {
-           "A logistic probe with the default settings, fitted to a growing part of the training rows, on the rows of this "
-           "page; the bars are 95 % intervals."
+           "Heads of the model's kind with the default settings, fitted to so many rows of each class, drawn several times, and "
+           "to all training rows, on the rows of this page; the bars are 95 % intervals."
        }
        (drawn)
     } }))

@@ -86,10 +86,11 @@ impl Columns {
 }
 
 /// `name`, if exactly one column is called so.
-fn there(path: &Path, names: &[&str], name: &str) -> Result<String> {
+pub(crate) fn there(path: &Path, names: &[&str], name: &str) -> Result<String> {
     let path = path.display();
     match names.iter().filter(|found| **found == name).count() {
         1 => Ok(name.to_owned()),
+        0 if names.is_empty() => Err(Error::Usage(format!("{path} has no column `{name}`, nor any other"))),
         0 => Err(Error::Usage(format!("{path} has no column `{name}`; it has {}", quoted(names)))),
         n => Err(Error::Usage(format!("{path} has {n} columns called `{name}`"))),
     }

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use columns::TableOptions;
+pub(crate) use columns::there as column;
 pub use extent::Extent;
 pub use identity::{Identity, InputIdentity, identity};
 pub use input::exist;
@@ -40,7 +41,7 @@ pub use listed::{List, Listed, Source};
 pub use open::open_all;
 pub use options::{Separator, SourceOptions};
 pub use parquet::holds_embeddings;
-pub use split::{Split, shared_content, stratified_split};
+pub use split::{Split, grouped_split, shared_content, stratified_split};
 
 use crate::error::Result;
 

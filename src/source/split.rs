@@ -13,7 +13,7 @@ pub struct Split {
     pub test: Vec<usize>,
     /// Rows without a label, which are on neither side, ascending.
     pub unlabelled: Vec<usize>,
-    /// Classes of one row, which is trained on: nothing tests them. In alphabetic order.
+    /// Classes all of whose rows are trained on: nothing tests them. In alphabetic order.
     pub untested: Vec<String>,
 }
 
@@ -23,9 +23,7 @@ pub struct Split {
 /// # Errors
 /// [`Error::Usage`] unless the fraction is between 0 and 1, both excluded; [`Error::Data`] when no class has two rows.
 pub fn stratified_split(labels: &[Option<String>], test_fraction: f64, seed: u64) -> Result<Split> {
-    if !(test_fraction > 0.0 && test_fraction < 1.0) {
-        return Err(Error::Usage(format!("the test fraction must be between 0 and 1, got {test_fraction}")));
-    }
+    check(test_fraction)?;
     // Classes in alphabetic order, so that the draws do not depend on a hash.
     let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut split = Split::default();
@@ -58,6 +56,89 @@ pub fn stratified_split(labels: &[Option<String>], test_fraction: f64, seed: u64
     split.train.sort_unstable();
     split.test.sort_unstable();
     Ok(split)
+}
+
+/// Takes about `test_fraction` of the rows to the test side, about that of each class, with no group on both sides: groups,
+/// in an order drawn by `seed`, are taken while that brings the classes' shares nearer to the fraction, and leaves each class
+/// rows to train on. `groups` are the rows' groups.
+///
+/// # Errors
+/// [`Error::Usage`] unless the fraction is between 0 and 1, both excluded; [`Error::Data`] when the sizes disagree, or no group
+/// can be held out because each has all rows of some class.
+pub fn grouped_split(labels: &[Option<String>], groups: &[usize], test_fraction: f64, seed: u64) -> Result<Split> {
+    check(test_fraction)?;
+    if labels.len() != groups.len() {
+        return Err(Error::Data(format!("there are {} groups for {} rows", groups.len(), labels.len())));
+    }
+    let mut split = Split::default();
+    let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut members: BTreeMap<usize, Vec<(usize, &str)>> = BTreeMap::new();
+    for (row, (label, &group)) in labels.iter().zip(groups).enumerate() {
+        match label {
+            Some(label) => {
+                *classes.entry(label).or_default() += 1;
+                members.entry(group).or_default().push((row, label));
+            }
+            None => split.unlabelled.push(row),
+        }
+    }
+    let sizes: Vec<usize> = classes.values().copied().collect();
+    let place: BTreeMap<&str, usize> = classes.keys().enumerate().map(|(place, &class)| (class, place)).collect();
+    let mut members: Vec<(Vec<usize>, Vec<usize>)> = members
+        .into_values()
+        .map(|rows| {
+            let mut counts = vec![0; sizes.len()];
+            rows.iter().for_each(|(_, class)| counts[place[class]] += 1);
+            (rows.into_iter().map(|(row, _)| row).collect(), counts)
+        })
+        .collect();
+    shuffle(&mut fastrand::Rng::with_seed(seed), &mut members);
+
+    let mut held = vec![0; sizes.len()];
+    let with = |held: &[usize], counts: &[usize]| held.iter().zip(counts).map(|(a, b)| a + b).collect::<Vec<_>>();
+    // How far the classes' shares are from the fraction.
+    let distance = |held: &[usize]| -> f64 {
+        held.iter().zip(&sizes).map(|(&held, &size)| (held as f64 / size as f64 - test_fraction).powi(2)).sum()
+    };
+    let leaves_some = |held: &[usize]| held.iter().zip(&sizes).all(|(held, size)| held < size);
+    let mut is_test = vec![false; members.len()];
+    for ((_, counts), is_test) in members.iter().zip(&mut is_test) {
+        let more = with(&held, counts);
+        if leaves_some(&more) && distance(&more) < distance(&held) {
+            (*is_test, held) = (true, more);
+        }
+    }
+    if !is_test.contains(&true) {
+        // All that can be taken are too large: the one that is least so.
+        let possible = (0..members.len()).filter(|&group| leaves_some(&members[group].1));
+        match possible.min_by(|&a, &b| distance(&members[a].1).total_cmp(&distance(&members[b].1))) {
+            Some(group) => (is_test[group], held) = (true, members[group].1.clone()),
+            None => return Err(Error::Data("no group can be held out: each has all rows of some class".into())),
+        }
+    }
+    for ((rows, _), is_test) in members.into_iter().zip(is_test) {
+        let side = if is_test { &mut split.test } else { &mut split.train };
+        side.extend(rows);
+    }
+    let untested = classes.keys().zip(&held).filter(|(_, held)| **held == 0);
+    split.untested = untested.map(|(class, _)| (*class).to_owned()).collect();
+    split.train.sort_unstable();
+    split.test.sort_unstable();
+    Ok(split)
+}
+
+fn check(test_fraction: f64) -> Result<()> {
+    match test_fraction > 0.0 && test_fraction < 1.0 {
+        true => Ok(()),
+        false => Err(Error::Usage(format!("the test fraction must be between 0 and 1, got {test_fraction}"))),
+    }
+}
+
+/// Fisher and Yates, with 64-bit draws on every machine.
+fn shuffle<T>(rng: &mut fastrand::Rng, values: &mut [T]) {
+    for last in (1..values.len()).rev() {
+        values.swap(last, rng.u64(..=last as u64) as usize);
+    }
 }
 
 /// Pairs of a training and a test row with equal content: what the head is tested on it has then seen. One pair for each
@@ -111,7 +192,53 @@ mod tests {
         assert_eq!(shared_content(&[], &split), []);
     }
 
+    #[test]
+    fn groups_stay_together_and_are_held_out_by_seed() {
+        // Twenty groups of five rows, a row of class b in each second one.
+        let groups: Vec<usize> = (0..100).map(|row| row / 5).collect();
+        let labels: Vec<Option<String>> =
+            (0..100).map(|row| Some(if row % 10 == 0 { "b" } else { "a" }.to_owned())).collect();
+        let split = grouped_split(&labels, &groups, 0.2, 1).unwrap();
+        let b = |rows: &[usize]| rows.iter().filter(|&&row| row % 10 == 0).count();
+        assert_eq!((split.test.len(), b(&split.test), split.untested.len()), (20, 2, 0));
+        assert_ne!(split.test, grouped_split(&labels, &groups, 0.2, 2).unwrap().test);
+        // One large group of two: the smaller is taken though it is too much.
+        let few: Vec<usize> = (0..100).map(|row| usize::from(row < 60)).collect();
+        assert_eq!(grouped_split(&labels, &few, 0.2, 0).unwrap().test, (60..100).collect::<Vec<_>>());
+        // Of a class in one group nothing is tested.
+        let one = grouped_split(
+            &labels,
+            &(0..100).map(|row| if row % 10 == 0 { 0 } else { row }).collect::<Vec<_>>(),
+            0.2,
+            0,
+        );
+        assert_eq!(one.unwrap().untested, ["b"]);
+        for groups in [vec![0; 100], vec![0; 3]] {
+            assert!(matches!(grouped_split(&labels, &groups, 0.2, 0), Err(Error::Data(_))));
+        }
+        assert!(matches!(grouped_split(&labels, &groups, 1.0, 0), Err(Error::Usage(_))));
+    }
+
     proptest! {
+        #[test]
+        fn no_group_is_on_both_sides(
+            rows in prop::collection::vec((0_usize..3, 0_usize..9), 1..60), fraction in 0.01..0.99_f64, seed: u64
+        ) {
+            let (labels, groups): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+            let labels: Vec<Option<String>> = labels.into_iter().map(|label| Some(label.to_string())).collect();
+            let Ok(split) = grouped_split(&labels, &groups, fraction, seed) else { return Ok(()) };
+            prop_assert!(!split.test.is_empty());
+            prop_assert!(split.test.iter().all(|&t| split.train.iter().all(|&r| groups[r] != groups[t])));
+            let mut rows = [split.train.clone(), split.test.clone()].concat();
+            rows.sort_unstable();
+            prop_assert_eq!(rows, (0..labels.len()).collect::<Vec<_>>());
+            for (row, label) in labels.iter().enumerate() {
+                prop_assert!(split.train.iter().any(|&other| labels[other] == *label), "row {}", row);
+                let tested = split.test.iter().any(|&other| labels[other] == *label);
+                prop_assert_eq!(!tested, split.untested.contains(label.as_ref().unwrap()));
+            }
+        }
+
         #[test]
         fn every_row_is_on_one_side_and_every_class_on_both(
             text in "[a-e.]{0,60}", fraction in 0.01..0.99_f64, seed: u64

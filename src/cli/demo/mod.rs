@@ -121,19 +121,18 @@ impl Demo {
             let what = format!("{} of {}{rate}", counted(summary.rows, "row"), counted(summary.dimension, "value"));
             Ok((summary, what))
         })?;
-        let (features, trained) = steps.run("train", || {
-            let features = FeatureSet::read(&features_path)?;
-            let trained = self.fit.train(context, &features, &head_path)?;
+        let trained = steps.run("train", || {
+            let trained = self.fit.train(context, FeatureSet::read(&features_path)?, &head_path)?;
             let iterations =
                 trained.certificate.map_or_else(String::new, |c| format!(", {}", counted(c.iterations, "iteration")));
             let what =
                 format!("{}, {}{iterations}", counted(trained.classes, "class"), counted(trained.n_train, "row"));
-            Ok(((features, trained), what))
+            Ok((trained, what))
         })?;
         let predictions = steps.run("predict", || {
-            let few: Vec<usize> =
-                trained.held_out.iter().copied().step_by((trained.held_out.len() / 6).max(1)).take(6).collect();
-            let few = features.select(&few);
+            let held_out = &trained.held_out;
+            let few: Vec<usize> = (0..held_out.len()).step_by((held_out.len() / 6).max(1)).take(6).collect();
+            let few = held_out.select(&few);
             let mut predictions = predict::predict(&HeadFile::read(&head_path)?, &few, 3)?;
             let right = predictions.iter().zip(&few.labels).filter(|(p, l)| Some(&p.label) == l.as_ref()).count();
             if self.text {

@@ -54,7 +54,7 @@ pub(super) struct Embed {
     #[arg(long)]
     overwrite: bool,
     /// Embed again what was rejected in an earlier run into this folder, with the shards that it belongs to; each is replaced
-    /// once it is complete, if a row was gained and none lost
+    /// once it is complete, if a row was gained and none lost, and one that was not complete begins anew
     #[arg(long, conflicts_with = "overwrite")]
     retry_rejects: bool,
     /// Of the stored values: f32 or f16

@@ -1,18 +1,19 @@
-//! What more labels brought: the probe of the defaults, fitted to growing parts of what was trained on.
+//! What more labels brought: heads of the model's kind, fitted to growing parts of what was trained on.
 
-use ndarray::Axis;
-
-use super::super::fit::probe;
+use super::super::curve::points as measure;
+use super::super::fit::HeadArgs;
 use super::super::predict::check_same_backbone;
 use super::{Context, Evaluation};
+use crate::curate::{Known, Shots};
 use crate::error::{Error, Result};
-use crate::eval::{FewShot, Options, Report};
 use crate::features::FeatureSet;
-use crate::head::Head;
 use crate::progress::Progress;
 use crate::report::CurvePoint;
 
-/// Accuracies on the evaluated rows of probes that were fitted to 1, 2, 4, … rows of each class, and to all.
+/// Draws of each size: enough for an interval, and a page that is made soon.
+const DRAWS: usize = 5;
+
+/// Accuracies on the evaluated rows of heads that were fitted to 1, 2, 4, … rows of each class, and to all.
 pub(super) fn points(context: &Context, evaluation: &Evaluation, train: &FeatureSet) -> Result<Vec<CurvePoint>> {
     let Evaluation { head, features, judged, .. } = *evaluation;
     check_same_backbone(head, train)?;
@@ -30,21 +31,15 @@ pub(super) fn points(context: &Context, evaluation: &Evaluation, train: &Feature
     if let Some(class) = (0..head.labels.len()).find(|class| !labels.contains(class)) {
         return Err(Error::Data(format!("--curve has no row of the class {}", head.labels[class])));
     }
-    let draws = FewShot::new(&labels, context.seed)?;
-    let sizes = (0..usize::BITS).map(|k| 1 << k).take_while(|&size| size <= draws.most());
-    let mut parts = sizes.map(|size| draws.draw(size)).collect::<Result<Vec<_>>>()?;
-    // A balanced set ends with its last draw.
-    if parts.last().is_none_or(|last| last.len() < labels.len()) {
-        parts.push((0..labels.len()).collect());
-    }
-    let point = |part: &Vec<usize>| {
-        let of_part: Vec<usize> = part.iter().map(|&row| labels[row]).collect();
-        let x = train.matrix.select(Axis(0), part);
-        let fitted = Head::from(probe(context).fit_watched(x.view(), &of_part, &context.console)?.head);
-        let probabilities = fitted.probabilities(features.matrix.view())?;
-        let options = Options { resamples: 0, ..Options::default() };
-        let report = Report::new(&judged.truth, probabilities.view(), &head.labels, options)?;
-        Ok(CurvePoint { rows: part.len(), accuracy: report.accuracy, interval: Some(report.accuracy_interval) })
+    let known = Known { x: train.matrix.view(), labels: &labels, groups: None };
+    let sizes: Vec<usize> = (0..usize::BITS).map(|k| 1 << k).take_while(|&size| size < labels.len()).collect();
+    let shots = Shots { sizes: &sizes, draws: DRAWS, seed: context.seed };
+    let others = (features.matrix.view(), &judged.truth[..]);
+    let measured = measure(context, &HeadArgs::of(head.kind), known, others, shots)?;
+    let point = |p: &crate::curate::ShotPoint| CurvePoint {
+        rows: p.rows,
+        accuracy: p.measured.accuracy,
+        interval: Some(p.measured.accuracy_interval),
     };
-    parts.iter().map(point).collect()
+    Ok(measured.iter().map(point).collect())
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::journal::Stretch;
-use super::rejects;
 use crate::error::Result;
+use crate::features::parquet;
 use crate::source::Reject;
 
 /// Why a stretch is embedded again.
@@ -36,33 +36,33 @@ impl Again {
         self.0.contains_key(&first)
     }
 
-    /// The first entries of them all.
-    pub(super) fn firsts(&self) -> HashSet<u64> {
-        self.0.keys().copied().collect()
-    }
-
     /// Whether some of these entries are embedded again.
     pub(super) fn overlaps(&self, entries: &Range<u64>) -> bool {
         self.0.range(..entries.end).next_back().is_some_and(|(_, (old, _))| old.entries.end > entries.start)
     }
 
+    /// One whose rejects are nowhere listed.
+    pub(super) fn unlisted(&self) -> Option<&Stretch> {
+        self.0.values().find(|(_, because)| *because == Because::LostRejects).map(|(stretch, _)| stretch)
+    }
+
+    /// The new stretch has taken the place of the old one.
+    pub(super) fn done(&mut self, new: &Stretch) {
+        self.0.remove(&new.entries.start);
+    }
+
     /// Whether the new stretch takes the place of the old one: it is whole, and whoever had a row still has one.
     ///
     /// # Errors
-    /// When the old rejects cannot be read.
+    /// When the ids of the old rows cannot be read.
     pub(super) fn is_better(&self, folder: &Path, new: &Stretch, rejects: &[Reject]) -> Result<bool> {
         let Some((old, because)) = self.0.get(&new.entries.start) else { return Ok(false) };
-        if (&new.entries, new.digest) != (&old.entries, old.digest) {
+        let same = (&new.entries, new.digest) == (&old.entries, old.digest);
+        if !same || (*because == Because::Rejects && new.rejects >= old.rejects) {
             return Ok(false);
         }
-        match because {
-            Because::LostRejects => Ok(new.rows >= old.rows),
-            Because::Rejects if new.rejects >= old.rejects => Ok(false),
-            Because::Rejects => {
-                let were: HashSet<String> =
-                    rejects::read(folder, &old.name())?.into_iter().map(|reject| reject.id).collect();
-                Ok(rejects.iter().all(|reject| were.contains(&reject.id)))
-            }
-        }
+        let Some(shard) = old.path(folder).filter(|_| !rejects.is_empty()) else { return Ok(true) };
+        let had: HashSet<String> = parquet::ids(&shard)?.into_iter().collect();
+        Ok(!rejects.iter().any(|reject| had.contains(&reject.id)))
     }
 }

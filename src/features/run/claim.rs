@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::again::{Again, Because};
 use super::folder::ShardFolder;
-use super::journal::{Journal, Record, Totals};
+use super::journal::{Journal, Record, Stretch, Totals};
 use super::key::RunKey;
 use super::{rejects, rejects_path, verify};
 use crate::counted::counted;
@@ -64,8 +64,8 @@ impl Claim {
     }
 
     /// Begins the run of this key or continues it. A shard that is missing or damaged is told of and its stretch is not
-    /// finished any more; one whose rejects are not all listed is embedded again. Nothing but what killed processes left
-    /// over is removed before what takes its place is complete.
+    /// finished any more; one whose rejects are not all listed is embedded again. Shards that do not count, because they
+    /// are damaged or of a run that is replaced, are not removed before the first new stretch is kept.
     ///
     /// # Errors
     /// [`Error::Usage`] when the folder holds a run of another key, or a kept column has a name of ours;
@@ -86,26 +86,40 @@ impl Claim {
             _ => false,
         };
         file::remove_abandoned(&self.folder, file::HIDDEN);
-        let mut again = Again::default();
+        let mut taken = self.record.names();
+        let (mut again, mut lost) = (Again::default(), Vec::new());
         if continued {
-            self.check(&mut again, progress)?;
+            lost = self.forget_damaged(progress)?;
+            again = self.to_repeat(progress)?;
         } else {
             self.record = Record::default();
         }
         let there = shards::list(&self.folder)?;
-        let mut taken = rejects::parts(&self.folder)?;
+        taken.extend(rejects::parts(&self.folder)?);
         taken.extend(there.iter().filter_map(|shard| Some(shard.file_stem()?.to_str()?.to_owned())));
         let finished: HashSet<PathBuf> = self.record.shards(&self.folder).collect();
         let stale = there.into_iter().filter(|file| !finished.contains(file)).collect();
-        let known = Known { continued, stale, taken, again };
+        let known = Known { continued, stale, taken, again, lost };
         Ok(ShardFolder::new(self, key, known, (precision, kept)))
     }
 
-    /// Forgets the stretches that are not whole any more, and finds those that are to be embedded again.
-    fn check(&mut self, again: &mut Again, progress: &dyn Progress) -> Result<()> {
-        for (start, reason) in verify::damaged(&self.folder, &self.record.stretches, progress)? {
-            self.forget(start, &reason, progress);
+    /// Takes the stretches out of the record of which the shard is missing or damaged.
+    fn forget_damaged(&mut self, progress: &dyn Progress) -> Result<Vec<Stretch>> {
+        let damaged = verify::damaged(&self.folder, &self.record.stretches, progress)?;
+        let mut lost = Vec::new();
+        for (start, reason) in damaged {
+            let Some(stretch) = self.record.stretches.remove(&start) else { continue };
+            let (name, entries) = (stretch.name(), counted(stretch.count(), "input"));
+            progress.note(&format!("{name}: {reason}; {entries} to embed again"));
+            self.record.finished = None;
+            lost.push(stretch);
         }
+        Ok(lost)
+    }
+
+    /// The stretches that are to be embedded again though their shards are sound.
+    fn to_repeat(&mut self, progress: &dyn Progress) -> Result<Again> {
+        let mut again = Again::default();
         let listed = rejects::retain(&self.folder, &self.record.names())?;
         for stretch in self.record.stretches.values() {
             let (name, rejects) = (stretch.name(), stretch.rejects);
@@ -114,7 +128,6 @@ impl Claim {
                 let (of, entries) = (counted(rejects, "reject"), counted(stretch.count(), "input"));
                 progress.note(&format!("{name}: of {of} there are {found} in rejects.jsonl; {entries} to embed again"));
                 again.insert(stretch.clone(), Because::LostRejects);
-                self.record.finished = false;
             } else if rejects > 0 && self.rejects == Rejects::Retry {
                 again.insert(stretch.clone(), Because::Rejects);
             }
@@ -124,14 +137,7 @@ impl Claim {
             let (rejects, entries) = (counted(rejects, "reject"), counted(entries, "input"));
             progress.note(&format!("{rejects}; the shards that they belong to, of {entries}, are embedded again"));
         }
-        Ok(())
-    }
-
-    fn forget(&mut self, start: u64, reason: &str, progress: &dyn Progress) {
-        let Some(stretch) = self.record.stretches.remove(&start) else { return };
-        let (name, entries) = (stretch.name(), counted(stretch.count(), "input"));
-        progress.note(&format!("{name}: {reason}; {entries} to embed again"));
-        self.record.finished = false;
+        Ok(again)
     }
 }
 
@@ -144,4 +150,6 @@ pub(super) struct Known {
     /// Names of stretches that a new one cannot have.
     pub(super) taken: HashSet<String>,
     pub(super) again: Again,
+    /// Stretches that were finished, and of which the shard is damaged or gone.
+    pub(super) lost: Vec<Stretch>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ use super::again::Again;
 use super::claim::{Claim, Known};
 use super::journal::{Shard, Stretch, Totals};
 use super::key::RunKey;
-use super::unfinished::Unfinished;
+use super::unfinished::{Pass, Unfinished};
 use super::{SHARD_ENTRIES, SHARD_TIME, rejects, rejects_path};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::parquet::{self, ParquetWriter};
 use crate::features::{Header, Part, Precision, Provenance, shards};
 use crate::file::{self, AtomicFile};
@@ -29,8 +30,7 @@ pub struct ShardFolder {
     stale: Vec<PathBuf>,
     taken: HashSet<String>,
     again: Again,
-    /// Whether the list of rejects has lines of stretches that were replaced.
-    outdated: bool,
+    lost: Vec<Stretch>,
     precision: Precision,
     kept: Vec<String>,
     shard_entries: u64,
@@ -73,7 +73,7 @@ impl ShardFolder {
     pub(super) fn new(
         claim: Claim,
         key: RunKey,
-        Known { continued, stale, taken, again }: Known,
+        Known { continued, stale, taken, again, lost }: Known,
         (precision, kept): (Precision, &[String]),
     ) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl ShardFolder {
             stale,
             taken,
             again,
-            outdated: false,
+            lost,
             precision,
             kept: kept.to_vec(),
             shard_entries: SHARD_ENTRIES,
@@ -106,8 +106,12 @@ impl ShardFolder {
 
     /// What is left of the input list. The stream fails where the list is not what the finished stretches were made from.
     pub fn unfinished(&self, list: List) -> List {
-        let stretches = self.claim.record.stretches.values().cloned().collect();
-        Box::new(Unfinished::new(list, stretches, self.again.firsts(), &self.claim.folder))
+        let pass = |first| if self.again.has(first) { Pass::Again } else { Pass::Nothing };
+        let kept = self.claim.record.stretches.values().map(|stretch| (stretch, pass(stretch.entries.start)));
+        let all = kept.chain(self.lost.iter().map(|stretch| (stretch, Pass::Anew)));
+        let mut all: Vec<_> = all.map(|(stretch, pass)| (stretch.clone(), pass)).collect();
+        all.sort_by_key(|(stretch, _)| stretch.entries.start);
+        Box::new(Unfinished::new(list, all.into(), &self.claim.folder))
     }
 
     /// Adds a part of the input list. Rows that the precision cannot hold become rejects.
@@ -176,18 +180,36 @@ impl ShardFolder {
     /// Up to its line in the journal the folder is what it was.
     fn keep(&mut self, file: Option<AtomicFile>, stretch: Stretch, rejects: &[Reject]) -> Result<()> {
         let Claim { folder, journal, record, .. } = &mut self.claim;
+        let fresh = journal.is_empty();
+        if fresh {
+            // Where no journal tells which shards count, all do, so that it has to be there before the first.
+            journal.begin(&self.key)?;
+        }
         rejects::append(folder, &stretch.name(), rejects)?;
-        file.map_or(Ok(()), AtomicFile::commit)?;
-        journal.keep((!self.begun).then_some(&self.key), &stretch)?;
-        record.finished = false;
+        if let Some(file) = file {
+            file.commit()?;
+            file::sync_names(folder);
+        }
+        match (fresh, self.begun) {
+            (false, false) => journal.replace(&self.key, &stretch)?,
+            _ => journal.stretch(&stretch)?,
+        }
+        self.again.done(&stretch);
         let replaced = record.insert(stretch);
-        self.outdated |= !replaced.is_empty();
         self.stale.extend(replaced.iter().filter_map(|stretch| stretch.path(folder)));
         if !std::mem::replace(&mut self.begun, true) {
             // Until now they were those of another run.
             rejects::retain(folder, &record.names())?;
         }
         self.remove_stale()
+    }
+
+    /// Clears the list of rejects of those that do not count. To be called at the end of a run, however it ends.
+    ///
+    /// # Errors
+    /// When the list cannot be read or written.
+    pub fn settle(&mut self) -> Result<()> {
+        if self.begun { rejects::retain(&self.claim.folder, &self.claim.record.names()).map(drop) } else { Ok(()) }
     }
 
     /// Completes the folder: the whole input list was added. Where nothing at all could be embedded, no journal is left,
@@ -209,26 +231,30 @@ impl ShardFolder {
                 dimension: 0,
             });
         }
-        let totals = self.claim.record.totals();
-        if totals.rows > 0 {
-            self.remove_stale()?;
-            if !self.claim.record.finished {
-                self.claim.journal.finish(totals)?;
-            }
-        } else if self.begun {
-            self.claim.journal.clear()?;
+        if let Some(stretch) = self.again.unlisted() {
+            let Range { start, end } = stretch.entries;
+            return Err(Error::Data(format!(
+                "the rejects among entries {start} to {} are listed no more, and embedding them again lost rows, so that \
+                 what was there stays: make all inputs readable and run the same command, or use --overwrite",
+                end - 1
+            )));
         }
+        let totals = self.claim.record.totals();
+        self.remove_stale()?;
+        if totals.rows == 0 && self.begun {
+            self.claim.journal.clear()?;
+        } else if totals.rows > 0 && self.claim.record.finished != Some(totals) {
+            self.claim.journal.finish(totals)?;
+        }
+        self.settle()?;
         self.kept()
     }
 
     /// What the folder holds now: what a run that is interrupted has kept, once its shard is [closed](Self::close).
     ///
     /// # Errors
-    /// When the rejects cannot be read or cleared of those that were replaced.
-    pub fn kept(&mut self) -> Result<Finished> {
-        if std::mem::take(&mut self.outdated) {
-            rejects::retain(&self.claim.folder, &self.claim.record.names())?;
-        }
+    /// When the rejects cannot be read.
+    pub fn kept(&self) -> Result<Finished> {
         let totals = self.claim.record.totals();
         let first_reject = match totals.rejects {
             0 => None,

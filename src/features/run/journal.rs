@@ -108,9 +108,20 @@ impl Totals {
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Run { journal: u32, run: Map<String, Value> },
+    /// The first stretch of a run that takes the place of another one.
+    Another {
+        journal: u32,
+        run: Map<String, Value>,
+        first: Stretch,
+    },
+    Run {
+        journal: u32,
+        run: Map<String, Value>,
+    },
     Stretch(Stretch),
-    Finished { finished: Totals },
+    Finished {
+        finished: Totals,
+    },
 }
 
 /// What the lines say together.
@@ -120,10 +131,8 @@ pub(super) struct Record {
     pub(super) key: Option<RunKey>,
     /// By their first entry; none overlaps another.
     pub(super) stretches: BTreeMap<u64, Stretch>,
-    /// Whether the whole input list was done.
-    pub(super) finished: bool,
-    /// Another run that takes the place of this one with its first stretch.
-    next: Option<RunKey>,
+    /// Where the whole input list was done, what it came to then.
+    pub(super) finished: Option<Totals>,
     /// Bytes of what counts. What follows was torn by a killed process.
     length: u64,
 }
@@ -132,54 +141,47 @@ impl Record {
     fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let mut record = Self::default();
         let whole: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n")).collect();
+        // A disk that lost its power may have kept the length of a line and not its text.
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(record);
+        }
         if whole.is_empty() && !(bytes.starts_with(START) || START.starts_with(bytes)) {
             return Err(foreign(path));
         }
-        let mut length = 0;
         for (i, line) in whole.iter().enumerate() {
             let parsed = match serde_json::from_slice(line) {
                 Ok(parsed) => parsed,
-                // A disk that lost its power may have kept the length of a line and not its text.
                 Err(_) if i > 0 && i + 1 == whole.len() => break,
                 Err(e) if i > 0 => return Err(Error::malformed(path, format!("line {}: {e}", i + 1))),
                 Err(_) => return Err(foreign(path)),
             };
             record.add(parsed, i, path)?;
-            length += line.len() as u64;
-            if record.next.is_none() {
-                record.length = length;
-            }
+            record.length += line.len() as u64;
         }
         Ok(record)
     }
 
     fn add(&mut self, line: Line, i: usize, path: &Path) -> Result<()> {
         match line {
-            Line::Run { journal: VERSION, run } if i == 0 => self.key = Some(RunKey::from_json(run)),
-            Line::Run { journal: VERSION, run } => self.next = Some(RunKey::from_json(run)),
-            Line::Run { journal, .. } => {
+            Line::Run { journal, .. } | Line::Another { journal, .. } if journal != VERSION => {
                 return Err(Error::malformed(path, format!("version {journal} of the journal is not known")));
             }
+            Line::Run { run, .. } if i == 0 => self.key = Some(RunKey::from_json(run)),
             _ if i == 0 => return Err(foreign(path)),
-            Line::Stretch(stretch) => {
-                let named = stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::file(&stretch.name()));
-                if stretch.entries.is_empty() || !named {
-                    return Err(Error::malformed(path, format!("line {} is no stretch of the input list", i + 1)));
-                }
-                if let Some(key) = self.next.take() {
-                    self.key = Some(key);
-                    self.stretches.clear();
-                }
-                self.insert(stretch);
-                self.finished = false;
+            Line::Run { .. } => return Err(Error::malformed(path, format!("line {} begins another run", i + 1))),
+            Line::Another { run, first, .. } => {
+                self.key = Some(RunKey::from_json(run));
+                self.stretches.clear();
+                self.insert(named(first, i, path)?);
             }
-            Line::Finished { .. } => self.finished = true,
+            Line::Stretch(stretch) => drop(self.insert(named(stretch, i, path)?)),
+            Line::Finished { finished } => self.finished = Some(finished),
         }
         Ok(())
     }
 
     /// Puts a stretch in the place of all that it overlaps: these were done again.
-    /// Returns these.
+    /// Returns these. What is finished stays so where no entry is left over.
     pub(super) fn insert(&mut self, stretch: Stretch) -> Vec<Stretch> {
         let mut replaced = Vec::new();
         while let Some((&start, before)) = self.stretches.range(..stretch.entries.end).next_back() {
@@ -187,6 +189,9 @@ impl Record {
                 break;
             }
             replaced.extend(self.stretches.remove(&start));
+        }
+        if Totals::of(&replaced).entries != stretch.count() {
+            self.finished = None;
         }
         self.stretches.insert(stretch.entries.start, stretch);
         replaced
@@ -205,6 +210,15 @@ impl Record {
     pub(super) fn totals(&self) -> Totals {
         Totals::of(self.stretches.values())
     }
+}
+
+/// A stretch of this line, if its shard can be one of ours.
+fn named(stretch: Stretch, i: usize, path: &Path) -> Result<Stretch> {
+    let named = stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::file(&stretch.name()));
+    if stretch.entries.is_empty() || !named {
+        return Err(Error::malformed(path, format!("line {} is no stretch of the input list", i + 1)));
+    }
+    Ok(stretch)
 }
 
 /// The file, open and locked: one process at a time writes to a folder.
@@ -250,23 +264,28 @@ impl Journal {
         self.file.set_len(0).map_err(Error::io("write", &self.path))
     }
 
-    /// Adds a stretch, the first of another run if that is named: what was there then counts no more.
-    pub(super) fn keep(&mut self, run: Option<&RunKey>, stretch: &Stretch) -> Result<()> {
-        let run = run.map(|key| Line::Run { journal: VERSION, run: key.as_json().clone() });
-        self.append(run.into_iter().chain([Line::Stretch(stretch.clone())]))
+    /// Begins a run where none is.
+    pub(super) fn begin(&mut self, key: &RunKey) -> Result<()> {
+        self.append(&Line::Run { journal: VERSION, run: key.as_json().clone() })
+    }
+
+    /// Adds the first stretch of another run: what was there counts no more.
+    pub(super) fn replace(&mut self, key: &RunKey, first: &Stretch) -> Result<()> {
+        self.append(&Line::Another { journal: VERSION, run: key.as_json().clone(), first: first.clone() })
+    }
+
+    pub(super) fn stretch(&mut self, stretch: &Stretch) -> Result<()> {
+        self.append(&Line::Stretch(stretch.clone()))
     }
 
     pub(super) fn finish(&mut self, totals: Totals) -> Result<()> {
-        self.append([Line::Finished { finished: totals }])
+        self.append(&Line::Finished { finished: totals })
     }
 
-    /// The lines are on the disk when this returns, or they do not count.
-    fn append(&mut self, lines: impl IntoIterator<Item = Line>) -> Result<()> {
-        let mut bytes = Vec::new();
-        for line in lines {
-            serde_json::to_writer(&mut bytes, &line).map_err(|e| Error::malformed(&self.path, e))?;
-            bytes.push(b'\n');
-        }
+    /// The line is on the disk when this returns, or it does not count.
+    fn append(&mut self, line: &Line) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::malformed(&self.path, e))?;
+        bytes.push(b'\n');
         let written = self
             .file
             .set_len(self.length)
@@ -349,7 +368,7 @@ impl std::fmt::Display for DamagedShard {
 pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
     let Some(record) = record(folder)? else { return Ok(None) };
     let Totals { entries, rejects, truncated, .. } = record.totals();
-    Ok(Some(RunState { finished: record.finished, entries, rejects, truncated }))
+    Ok(Some(RunState { finished: record.finished.is_some(), entries, rejects, truncated }))
 }
 
 /// The shards of `folder` that are missing or not what its journal says was written, each with what is wrong; none where there
@@ -433,8 +452,10 @@ mod tests {
         assert!(said.contains("another engraft is writing"), "{said}");
 
         let without = Stretch { shard: None, rows: 0, rejects: 3, ..stretch(4..7) };
-        journal.keep(Some(&key()), &stretch(0..4)).unwrap();
-        journal.keep(None, &without).unwrap();
+        journal.begin(&key()).unwrap();
+        for stretch in [&stretch(0..4), &without] {
+            journal.stretch(stretch).unwrap();
+        }
         drop(journal);
         let path = journal_path(folder.path());
         let whole = std::fs::read(&path).unwrap();
@@ -446,7 +467,8 @@ mod tests {
             journal.finish(record.totals()).unwrap();
             drop(journal);
             let (_, record) = Journal::lock(folder.path(), Existing::Refuse).unwrap();
-            assert!(record.finished && record.totals() == Totals { entries: 7, rows: 4, rejects: 3, truncated: 0 });
+            assert_eq!(record.totals(), Totals { entries: 7, rows: 4, rejects: 3, truncated: 0 });
+            assert_eq!(record.finished, Some(record.totals()));
         }
     }
 
@@ -456,14 +478,15 @@ mod tests {
         let other = RunKey::from_json(Map::from_iter([("precision".to_owned(), "f16".into())]));
         let lock = || Journal::lock(folder.path(), Existing::Refuse).unwrap();
         let (mut journal, _) = lock();
-        journal.keep(Some(&key()), &stretch(0..4)).unwrap();
+        journal.begin(&key()).unwrap();
+        journal.stretch(&stretch(0..4)).unwrap();
         journal.finish(Totals::default()).unwrap();
         drop(journal);
         let path = journal_path(folder.path());
         let before = std::fs::read(&path).unwrap();
         let (mut journal, _) = lock();
         let anew = Stretch { revision: 1, shard: None, ..stretch(0..2) };
-        journal.keep(Some(&other), &anew).unwrap();
+        journal.replace(&other, &anew).unwrap();
         drop(journal);
         let after = std::fs::read(&path).unwrap();
         assert!(after.starts_with(&before));
@@ -471,17 +494,17 @@ mod tests {
         for length in before.len()..after.len() {
             std::fs::write(&path, &after[..length]).unwrap();
             let (mut journal, record) = lock();
-            assert!(record.finished && record.key == Some(key()), "{length}");
+            assert!(record.finished.is_some() && record.key == Some(key()), "{length}");
             assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&stretch(0..4)]);
             // Going on with the old run leaves nothing of the other.
-            journal.keep(None, &stretch(4..5)).unwrap();
+            journal.stretch(&stretch(4..5)).unwrap();
             drop(journal);
             assert_eq!(lock().1.key, Some(key()));
             assert_eq!(lock().1.stretches.len(), 2);
         }
         std::fs::write(&path, &after).unwrap();
         let (_journal, record) = lock();
-        assert!(!record.finished && record.key == Some(other));
+        assert!(record.finished.is_none() && record.key == Some(other));
         assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&anew]);
     }
 

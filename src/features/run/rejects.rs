@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,9 @@ use super::rejects_path;
 use crate::error::{Error, Result};
 use crate::file::{AtomicFile, first_line, remove_if_there};
 use crate::source::Reject;
+
+/// How each line starts.
+const START: &[u8] = b"{\"id\":";
 
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
@@ -32,9 +35,31 @@ pub(super) fn append(folder: &Path, part: &str, rejects: &[Reject]) -> Result<()
         serde_json::to_writer(&mut bytes, &line).map_err(|e| Error::malformed(&path, e))?;
         bytes.push(b'\n');
     }
-    let file = File::options().append(true).create(true).open(&path);
-    let written = file.and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
-    written.map_err(Error::io("write", &path))
+    let mut options = File::options();
+    let mut file = options.read(true).append(true).create(true).open(&path).map_err(Error::io("write", &path))?;
+    let mut add = || {
+        let length = file.metadata()?.len();
+        if !ends_a_line(&mut file, length)? {
+            bytes.insert(0, b'\n');
+        }
+        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // If the disk does not even allow that, what is torn is no line.
+            let _ = file.set_len(length);
+        }
+        written
+    };
+    add().map_err(Error::io("write", &path))
+}
+
+/// Whether nothing torn stands at the end, which would swallow the next line.
+fn ends_a_line(file: &mut File, length: u64) -> std::io::Result<bool> {
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::Start(length - 1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok(last == [b'\n'])
 }
 
 /// Drops the lines of other stretches than these, and what a killed process tore. Returns how many each has.
@@ -64,7 +89,7 @@ pub(super) fn retain(folder: &Path, finished: &HashSet<String>) -> Result<HashMa
     Ok(counts)
 }
 
-/// The names of the stretches that have lines, whole ones or not.
+/// The names of the stretches that have lines.
 pub(super) fn parts(folder: &Path) -> Result<HashSet<String>> {
     let mut found = HashSet::new();
     each(&rejects_path(folder), |line| found.extend(line.map(|(_, line)| line.part.into_owned())))?;
@@ -113,7 +138,8 @@ fn each(path: &Path, mut with: impl FnMut(Option<(&[u8], Line)>)) -> Result<()> 
 /// [`Error::Usage`] in that case; when it cannot be read.
 pub fn replaceable(path: &Path) -> Result<()> {
     let first = first_line(path, 1 << 20)?;
-    if first.is_empty() || serde_json::from_slice::<Reject>(&first).is_ok() {
+    let torn = !first.ends_with(b"\n") && first.starts_with(START);
+    if first.is_empty() || torn || serde_json::from_slice::<Reject>(&first).is_ok() {
         return Ok(());
     }
     Err(Error::in_the_way(path, "it is no list of rejects of engraft's, so it is not replaced: give another -o"))
@@ -149,6 +175,12 @@ mod tests {
         retain(folder.path(), &HashSet::from([part(8)])).unwrap();
         assert_eq!(read(folder.path(), &part(8)).unwrap(), [reject("c")]);
         assert_eq!(read(folder.path(), &part(0)).unwrap(), []);
+        // What a full disk tore swallows no line that comes after it.
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        append(folder.path(), &part(16), &[reject("e")]).unwrap();
+        assert_eq!(read(folder.path(), &part(16)).unwrap(), [reject("e")]);
+        replaceable(&path).unwrap();
+        std::fs::write(&path, &whole[..20]).unwrap();
         replaceable(&path).unwrap();
         std::fs::write(&path, "{\"mine\": 1}\n").unwrap();
         assert!(matches!(replaceable(&path), Err(Error::Usage(_))));

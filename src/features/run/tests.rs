@@ -255,7 +255,7 @@ fn a_stretch_gives_way_only_to_one_that_loses_no_row() {
         before.iter().copied().filter(|n| *n >= 10 && ![20, 21, 23, 24, 27, 28, 29].contains(n)).collect();
     assert_eq!(held(out), all_but(0..40, &kept));
     assert_eq!(shards_in(out), ["00000-1", "00010", "00020-1", "00030"]);
-    assert!(!run_state(out).unwrap().unwrap().finished);
+    assert!(run_state(out).unwrap().unwrap().finished, "nothing is missing");
     // What has no reject any more is not embedded again, and nobody is asked to go on with the rest.
     assert_eq!(positions(retry(out).unfinished(list(0..40))).unwrap(), (10..40).collect::<Vec<_>>());
     assert_eq!(begin(out, Existing::Refuse).unwrap().finish().unwrap().rows, 33);
@@ -332,6 +332,11 @@ fn rows_whose_rejects_are_not_listed_any_more_stay_until_they_are_embedded_again
     folder.close().unwrap();
     drop(folder);
     assert_eq!(held(out), (rows.clone(), vec![18, 19]));
+    // As many rows, but not the same ones.
+    let mut folder = begin(out, Existing::Refuse).unwrap();
+    folder.part(part_without(0..10, |n| n == 3 || n == 8), &provenance()).unwrap();
+    assert!(folder.finish().unwrap_err().to_string().contains("entries 0 to 9 are listed no more"));
+    assert_eq!(held(out), (rows.clone(), vec![18, 19]));
     let mut folder = begin(out, Existing::Refuse).unwrap();
     assert_eq!(positions(folder.unfinished(list(0..40))).unwrap(), (0..10).chain(20..40).collect::<Vec<_>>());
     for first in [0, 20, 30] {
@@ -339,4 +344,47 @@ fn rows_whose_rejects_are_not_listed_any_more_stay_until_they_are_embedded_again
     }
     folder.finish().unwrap();
     assert_eq!(held(out), (rows, rejects));
+}
+
+#[test]
+fn a_run_that_ended_before_its_first_line_is_continued() {
+    let temp = tempfile::tempdir().unwrap();
+    let (out, whole) = (temp.path().join("out"), temp.path().join("whole"));
+    let want = with_rejects(&whole);
+    // The journal begins before the first shard has its name; a list of rejects may be torn.
+    copy(&whole, &out);
+    let journal = std::fs::read_to_string(journal_path(&out)).unwrap();
+    std::fs::write(journal_path(&out), journal.split_inclusive('\n').next().unwrap()).unwrap();
+    let rejects = std::fs::read(rejects_path(&out)).unwrap();
+    std::fs::write(rejects_path(&out), &rejects[..rejects.len() - 5]).unwrap();
+    assert!(FeatureSet::read(&out).unwrap_err().to_string().contains("no row is kept yet"));
+    let mut folder = begin(&out, Existing::Refuse).unwrap();
+    assert_eq!(positions(folder.unfinished(list(0..40))).unwrap().len(), 40);
+    for first in [0, 10, 20, 30] {
+        folder.part(part_without(first..first + 10, |n| want.contains(&n)), &provenance()).unwrap();
+        folder.close().unwrap();
+    }
+    folder.finish().unwrap();
+    assert_eq!(held(&out), all_but(0..40, &want));
+    assert_eq!(shards_in(&out).len(), 3);
+    assert_eq!(std::fs::read_to_string(rejects_path(&out)).unwrap().lines().count(), want.len());
+}
+
+#[test]
+fn lists_are_compared_with_what_is_damaged_too() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path();
+    with_rejects(out);
+    std::fs::remove_file(out.join("part-000000000010.parquet")).unwrap();
+    let folder = begin(out, Existing::Refuse).unwrap();
+    assert_eq!(positions(folder.unfinished(list(0..40))).unwrap(), (10..20).collect::<Vec<_>>());
+    let Err(Error::InputsChanged { difference, .. }) = positions(folder.unfinished(list((0..15).chain(16..41)))) else {
+        panic!()
+    };
+    assert!(difference.contains("entries 10 to 19"), "{difference}");
+    drop(folder);
+    std::fs::remove_file(out.join("part-000000000030.parquet")).unwrap();
+    let folder = begin(out, Existing::Refuse).unwrap();
+    let Err(Error::InputsChanged { difference, .. }) = positions(folder.unfinished(list(0..30))) else { panic!() };
+    assert!(difference.contains("from 30 to 39 were embedded"), "{difference}");
 }

@@ -1,22 +1,30 @@
 //! What is left of an input list.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use super::journal::Stretch;
 use super::rejects;
 use crate::error::{Error, Result};
-use crate::features::parquet::Gathered;
+use crate::features::parquet;
 use crate::source::{Entry, List, Listed, Reject, Sample};
 
-/// Passes on the entries that no finished stretch holds and those that are embedded again, and checks that the finished ones
-/// are still what they were.
+/// Whether a stretch's entries are passed on; they are checked in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// It is finished.
+    Nothing,
+    /// As one stretch, which is to take the place of what is there.
+    Again,
+    /// As any others: what it was is lost.
+    Anew,
+}
+
+/// Passes on the entries that are to be embedded, and checks that those that were embedded before are still what they were.
 pub(super) struct Unfinished {
     list: List,
     /// In order. The first may have been begun.
-    stretches: VecDeque<Stretch>,
-    /// First entries of those that are embedded again.
-    again: HashSet<u64>,
+    stretches: VecDeque<(Stretch, Pass)>,
     /// Of the first stretch, as far as it has come: the sum of the digests, and the ids.
     sum: u128,
     ids: Vec<String>,
@@ -25,8 +33,8 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    pub(super) fn new(list: List, stretches: VecDeque<Stretch>, again: HashSet<u64>, folder: &Path) -> Self {
-        Self { list, stretches, again, sum: 0, ids: Vec::new(), folder: folder.to_path_buf(), failed: false }
+    pub(super) fn new(list: List, stretches: VecDeque<(Stretch, Pass)>, folder: &Path) -> Self {
+        Self { list, stretches, sum: 0, ids: Vec::new(), folder: folder.to_path_buf(), failed: false }
     }
 
     fn step(&mut self) -> Result<Option<Listed>> {
@@ -34,18 +42,16 @@ impl Unfinished {
             let Some(listed) = self.list.next() else {
                 return match self.stretches.front() {
                     None => Ok(None),
-                    Some(stretch) => Err(self.ended(stretch)),
+                    Some((stretch, _)) => Err(self.ended(stretch)),
                 };
             };
             let listed = listed?;
-            let Some(stretch) = self.stretches.front().filter(|stretch| stretch.entries.contains(&listed.position))
-            else {
-                return Ok(Some(listed));
-            };
+            let among = |(stretch, _): &&(Stretch, Pass)| stretch.entries.contains(&listed.position);
+            let Some((stretch, pass)) = self.stretches.front().filter(among) else { return Ok(Some(listed)) };
             self.sum = self.sum.wrapping_add(listed.digest);
             let (Entry::Sample(Sample { id, .. }) | Entry::Reject(Reject { id, .. })) = &listed.entry;
             self.ids.push(id.clone());
-            let first = stretch.entries.start;
+            let (pass, first) = (*pass, stretch.entries.start);
             if listed.position + 1 == stretch.entries.end {
                 if self.sum != stretch.digest {
                     return Err(self.changed(stretch));
@@ -54,8 +60,10 @@ impl Unfinished {
                 self.sum = 0;
                 self.ids.clear();
             }
-            if self.again.contains(&first) {
-                return Ok(Some(Listed { within: Some(first), ..listed }));
+            match pass {
+                Pass::Nothing => {}
+                Pass::Again => return Ok(Some(Listed { within: Some(first), ..listed })),
+                Pass::Anew => return Ok(Some(listed)),
             }
         }
     }
@@ -82,11 +90,8 @@ impl Unfinished {
 
     /// The rows are in the list's order. A reject may have stood anywhere between them.
     fn difference(&self, stretch: &Stretch) -> Result<Option<(String, String)>> {
-        let mut gathered = Gathered::default();
-        if let Some(path) = stretch.path(&self.folder) {
-            gathered.append(&path)?;
-        }
-        let mut rows = gathered.ids.into_iter().peekable();
+        let ids = stretch.path(&self.folder).map_or_else(|| Ok(Vec::new()), |path| parquet::ids(&path))?;
+        let mut rows = ids.into_iter().peekable();
         let mut rejected: VecDeque<String> =
             rejects::read(&self.folder, &stretch.name())?.into_iter().map(|reject| reject.id).collect();
         for id in &self.ids {

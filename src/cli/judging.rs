@@ -1,0 +1,166 @@
+//! What heads are judged on: the flags, and the rows that they stand for.
+
+use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
+
+use ndarray::{ArrayView2, Axis};
+
+use super::Context;
+use super::fit::FitArgs;
+use super::inputs::count;
+use crate::counted::counted;
+use crate::curate::{Known, judge_out_of_fold};
+use crate::error::{Error, Result};
+use crate::eval::{Division, Judgeable, Options, Report};
+use crate::features::FeatureSet;
+use crate::progress::Progress;
+use crate::source::{Split, grouped_split, shared_content, stratified_split};
+
+/// What is held out.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct HoldoutArgs {
+    /// Share of each class that is held out for the report; 0 trains on every row
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
+    pub(super) holdout: f64,
+    /// The column that names the group of each row, such as a patient or a site: no group is both trained and tested on. Of
+    /// features it must have been kept (`embed --keep`)
+    #[arg(long, value_name = "COLUMN")]
+    group_column: Option<String>,
+}
+
+/// What heads are judged on.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Judging")]
+pub(super) struct JudgingArgs {
+    #[command(flatten)]
+    pub(super) holdout: HoldoutArgs,
+    /// Judge by cross-validation with K folds instead, choices included, and train on every row
+    #[arg(long, value_name = "K", value_parser = folds, conflicts_with = "holdout")]
+    pub(super) cv: Option<usize>,
+    /// Divide into folds so many times, with other draws: figures are means over the repeats, intervals those of as many rows
+    /// as there are
+    #[arg(long, value_name = "R", value_parser = count, requires = "cv")]
+    repeats: Option<NonZeroUsize>,
+}
+
+fn folds(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(folds) if folds >= 2 => Ok(folds),
+        _ => Err("it must be a whole number of 2 or more".to_owned()),
+    }
+}
+
+impl HoldoutArgs {
+    /// The columns that are read besides.
+    pub(super) fn columns(&self) -> &[String] {
+        self.group_column.as_slice()
+    }
+
+    /// The group of each row as a number, where they are grouped.
+    pub(super) fn groups(&self, features: &FeatureSet) -> Result<Option<Vec<usize>>> {
+        let Some(name) = &self.group_column else { return Ok(None) };
+        let values = features.kept.get(name).ok_or_else(|| Error::Usage(format!("there is no column `{name}`")))?;
+        if let Some(row) = values.iter().position(Option::is_none) {
+            let (id, without) = (&features.ids[row], values.iter().filter(|value| value.is_none()).count());
+            let (column, rows) = (format!("`{name}`"), counted(without, "labelled row"));
+            return Err(Error::Data(format!(
+                "{id} has no {column}, which --group-column asks for, nor have all of {rows}"
+            )));
+        }
+        let mut numbers: BTreeMap<&str, usize> = values.iter().flatten().map(|value| (value.as_str(), 0)).collect();
+        numbers.values_mut().enumerate().for_each(|(i, number)| *number = i);
+        Ok(Some(values.iter().flatten().map(|value| numbers[value.as_str()]).collect()))
+    }
+
+    /// What is trained on and what is held out.
+    pub(super) fn split(&self, context: &Context, features: &FeatureSet) -> Result<Split> {
+        if !(0.0..1.0).contains(&self.holdout) {
+            return Err(Error::Usage(format!("--holdout must be at least 0 and below 1, got {}", self.holdout)));
+        }
+        if self.holdout == 0.0 {
+            return Ok(Split { train: (0..features.ids.len()).collect(), ..Split::default() });
+        }
+        let (split, reason) = match self.groups(features)? {
+            None => (stratified_split(&features.labels, self.holdout, context.seed)?, "has one sample only"),
+            Some(groups) => (
+                grouped_split(&features.labels, &groups, self.holdout, context.seed)?,
+                "is in none of the groups held out",
+            ),
+        };
+        for class in &split.untested {
+            context.console.note(&format!("class {class:?} {reason}: it is trained on, not tested"));
+        }
+        let shared = shared_content(&features.contents, &split);
+        if let Some(&(train, test)) = shared.first() {
+            context.console.note(&format!(
+                "warning: {} of {} held-out samples have the same content as a training sample ({} is {}): the reported accuracy is too good",
+                shared.len(),
+                split.test.len(),
+                features.ids[test],
+                features.ids[train]
+            ));
+        }
+        Ok(split)
+    }
+}
+
+impl JudgingArgs {
+    fn repeats(&self) -> usize {
+        self.repeats.map_or(1, NonZeroUsize::get)
+    }
+
+    /// What rows a report is of, for a person.
+    pub(super) fn judged(&self) -> String {
+        match (self.cv, self.repeats()) {
+            (None, _) => "held-out rows".to_owned(),
+            (Some(_), 1) => "cross-validated rows".to_owned(),
+            (Some(_), repeats) => format!("cross-validated rows, {repeats} times each"),
+        }
+    }
+}
+
+impl FitArgs {
+    /// The report of each row by a head that was fitted, and where asked for chosen, without it.
+    pub(super) fn cross_validate(
+        &self,
+        context: &Context,
+        features: &FeatureSet,
+        (classes, names): (&[usize], &[String]),
+        folds: usize,
+    ) -> Result<Report> {
+        let groups = self.judging.holdout.groups(features)?;
+        let Judgeable { rows, labels, classes } = Judgeable::of(classes, groups.as_deref());
+        let groups: Option<Vec<usize>> = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        let single = names.len() - classes.len();
+        if single > 0 {
+            let what = if groups.is_some() { "one group" } else { "one sample" };
+            context.console.note(&format!("{} of {what} only: trained on, not tested", counted(single, "class")));
+        }
+        let known: HashSet<&String> = features.contents.iter().flatten().collect();
+        let repeated = features.contents.iter().flatten().count() - known.len();
+        if repeated > 0 {
+            context.console.note(&format!(
+                "warning: {} of the same content as another: where they fall in two folds the reported accuracy is too good",
+                counted(repeated, "sample")
+            ));
+        }
+        let picked;
+        let x = if single == 0 {
+            features.matrix.view()
+        } else {
+            picked = features.matrix.select(Axis(0), &rows);
+            picked.view()
+        };
+        let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
+        let judge = |known: Known, others: ArrayView2<f32>| {
+            // Without a class that lies in one fold the others have new numbers.
+            let numbers = || (0..known.classes()).map(|class| class.to_string()).collect();
+            let names = if known.classes() == names.len() { names.clone() } else { numbers() };
+            self.judge(context, (known, &names), others)
+        };
+        let division = Division::new(folds, context.seed).repeated(self.judging.repeats()).grouped(groups.as_deref());
+        let probabilities = judge_out_of_fold(x, (&labels, classes.len()), &judge, division)?;
+        let options = Options { seed: context.seed, ..Options::default() };
+        Report::repeated(&labels, probabilities.view(), &names, options)
+    }
+}
