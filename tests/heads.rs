@@ -269,7 +269,8 @@ fn properties_of_digits() -> FeatureSet {
 fn rows_of_any_number_of_labels_are_trained_judged_and_predicted() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
-    let (set, known, new, head) = (properties_of_digits(), file("known.parquet"), file("new.parquet"), file("head.onnx"));
+    let (set, known, new, head) =
+        (properties_of_digits(), file("known.parquet"), file("new.parquet"), file("head.onnx"));
     let mut some = set.select(&(0..450).collect::<Vec<_>>());
     some.labels[7] = None;
     some.write(&known, Existing::Refuse).unwrap();
@@ -367,9 +368,11 @@ fn what_has_no_meaning_with_many_labels_is_refused(known: &std::path::Path, head
     // No label at all, one label, and one that every row has.
     let mut set = properties_of_digits();
     let odd = known.with_file_name("odd.parquet");
-    for (cell, code, words) in
-        [(";", 1, ["0 labels", "two or more"]), ("a", 1, ["1 label", "two or more"]), ("a;b", 1, ["every row", "\"a\""])]
-    {
+    for (cell, code, words) in [
+        (";", 1, ["0 labels", "two or more"]),
+        ("a", 1, ["1 label", "two or more"]),
+        ("a;b", 1, ["every row", "\"a\""]),
+    ] {
         set.labels.fill(Some(cell.to_owned()));
         set.write(&odd, Existing::Replace).unwrap();
         let mut train = engraft();

@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::{MultiLabelReport, Options, Report, group_scores};
+use super::{MultiLabelOptions, MultiLabelReport, Options, Report, group_scores};
 use crate::close::{Tolerance, assert_close};
 
 /// See `tests/golden/eval/make_eval.py`.
