@@ -1,6 +1,6 @@
 //! How good a head is where rows may have any number of labels.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::super::Context;
 use super::super::eval::{MOST_CLASSES, figure_table};
@@ -20,16 +20,16 @@ use crate::report::multi_label_figures;
 pub(in super::super) fn evaluate(context: &Context, head: &HeadFile, features: FeatureSet) -> Result<MultiLabelReport> {
     let features = labelled(context, features)?;
     let separator = separator(head)?;
-    let known: BTreeSet<&String> = head.labels.iter().collect();
+    let known: HashSet<&String> = head.labels.iter().collect();
     let found = names(&features, &separator);
-    let unknown: Vec<&String> = found.iter().filter(|name| !known.contains(name)).collect();
+    let unknown: Vec<&str> = found.iter().filter(|name| !known.contains(name)).map(String::as_str).collect();
     if unknown.len() == found.len() {
         return Err(Error::Data(format!("no row has one of the head's labels: {}", head.labels.join(", "))));
     }
     if let Some(first) = unknown.first() {
-        let has_one =
-            |cell: &String| labels(cell, &separator).any(|label| !head.labels.iter().any(|known| known == label));
-        let rows = features.labels.iter().flatten().filter(|cell| has_one(cell)).count();
+        let among: HashSet<&str> = unknown.iter().copied().collect();
+        let has_one = |cell: &&String| labels(cell, &separator).any(|label| among.contains(label));
+        let rows = features.labels.iter().flatten().filter(has_one).count();
         context.console.note(&format!(
             "warning: passed over: {} that the head does not know, such as {first:?}, of {}",
             counted(unknown.len(), "label"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, ArrayView1, Axis, s};
 use serde::Serialize;
 
 use super::super::Context;
@@ -93,12 +93,14 @@ impl FitArgs {
             return Ok(((0..features.len()).collect(), Vec::new()));
         }
         let Fold { train, test } = hold_out_label_sets(labels.view(), share, context.seed)?;
-        for (name, rows) in names.iter().zip(labels.columns()) {
-            if !test.iter().any(|&row| rows[row]) {
-                context
-                    .console
-                    .note(&format!("no row with the label {name:?} is held out: it is trained on, not tested"));
-            }
+        let untested = |rows: &ArrayView1<bool>| !test.iter().any(|&row| rows[row]);
+        let untested: Vec<&String> =
+            names.iter().zip(labels.columns()).filter(|(_, rows)| untested(rows)).map(|(name, _)| name).collect();
+        if let Some(first) = untested.first() {
+            context.console.note(&format!(
+                "{} of which no row is held out, such as {first:?}: trained on, not tested",
+                counted(untested.len(), "label")
+            ));
         }
         let split = Split { train, test, ..Split::default() };
         warn_of_shared(context, features, &split);
