@@ -258,7 +258,7 @@ fn properties_of_digits() -> FeatureSet {
     let mut set = digits();
     for label in &mut set.labels {
         let digit: u32 = label.as_deref().unwrap().parse().unwrap();
-        let all = [("even", digit % 2 == 0), ("large", digit >= 5), ("prime", [2, 3, 5, 7].contains(&digit))];
+        let all = [("even", digit.is_multiple_of(2)), ("large", digit >= 5), ("prime", [2, 3, 5, 7].contains(&digit))];
         let names: Vec<&str> = all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
         *label = Some(if names.is_empty() { ";".to_owned() } else { names.join("; ") });
     }

@@ -25,7 +25,7 @@ struct Case {
 /// Whether digits are even, 5 or more, and prime.
 pub(super) fn properties(digits: &[usize]) -> Array2<bool> {
     Array2::from_shape_fn((digits.len(), 3), |(row, property)| match property {
-        0 => digits[row] % 2 == 0,
+        0 => digits[row].is_multiple_of(2),
         1 => digits[row] >= 5,
         _ => [2, 3, 5, 7].contains(&digits[row]),
     })
