@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use ndarray::{ArrayView2, s};
 use serde::Serialize;
 
 use super::fit::HeadArgs;
@@ -18,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::eval::{Forecast, Interval};
 use crate::progress::{Progress, Unstaged};
 
-/// How many times the labels a forecast looks ahead.
-const AHEAD: [usize; 2] = [2, 4];
+/// At how many times the labels the law is read; once beside what was measured there.
+const AHEAD: [usize; 3] = [1, 2, 4];
 
 /// Tell what more labels would bring: accuracy by the number of labels, and a forecast
 ///
@@ -27,7 +28,7 @@ const AHEAD: [usize; 2] = [2, 4];
 /// smaller class, to all it has), drawn several times, and to all rows that are left, and measured on the rows held out.
 /// Intervals are 95 %: mean ± t·√(S²/R + V/n), S² the variance of the accuracy over R draws, V that over the n rows held out
 /// of the share of draws that have a row right; of all rows, Wilson's. The forecast is the law error = c + a·labels^(−b),
-/// fitted to all of that and read at twice and four times the labels: no promise, for its interval does not know whether the
+/// fitted to all of that and read at all, twice and four times the labels: no promise, for its interval does not know whether the
 /// law goes on to hold.
 ///
 /// Examples:
@@ -106,17 +107,22 @@ impl Curve {
         let features = labelled(context, loaded.features)?;
         let names = features.class_names();
         let split = self.holdout.split(context, &features)?;
-        let (pool, tested) = (features.select(&split.train), features.select(&split.test));
-        drop(features);
-        let (labels, truth) = (pool.class_indices(&names)?, tested.class_indices(&names)?);
-        let groups = self.holdout.groups(&pool)?;
-        let known = Known { x: pool.matrix.view(), labels: &labels, groups: groups.as_deref() };
+        let n_pool = split.train.len();
+        let features = features.into_rows(&[split.train, split.test].concat());
+        let classes = features.class_indices(&names)?;
+        let (labels, truth) = classes.split_at(n_pool);
+        let groups = self.holdout.groups(&features)?;
+        let known = Known {
+            x: features.matrix.slice(s![..n_pool, ..]),
+            labels,
+            groups: groups.as_deref().map(|groups| &groups[..n_pool]),
+        };
         let mut sizes: Vec<usize> = self.shots.iter().map(|size| size.get()).collect();
         sizes.sort_unstable();
         sizes.dedup();
-        self.tell_of_small_classes(context, &labels, names.len(), &sizes);
+        self.tell_of_small_classes(context, labels, names.len(), &sizes);
         let shots = Shots { sizes: &sizes, draws: self.repeats.get(), seed: context.seed };
-        let others = (tested.matrix.view(), &truth[..]);
+        let others = (features.matrix.slice(s![n_pool.., ..]), truth);
         let points = points(context, &self.head, known, others, shots)?;
         let law = match points.len() {
             0..3 => None,
@@ -163,7 +169,7 @@ pub(super) fn points(
     context: &Context,
     head: &HeadArgs,
     known: Known,
-    others: (ndarray::ArrayView2<f32>, &[usize]),
+    others: (ArrayView2<f32>, &[usize]),
     shots: Shots,
 ) -> Result<Vec<ShotPoint>> {
     let watched = Unstaged(&context.console);
@@ -193,7 +199,11 @@ impl Measured {
             line(name, p.labels, p.accuracy, Some(p.accuracy_interval))
         });
         let ahead = self.forecast.iter().map(|ahead| {
-            line(format!("{} times, forecast", ahead.times), ahead.labels, ahead.accuracy, ahead.accuracy_interval)
+            let name = match ahead.times {
+                1 => "all, by the law".to_owned(),
+                times => format!("{times} times, forecast"),
+            };
+            line(name, ahead.labels, ahead.accuracy, ahead.accuracy_interval)
         });
         let on = format!("on {} held-out rows, {}", self.n, counted(self.repeats, "draw"));
         table(&[&on, "labels", "accuracy and 95 % interval"], points.chain(ahead))

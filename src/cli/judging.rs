@@ -19,11 +19,12 @@ use crate::source::{Split, grouped_split, shared_content, stratified_split};
 /// What is held out.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct HoldoutArgs {
-    /// Share of each class that is held out for the report; 0 trains on every row
+    /// Share of each class that is held out to measure on; 0 trains on every row and measures nothing
     #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
     pub(super) holdout: f64,
     /// The column that names the group of each row, such as a patient or a site: no group is both trained and tested on. Of
-    /// features it must have been kept (`embed --keep`)
+    /// features it must have been kept (`embed --keep`). What --head auto, --calibrate and --conformal choose by is divided so
+    /// too; ridge's alpha, k-NN's k and where an mlp stops are chosen by rows
     #[arg(long, value_name = "COLUMN")]
     group_column: Option<String>,
 }
@@ -61,10 +62,10 @@ impl HoldoutArgs {
         let Some(name) = &self.group_column else { return Ok(None) };
         let values = features.kept.get(name).ok_or_else(|| Error::Usage(format!("there is no column `{name}`")))?;
         if let Some(row) = values.iter().position(Option::is_none) {
-            let (id, without) = (&features.ids[row], values.iter().filter(|value| value.is_none()).count());
-            let (column, rows) = (format!("`{name}`"), counted(without, "labelled row"));
+            let (id, n, without) =
+                (&features.ids[row], values.len(), values.iter().filter(|value| value.is_none()).count());
             return Err(Error::Data(format!(
-                "{id} has no {column}, which --group-column asks for, nor have all of {rows}"
+                "{id} has no `{name}` to group by, as {without} of the {n} labelled rows"
             )));
         }
         let mut numbers: BTreeMap<&str, usize> = values.iter().flatten().map(|value| (value.as_str(), 0)).collect();

@@ -58,9 +58,12 @@ pub fn stratified_split(labels: &[Option<String>], test_fraction: f64, seed: u64
     Ok(split)
 }
 
+/// How often all groups are considered.
+const ROUNDS: usize = 10;
+
 /// Takes about `test_fraction` of the rows to the test side, about that of each class, with no group on both sides: groups,
-/// in an order drawn by `seed`, are taken while that brings the classes' shares nearer to the fraction, and leaves each class
-/// rows to train on. `groups` are the rows' groups.
+/// in an order drawn by `seed`, are taken, or given back, while that brings the classes' shares nearer to the fraction and leaves
+/// each class rows to train on. `groups` are the rows' groups.
 ///
 /// # Errors
 /// [`Error::Usage`] unless the fraction is between 0 and 1, both excluded; [`Error::Data`] when the sizes disagree, or no group
@@ -102,10 +105,21 @@ pub fn grouped_split(labels: &[Option<String>], groups: &[usize], test_fraction:
     };
     let leaves_some = |held: &[usize]| held.iter().zip(&sizes).all(|(held, size)| held < size);
     let mut is_test = vec![false; members.len()];
-    for ((_, counts), is_test) in members.iter().zip(&mut is_test) {
-        let more = with(&held, counts);
-        if leaves_some(&more) && distance(&more) < distance(&held) {
-            (*is_test, held) = (true, more);
+    // What was taken early may be too much in the end: a few rounds, each of which takes or gives back what brings nearer.
+    for _ in 0..ROUNDS {
+        let before = is_test.clone();
+        for ((_, counts), is_test) in members.iter().zip(&mut is_test) {
+            let other: Vec<usize> = match *is_test {
+                true => held.iter().zip(counts).map(|(held, count)| held - count).collect(),
+                false => with(&held, counts),
+            };
+            let possible = leaves_some(&other) && other.iter().any(|&held| held > 0);
+            if possible && distance(&other) < distance(&held) {
+                (*is_test, held) = (!*is_test, other);
+            }
+        }
+        if is_test == before {
+            break;
         }
     }
     if !is_test.contains(&true) {

@@ -239,12 +239,14 @@ impl ShardFolder {
                 end - 1
             )));
         }
-        let totals = self.claim.record.totals();
-        self.remove_stale()?;
-        if totals.rows == 0 && self.begun {
-            self.claim.journal.clear()?;
-        } else if totals.rows > 0 && self.claim.record.finished != Some(totals) {
-            self.claim.journal.finish(totals)?;
+        if self.begun {
+            self.remove_stale()?;
+            let totals = self.claim.record.totals();
+            if totals.rows == 0 {
+                self.claim.journal.clear()?;
+            } else if self.claim.record.finished != Some(totals) {
+                self.claim.journal.finish(totals)?;
+            }
         }
         self.settle()?;
         self.kept()

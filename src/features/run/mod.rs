@@ -14,6 +14,7 @@ mod folder;
 mod journal;
 mod key;
 mod rejects;
+mod state;
 #[cfg(test)]
 mod tests;
 mod unfinished;
@@ -24,10 +25,10 @@ use std::time::Duration;
 
 pub use claim::{Claim, Rejects};
 pub use folder::{Finished, ShardFolder};
-pub(super) use journal::journaled_shards;
-pub use journal::{DamagedShard, RunState, damaged_shards, run_state};
 pub use key::RunKey;
 pub use rejects::replaceable as rejects_replaceable;
+pub(super) use state::journaled_shards;
+pub use state::{DamagedShard, RunState, damaged_shards, run_state};
 
 /// A shard is closed once it covers this many entries of the input list, if it is not told otherwise.
 pub const SHARD_ENTRIES: u64 = 65_536;
