@@ -337,7 +337,7 @@ fn no_group_is_on_both_sides() {
         assert!(head["accuracy"].as_f64().unwrap() < 0.8, "{head}");
     }
     assert!(report["calibration"]["before"]["log_loss"].as_f64().unwrap() > 0.5, "{report}");
-    let mut train = |flags: &[&str]| train(&features, folder.path(), flags);
+    let train = |flags: &[&str]| train(&features, folder.path(), flags);
     says(&mut train(&["--group-column", "doctor"]), 2, &["no column `doctor`", "`patient`", "`site`"]);
     says(&mut train(&["--repeats", "2"]), 2, &["--cv"]);
     says(&mut train(&["--cv", "2", "--holdout", "0.5"]), 2, &["cannot be used with"]);

@@ -150,21 +150,26 @@ fn texts_of_any_number_of_labels() {
     assert_close(got, native, Tolerance::Approximate);
 }
 
-#[test]
-fn a_solver_that_misses_the_optimum_is_refused() {
-    // optdigits as it is, 0..=16: where linfa-logistic 0.8.1 stops far from the optimum and says Ok.
+/// optdigits as they are, 0..=16.
+fn digits() -> FeatureSet {
     let mut bytes = Vec::new();
     let packed = std::fs::File::open(support::golden("head/digits.bin.gz")).unwrap();
     flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
     let rows = bytes.len() / 65;
-    let set = FeatureSet {
+    FeatureSet {
         ids: (0..rows).map(|i| i.to_string()).collect(),
         labels: (0..rows).map(|i| Some(bytes[65 * i + 64].to_string())).collect(),
         contents: vec![None; rows],
         kept: Default::default(),
         matrix: Array2::from_shape_fn((rows, 64), |(i, j)| f32::from(bytes[65 * i + j])),
         provenance: None,
-    };
+    }
+}
+
+#[test]
+fn a_solver_that_misses_the_optimum_is_refused() {
+    // Where linfa-logistic 0.8.1 stops far from the optimum and says Ok.
+    let set = digits();
     let folder = tempfile::tempdir().unwrap();
     let (features, head) = (folder.path().join("digits.npy"), folder.path().join("head.onnx"));
     set.write(&features, Existing::Refuse).unwrap();
@@ -232,5 +237,64 @@ fn the_objective_on_real_embeddings_is_scikit_learns() {
     for alpha in ["1", "100"] {
         same_objective(&images, alpha);
         same_objective(&texts, alpha);
+    }
+}
+
+const CONFIDENCE: &str = r#"
+import sys
+import numpy as np, onnx, onnxruntime
+rows, *heads = sys.argv[1:]
+for head in heads:
+    onnx.checker.check_model(head, full_check=True)
+    session = onnxruntime.InferenceSession(head)
+    x = np.fromfile(rows, "<f4").reshape(-1, session.get_inputs()[0].shape[1])
+    probabilities, score = session.run(["probabilities", "ood_score"], {"embedding": x})
+    np.concatenate([probabilities, score[:, None]], axis=1).astype("<f4").tofile(head + ".bin")
+"#;
+
+/// Calibration and the out-of-distribution score are plain arithmetic of the graph: who runs it elsewhere gets what
+/// `engraft predict` says.
+#[test]
+fn confidence_is_the_same_in_pythons_onnx_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let set = digits().select(&(0..300).collect::<Vec<_>>());
+    let bytes: Vec<u8> = set.matrix.iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(file("x.bin"), bytes).unwrap();
+    let methods = ["temperature", "platt", "isotonic"];
+    let scores = ["energy", "mahalanobis", "vim", "knn"];
+    let heads: Vec<(&str, &str, usize)> =
+        (0..12).map(|i| (methods[i % 3], scores[i % 4], if i % 2 == i / 6 { 2 } else { 10 })).collect();
+    let name = |(method, score, classes): &(&str, &str, usize)| file(&format!("{method}-{score}-{classes}.onnx"));
+    for head in &heads {
+        let mut labelled = set.clone();
+        for label in &mut labelled.labels {
+            *label = label.as_ref().map(|digit| (digit.parse::<usize>().unwrap() % head.2).to_string());
+        }
+        labelled.write(&file("digits.parquet"), Existing::Replace).unwrap();
+        let mut train = engraft();
+        train.arg("train").arg(file("digits.parquet")).args(["--head", "ridge", "--scaling", "l2", "--holdout", "0"]);
+        train.args(["--calibrate", head.0, "--ood", head.1, "-o"]).arg(name(head)).assert().success();
+    }
+    let paths: Vec<_> = std::iter::once(file("x.bin")).chain(heads.iter().map(name)).collect();
+    python(&PEERS, CONFIDENCE, &paths.iter().map(|path| path.as_path()).collect::<Vec<_>>());
+    for head in &heads {
+        let (classes, path) = (head.2, name(head));
+        let bytes = std::fs::read(format!("{}.bin", path.display())).unwrap();
+        let got: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let mut predict = engraft();
+        predict.args(["predict", "--json", "--top-k", "10"]).arg(&path).arg(file("digits.parquet"));
+        let said = String::from_utf8(predict.assert().success().get_output().stdout.clone()).unwrap();
+        let labels = HeadFile::read(&path).unwrap().labels;
+        let mut want = Vec::new();
+        for line in said.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let top = line["top"].as_array().unwrap();
+            let of = |label: &String| top.iter().find(|choice| choice["label"] == **label).unwrap();
+            want.extend(labels.iter().map(|label| of(label)["probability"].as_f64().unwrap()));
+            want.push(line["ood_score"].as_f64().unwrap());
+        }
+        assert_eq!(want.len(), 300 * (classes + 1));
+        assert_close(got, want, Tolerance::Approximate);
     }
 }

@@ -81,9 +81,11 @@ fn calibration_is_part_of_the_graph() {
             let trained = json(engraft().arg("train").arg(&features).args(flags).arg(&path));
             let figure = |when: &str, name: &str| trained["calibration"][when][name].as_f64().unwrap();
             assert_eq!(trained["calibration"]["rows"], 600);
-            // Isotonic regression on few rows is sure of some that are wrong.
-            assert!(method == "isotonic" || figure("after", "log_loss") < figure("before", "log_loss"), "{trained}");
             assert!(figure("after", "ece") < figure("before", "ece"), "{trained}");
+            // As scikit-learn's own does here: a row that it is certain of and wrong about costs 16 nats.
+            let worse = figure("after", "log_loss") > figure("before", "log_loss");
+            assert_eq!(trained["calibration"]["log_loss_worse"], worse);
+            assert_eq!(worse, method == "isotonic" && classes == 2, "{trained}");
             // What is reported is of the calibrated probabilities, by calibrations that have not seen the row.
             let reported = trained["log_loss"].as_f64().unwrap();
             assert!((reported - figure("after", "log_loss")).abs() < 0.05, "{trained}");
@@ -165,15 +167,17 @@ fn strange_rows_are_told_by_the_graph_and_by_predict() {
     set.write(&file("known.parquet"), Existing::Refuse).unwrap();
     let mean = set.matrix.mean_axis(Axis(0)).unwrap();
     let runtime = Runtime::load(None, &support::home()).unwrap();
-    for score in ["energy", "mahalanobis"] {
+    for (score, scaling) in
+        [("energy", "standardize"), ("mahalanobis", "none"), ("vim", "standardize"), ("vim", "l2"), ("knn", "l2")]
+    {
         // What is no digit more than another has little energy in its logits; what is far from all has a distance.
         strange.matrix = match score {
             "energy" => Array2::from_shape_fn((600, 64), |(_, column)| mean[column]),
             _ => Array2::from_shape_fn((600, 64), |(row, column)| ((row * 31 + column * 17) % 23) as f32),
         };
         strange.write(&file("strange.parquet"), Existing::Replace).unwrap();
-        let path = file(&format!("{score}.onnx"));
-        let flags = ["--holdout", "0", "--ood", score, "-o"];
+        let path = file(&format!("{score}-{scaling}.onnx"));
+        let flags = ["--holdout", "0", "--scaling", scaling, "--ood", score, "-o"];
         let trained = json(engraft().arg("train").arg(file("known.parquet")).args(flags).arg(&path));
         let threshold = trained["ood_threshold"].as_f64().unwrap();
         let marked = |input: &str| -> (Vec<f64>, usize) {
@@ -190,7 +194,18 @@ fn strange_rows_are_told_by_the_graph_and_by_predict() {
         // The threshold keeps 95 % of rows that were not trained on: of those that were, no fewer.
         assert!(known <= 40, "{score}: {known}");
         let (_, far) = marked("strange.parquet");
-        assert!(far > 4 * known, "{score}: {far} strange rows told, {known} known ones");
+        assert!(far > 4 * known, "{score}, {scaling}: {far} strange rows told, {known} known ones");
+        let judged = json(engraft().arg("eval").arg(&path).arg(file("strange.parquet")));
+        if score == "knn" {
+            let mut eval = engraft();
+            eval.arg("eval").arg(&path).arg(file("strange.parquet")).arg("--report").arg(file("report.html"));
+            let said = String::from_utf8(eval.assert().success().get_output().stdout.clone()).unwrap();
+            let page = std::fs::read_to_string(file("report.html")).unwrap();
+            assert!([said, page].iter().all(|text| text.contains("marked out of distribution")));
+        }
+        assert_eq!(judged["out_of_distribution"].as_f64().unwrap(), far as f64 / 600.0);
+        let interval: [f64; 2] = serde_json::from_value(judged["out_of_distribution_interval"].clone()).unwrap();
+        assert!(interval[0] < far as f64 / 600.0 && far as f64 / 600.0 <= interval[1]);
         let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
         let (mut session, _) = Session::open(runtime, &path, "ood_score", &options).unwrap();
         let x = set.matrix.as_slice().unwrap();
@@ -246,6 +261,8 @@ fn flags_of_another_head_are_refused() {
         ("centroid", "--alpha", "1"),
         ("knn", "--scaling", "l2"),
         ("mlp", "--max-iterations", "3"),
+        ("mlp", "--ood", "vim"),
+        ("knn", "--ood", "energy"),
     ] {
         let mut train = engraft();
         train.args(["train", "missing.parquet", "-o", "head.onnx", "--head", kind, flag, value]);
@@ -384,4 +401,23 @@ fn what_has_no_meaning_with_many_labels_is_refused(known: &std::path::Path, head
     set.labels[0] = Some("even;round".to_owned());
     set.write(&odd, Existing::Replace).unwrap();
     says(engraft().arg("eval").arg(head).arg(&odd), 0, &["passed over: 1 label", "round", "1 row"]);
+}
+
+#[test]
+fn a_calibration_that_does_harm_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut set = digits();
+    for (row, label) in set.labels.iter_mut().enumerate() {
+        let digit: usize = label.as_deref().unwrap().parse().unwrap();
+        *label = Some(((digit + usize::from(row % 10 == 0)) % 2).to_string());
+    }
+    set.write(&file("digits.parquet"), Existing::Refuse).unwrap();
+    for (method, harm) in [("isotonic", true), ("temperature", false)] {
+        let mut train = engraft();
+        train.arg("train").arg(file("digits.parquet")).args(["--head", "ridge", "--calibrate", method, "--cv", "3"]);
+        let said = train.arg("-o").arg(file(&format!("{method}.onnx"))).assert().success();
+        let text = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+        assert_eq!(text.contains("CALIBRATION MADE THE LOG LOSS WORSE"), harm, "{method}: {text}");
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use engraft::eval::{Options, Report, argmax};
-use engraft::report::{EmbeddingMap, MOST_PREVIEWS, Page, Preview, Row, render, wanted};
+use engraft::report::{EmbeddingMap, MOST_PREVIEWS, Page, Preview, Row, figures, render, wanted};
 use ndarray::Array2;
 use serde_json::Value;
 use support::{cache, engraft, home, json, says, some_emoji};
@@ -196,6 +196,7 @@ fn the_page_of_many_rows_and_classes_stays_small() {
     let page = Page {
         title: "many".into(),
         command: "engraft eval".into(),
+        figures: figures(&report),
         report,
         facts: Vec::new(),
         curve: Vec::new(),

@@ -13,12 +13,12 @@ use super::results::table;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::curate::{
-    Known, LabelFilter, Likeness, Workers, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
+    Known, LabelFilter, Likeness, duplicates, isolation, label_errors, leaks, normalized_margin, out_of_fold,
 };
 use crate::error::{Error, Result};
 use crate::eval::{Division, argmax};
 use crate::features::FeatureSet;
-use crate::progress::Progress;
+use crate::progress::{Progress, Workers};
 
 /// Find wrong labels, duplicates, leaks and outliers in a data set
 ///
@@ -137,7 +137,7 @@ impl Audit {
         let mut findings = self.duplicates(context, &features)?;
         if !self.against.is_empty() {
             let against = load(&self.against)?.features;
-            inputs::check_same_features(&features, &against)?;
+            inputs::check_same_making(features.provenance.as_ref(), &against, "the features")?;
             findings.extend(self.leaks(context, &features, &against)?);
         }
         findings.extend(self.outliers(context, &features)?);

@@ -1,19 +1,32 @@
 //! How far predictions can be believed: the flags of `train`, and what they ask for.
 
+mod calibration;
+mod ood;
+
 use clap::ValueEnum;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
 use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
-use crate::curate::{Calibrated, Known, calibrate, energy_detector, mahalanobis_detector, out_of_fold_logits};
+use crate::counted::counted;
+use crate::curate::{
+    Calibrated, Known, calibrate, energy_detector, knn_detector, mahalanobis_detector, out_of_fold_logits, vim_detector,
+};
 use crate::error::{Error, Result};
 use crate::eval::{Conformal, Division, Interval, Judgeable, Method, Rule, coverage, mean_size, wilson};
-use crate::head::{CalibrationRecord, Calibrator, Detector, HeadFile, softmax};
-use crate::progress::Progress;
+use crate::head::{CalibrationRecord, Calibrator, Detector, Head, HeadFile, softmax};
+use crate::progress::{Progress, Unstaged, Workers};
+
+pub(super) use calibration::CalibrationVerdict;
+pub(super) use ood::{OodFigures, OodMark, ood_marks};
 
 /// Folds of the logits behind calibration and prediction sets.
 const FOLDS: usize = 5;
+/// Which neighbour's distance is the score of `--ood knn`.
+const NEIGHBOURS: usize = 10;
+/// Training rows that a head carries for it at most: 40 MB at 1,000 values a row.
+const MOST_ROWS: usize = 10_000;
 /// What prediction sets are attached to a head as.
 const CONFORMAL: &str = "conformal";
 
@@ -32,15 +45,20 @@ pub(super) struct ConfidenceArgs {
     coverage: Option<f64>,
     /// Let the head tell how unlike its training rows a row is; the threshold keeps 95 % of them
     #[arg(long, value_enum)]
-    ood: Option<OodArg>,
+    pub(super) ood: Option<OodArg>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OodArg {
+pub(super) enum OodArg {
     /// Of the logits: `−ln Σ exp(logit)`
     Energy,
     /// Of the embedding: the squared Mahalanobis distance to the nearest class mean
     Mahalanobis,
+    /// Of both, for linear heads: the energy, and how far the embedding lies outside the principal subspace of the training
+    /// rows (virtual-logit matching)
+    Vim,
+    /// Of the embedding: one less the cosine to the tenth nearest of the training rows, of which the head carries 10,000 at most
+    Knn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -123,22 +141,16 @@ impl ConfidenceArgs {
 }
 
 impl FitArgs {
-    /// Fits what the flags ask for besides the head, on what heads say of rows they have not seen. `names` are of the
+    /// Fits what the flags ask for besides `head`, on what heads say of rows they have not seen. `names` are of the
     /// classes of `labels`.
     pub(super) fn confidence(
         &self,
         context: &Context,
+        head: &Head,
         Known { x, labels, groups }: Known,
         names: &[String],
     ) -> Result<Confidence> {
         let ConfidenceArgs { calibrate: wanted, conformal, coverage, ood } = self.confidence;
-        let detector = match ood {
-            Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
-            Some(OodArg::Energy) | None => None,
-        };
-        if wanted == CalibrateArg::None && conformal.is_none() && ood != Some(OodArg::Energy) {
-            return Ok(Confidence { detector, ..Confidence::default() });
-        }
         let judgeable = Judgeable::of(labels, groups);
         let alone = (0..names.len()).find(|class| !judgeable.classes.contains(class));
         // One temperature and one threshold serve all classes; the others have to see each of them.
@@ -149,16 +161,31 @@ impl FitArgs {
                 names[class]
             )));
         }
-        let picked = x.select(Axis(0), &judgeable.rows);
+        let picked: CowArray<f32, Ix2> = match judgeable.rows.len() == labels.len() {
+            true => x.into(),
+            false => x.select(Axis(0), &judgeable.rows).into(),
+        };
         let groups: Option<Vec<usize>> = groups.map(|groups| judgeable.rows.iter().map(|&row| groups[row]).collect());
         let fit = |known: Known| Ok(self.head.fit(context, known, &context.console)?.head);
-        let division = Division::new(FOLDS, context.seed).grouped(groups.as_deref());
         let classes = (&judgeable.labels[..], judgeable.classes.len());
-        let logits = out_of_fold_logits(picked.view(), classes, &fit, division)?;
-        let detector = match ood {
-            Some(OodArg::Energy) => Some(energy_detector(logits.view())?),
-            Some(OodArg::Mahalanobis) | None => detector,
+        let division = Division::new(FOLDS, context.seed).grouped(groups.as_deref());
+        let unseen = wanted != CalibrateArg::None || conformal.is_some() || ood == Some(OodArg::Energy);
+        let logits = unseen.then(|| out_of_fold_logits(picked.view(), classes, &fit, division)).transpose()?;
+        let detector = match (ood, &logits) {
+            (None, _) | (Some(OodArg::Energy), None) => None,
+            (Some(OodArg::Energy), Some(logits)) => Some(energy_detector(logits.view())?),
+            (Some(OodArg::Mahalanobis), _) => Some(mahalanobis_detector(x, (labels, names.len()))?),
+            (Some(OodArg::Knn), _) => {
+                if x.nrows() > MOST_ROWS {
+                    let n = counted(x.nrows(), "training row");
+                    context.console.note(&format!("the head carries {MOST_ROWS} of {n} to tell strange rows by"));
+                }
+                let workers = Workers { threads: context.threads, progress: &Unstaged(&context.console) };
+                Some(knn_detector(x, (NEIGHBOURS, MOST_ROWS), context.seed, workers)?)
+            }
+            (Some(OodArg::Vim), _) => Some(vim_detector(head, picked.view(), classes, &fit, division)?),
         };
+        let Some(logits) = logits else { return Ok(Confidence { detector, ..Confidence::default() }) };
         let (calibration, probabilities) = match wanted.method() {
             Some(method) => {
                 let Calibrated { record, probabilities } =
@@ -179,11 +206,12 @@ impl FitArgs {
         (known, names): (Known, &[String]),
         others: ArrayView2<f32>,
     ) -> Result<Array2<f32>> {
-        let logits = self.head.fit(context, known, &context.console)?.head.logits(others)?;
         let mut alone = self.clone();
         (alone.confidence.conformal, alone.confidence.ood) = (None, None);
-        let calibration = alone.confidence(context, known, names)?.calibration;
-        Calibrator::probabilities(calibration.as_ref().map(|record| &record.calibrator), logits)
+        let (settled, _) = alone.settle(context, known)?;
+        let head = settled.head.fit(context, known, &context.console)?.head;
+        let calibration = settled.confidence(context, &head, known, names)?.calibration;
+        Calibrator::probabilities(calibration.as_ref().map(|record| &record.calibrator), head.logits(others)?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
-use super::confidence::SetFigures;
+use super::confidence::{OodFigures, SetFigures, ood_marks};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone};
@@ -138,13 +138,15 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
 }
 
-/// A report, and what the head's prediction sets are worth where it makes any.
+/// A report, what the head's prediction sets are worth where it makes any, and how many rows it marks where it has a score.
 #[derive(Debug, Serialize)]
 pub(super) struct Verdict {
     #[serde(flatten)]
     pub(super) report: Report,
     #[serde(flatten)]
     pub(super) sets: Option<SetFigures>,
+    #[serde(flatten)]
+    pub(super) strange: Option<OodFigures>,
     /// Of `--group-column`: the scores of each group, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) groups: Option<Vec<GroupScores>>,
@@ -155,23 +157,27 @@ pub(super) fn judge(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result
     check_same_backbone(head, features)?;
     let truth = features.class_indices(&head.labels)?;
     let options = Options { seed, ..Options::default() };
-    let probabilities = head.probabilities(features.matrix.view())?;
+    let logits = head.head.logits(features.matrix.view())?;
+    let strange = ood_marks(head, features.matrix.view(), logits.view())?.map(|marks| OodFigures::of(&marks));
+    let probabilities = head.probabilities_of(logits)?;
     let report = Report::new(&truth, probabilities.view(), &head.labels, options)?;
     let sets = SetFigures::of(head, probabilities.view(), &truth)?;
-    Ok(Judged { truth, probabilities, verdict: Verdict { report, sets, groups: None } })
+    Ok(Judged { truth, probabilities, verdict: Verdict { report, sets, strange, groups: None } })
 }
 
 impl Verdict {
     /// The figures with their intervals, a line each.
     pub(super) fn headline(&self, rows: &str) -> String {
         let sets = self.sets.as_ref().map(|sets| format!("\n{}", sets.text()));
-        headline(&self.report, rows) + &sets.unwrap_or_default()
+        figure_table(self.report.n, rows, self.figures()) + &sets.unwrap_or_default()
     }
-}
 
-/// The figures with their intervals, a line each.
-fn headline(report: &Report, rows: &str) -> String {
-    figure_table(report.n, rows, figures(report))
+    /// The figures of the report, and of the rows that the head marks.
+    pub(super) fn figures(&self) -> Vec<Figure> {
+        let mut figures = figures(&self.report);
+        figures.extend(self.strange.as_ref().map(OodFigures::figure));
+        figures
+    }
 }
 
 /// Figures of `n` rows with their intervals, a line each.

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Context;
-use super::confidence::ConfidenceArgs;
+use super::confidence::{ConfidenceArgs, OodArg};
 use super::judging::JudgingArgs;
 use super::results::table;
 use crate::curate::Known;
@@ -129,8 +129,6 @@ pub(super) struct Fitted {
     pub(super) certificate: Option<Certificate>,
     /// What the fit chose by itself.
     pub(super) note: String,
-    /// Where the head was chosen among several.
-    pub(super) chosen: Option<Chosen>,
 }
 
 /// Which head was chosen, and among which.
@@ -143,7 +141,7 @@ pub(super) struct Chosen {
 
 impl Fitted {
     fn plain(kind: HeadKind, head: Head, note: String) -> Self {
-        Self { kind, head, certificate: None, note, chosen: None }
+        Self { kind, head, certificate: None, note }
     }
 
     fn certified(kind: HeadKind, head: LinearHead, certificate: Certificate) -> Self {
@@ -181,7 +179,29 @@ impl FitArgs {
     /// Refuses flags that the head to fit has no use for, and values that cannot be meant.
     pub(super) fn check_flags(&self) -> Result<()> {
         self.head.check_flags()?;
+        if self.head.head != HeadArg::Auto {
+            self.check_score()?;
+        }
         self.confidence.check()
+    }
+
+    /// These with the head to fit: where it is `auto`, the one that is chosen, with what was tried.
+    pub(super) fn settle(&self, context: &Context, known: Known) -> Result<(Self, Option<Chosen>)> {
+        let (head, chosen) = self.head.settle(context, known, &context.console)?;
+        let settled = Self { head, ..self.clone() };
+        settled.check_score()?;
+        Ok((settled, chosen))
+    }
+
+    /// Refuses an out-of-distribution score that cannot be had of the head to fit.
+    fn check_score(&self) -> Result<()> {
+        use HeadArg::{Centroid, Logistic, Mlp, Ridge};
+        let wanted = |score| self.confidence.ood == Some(score);
+        self.head.refuse_others(&[
+            // The votes of neighbours sum to 1: their energy is 0.
+            ("--ood energy", wanted(OodArg::Energy), &[Logistic, Ridge, Centroid, Mlp]),
+            ("--ood vim", wanted(OodArg::Vim), &[Logistic, Ridge, Centroid]),
+        ])
     }
 }
 
@@ -209,14 +229,18 @@ impl HeadArgs {
     /// Refuses flags that the head to fit has no use for.
     pub(super) fn check_flags(&self) -> Result<()> {
         use HeadArg::{Auto, Logistic, Mlp, Ridge};
-        let flags: [(&str, bool, &[HeadArg]); 6] = [
+        self.refuse_others(&[
             ("--alpha", self.alpha.is_some(), &[Logistic, Ridge]),
             ("--scaling", self.scaling.is_some(), &[Logistic, Ridge, Mlp, Auto]),
             ("--tolerance", self.tolerance.is_some(), &[Logistic]),
             ("--max-iterations", self.max_iterations.is_some(), &[Logistic]),
             ("--solver", self.solver.is_some(), &[Logistic]),
             ("--class-weight", self.class_weight != ClassWeightArg::None, &[Logistic]),
-        ];
+        ])
+    }
+
+    /// Refuses flags that are given and not for this kind of head, of `(flag, whether it is given, the kinds it is for)`.
+    fn refuse_others(&self, flags: &[(&str, bool, &[HeadArg])]) -> Result<()> {
         let name = |head: HeadArg| head.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
         match flags.iter().find(|(_, given, heads)| *given && !heads.contains(&self.head)) {
             None => Ok(()),
@@ -243,7 +267,7 @@ impl HeadArgs {
         let Known { x, labels, .. } = known;
         let scaling = self.scaling.unwrap_or_default().scaling();
         Ok(match self.head {
-            HeadArg::Auto => return self.auto(context, known, progress),
+            HeadArg::Auto => return self.settle(context, known, progress)?.0.fit(context, known, progress),
             HeadArg::Logistic => {
                 let fitted = self.logistic(context).fit_watched(x, labels, progress)?;
                 Fitted::certified(HeadKind::Logistic, fitted.head, fitted.certificate)
@@ -275,8 +299,11 @@ impl HeadArgs {
         })
     }
 
-    /// Chooses among all heads by cross-validation and fits the chosen one.
-    fn auto(&self, context: &Context, known: Known, progress: &dyn Progress) -> Result<Fitted> {
+    /// The head to fit: where it is `auto`, chosen among all by cross-validation, with what was tried.
+    fn settle(&self, context: &Context, known: Known, progress: &dyn Progress) -> Result<(Self, Option<Chosen>)> {
+        if self.head != HeadArg::Auto {
+            return Ok((self.clone(), None));
+        }
         let of = |head, alpha| Self { head, alpha, ..self.clone() };
         let usual = self.scaling.unwrap_or_default().alpha();
         let alphas = [10.0 * usual, usual, 0.1 * usual];
@@ -310,9 +337,7 @@ impl HeadArgs {
         let families: Vec<Family> = before.iter().map(alone).chain([path]).chain(after.iter().map(alone)).collect();
         let choice = choose_head(known, &families, (CHOICE_FOLDS, context.seed), progress)?;
         let (name, fit) = &tried[choice.chosen];
-        let fitted = fit.fit(context, known, progress)?;
-        let chosen = Chosen { head: name.clone(), choice };
-        Ok(Fitted { chosen: Some(chosen), ..fitted })
+        Ok((fit.clone(), Some(Chosen { head: name.clone(), choice })))
     }
 
     /// A logistic head as the flags ask for it.

@@ -199,10 +199,11 @@ pub(super) fn load_keeping(
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
 }
 
-/// Fails when two sets are known to be of different backbones, preprocessing or pooling.
-pub(super) fn check_same_features(first: &FeatureSet, second: &FeatureSet) -> Result<()> {
-    match (&first.provenance, &second.provenance) {
-        (Some(first), Some(second)) => Provenance::same(Some(first), Some(second), || "the features".to_owned()),
+/// Fails when features are known to be of another backbone, preprocessing or pooling than `known`, which is `of` the features or
+/// the head that they are put beside: the result would be confident nonsense.
+pub(super) fn check_same_making(known: Option<&Provenance>, features: &FeatureSet, of: &str) -> Result<()> {
+    match (known, &features.provenance) {
+        (Some(known), Some(own)) => Provenance::same(Some(known), Some(own), || of.to_owned()),
         _ => Ok(()),
     }
 }

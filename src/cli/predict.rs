@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::ArrayView1;
 use serde::Serialize;
 
-use super::confidence::prediction_sets;
+use super::confidence::{OodMark, ood_marks, prediction_sets};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status, multi_label};
@@ -57,13 +57,6 @@ pub(super) struct Prediction {
     pub(super) prediction_set: Option<Vec<String>>,
     #[serde(flatten)]
     pub(super) strangeness: Option<OodMark>,
-}
-
-/// How unlike the head's training rows an input is; only of a head that was given a score.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct OodMark {
-    pub(super) ood_score: f32,
-    pub(super) out_of_distribution: bool,
 }
 
 /// A class and its probability.
@@ -128,7 +121,7 @@ pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context)
 pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
     check_same_backbone(head, features)?;
     let logits = head.head.logits(features.matrix.view())?;
-    let strange = ood_marks(head, features, logits.view())?;
+    let strange = ood_marks(head, features.matrix.view(), logits.view())?;
     let probabilities = head.probabilities_of(logits)?;
     let sets = prediction_sets(head, probabilities.view())?;
     let named = |set: &Vec<usize>| set.iter().map(|&class| head.labels[class].clone()).collect();
@@ -159,25 +152,7 @@ pub(super) fn ranked(head: &HeadFile, row: ArrayView1<f32>) -> Vec<Choice> {
     choices
 }
 
-/// How unlike the head's training rows each row is, where the head was given a score.
-fn ood_marks(head: &HeadFile, features: &FeatureSet, logits: ArrayView2<f32>) -> Result<Option<Vec<OodMark>>> {
-    let Some(detector) = &head.detector else { return Ok(None) };
-    let judged =
-        |&ood_score: &f32| OodMark { ood_score, out_of_distribution: f64::from(ood_score) > detector.threshold };
-    Ok(Some(detector.scores(features.matrix.view(), logits)?.iter().map(judged).collect()))
-}
-
-/// Features of another backbone, preprocessing or pooling would give confident nonsense.
+/// Fails unless features may be of the head's backbone, preprocessing and pooling.
 pub(super) fn check_same_backbone(head: &HeadFile, features: &FeatureSet) -> Result<()> {
-    match (&head.provenance, &features.provenance) {
-        (Some(of_head), Some(of_features)) if of_head.fingerprint() != of_features.fingerprint() => {
-            let describe = |p: &crate::features::Provenance| format!("{} ({})", p.backbone, &p.fingerprint()[..12]);
-            Err(Error::Mismatch {
-                what: "the backbones of the head and of the features".into(),
-                expected: describe(of_head),
-                got: describe(of_features),
-            })
-        }
-        _ => Ok(()),
-    }
+    inputs::check_same_making(head.provenance.as_ref(), features, "the head and the features")
 }

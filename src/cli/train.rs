@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::s;
 use serde::Serialize;
 
+use super::confidence::CalibrationVerdict;
 use super::eval::{Verdict, judge};
 use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, SourceArgs};
@@ -14,7 +15,7 @@ use crate::counted::counted;
 use crate::curate::Known;
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;
-use crate::head::{CalibrationRecord, Certificate, HeadFile};
+use crate::head::{Certificate, HeadFile};
 use crate::progress::Progress;
 use crate::source::Split;
 
@@ -69,7 +70,7 @@ pub(super) struct Trained {
     pub(super) certificate: Option<Certificate>,
     /// Of `--calibrate`: what it did and is worth.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) calibration: Option<CalibrationRecord>,
+    pub(super) calibration: Option<CalibrationVerdict>,
     /// Of `--ood`: rows that score above it are out of distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ood_threshold: Option<f64>,
@@ -165,20 +166,21 @@ impl FitArgs {
             Some(folds) => Some(self.cross_validate(context, &features, (&classes, &labels), folds)?),
             None => None,
         };
-        let Fitted { kind, head, certificate, note, chosen } = self.head.fit(context, known, &context.console)?;
+        let (settled, chosen) = self.settle(context, known)?;
+        let Fitted { kind, head, certificate, note } = settled.head.fit(context, known, &context.console)?;
         if !note.is_empty() {
             context.console.note(&note);
         }
         if let Some(certificate) = &certificate {
             warn_unconverged(context, certificate);
         }
-        let confidence = self.confidence(context, known, &labels)?;
+        let confidence = settled.confidence(context, &head, known, &labels)?;
         let provenance = features.provenance.clone();
         let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
         confidence.give(context, &mut head)?;
         let held_out = features.into_rows(&(n_train..classes.len()).collect::<Vec<_>>());
         let report = match cross_validated {
-            Some(report) => Some(Verdict { report, sets: None, groups: None }),
+            Some(report) => Some(Verdict { report, sets: None, strange: None, groups: None }),
             None if held_out.is_empty() => None,
             None => Some(judge(&head, &held_out, context.seed)?.verdict),
         };
@@ -188,7 +190,7 @@ impl FitArgs {
             classes: head.labels.len(),
             n_train,
             certificate,
-            calibration: head.calibration,
+            calibration: head.calibration.map(CalibrationVerdict::from),
             ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
@@ -227,6 +229,9 @@ impl Trained {
     pub(super) fn text(&self) -> String {
         let mut text = self.choice.as_ref().map_or_else(String::new, |choice| choice.text() + "\n\n");
         text += &self.certificate.as_ref().map_or_else(String::new, certified);
+        if let Some(harm) = self.calibration.as_ref().and_then(CalibrationVerdict::text) {
+            text += &(harm + "\n");
+        }
         match &self.report {
             Some(report) => text += &report.headline(&self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",

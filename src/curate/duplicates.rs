@@ -6,8 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::{ArrayView2, s};
 
 use super::check::check_features;
-use super::similarity::{Workers, by_blocks, nearest, unit_rows};
+use super::similarity::{by_blocks, unit_rows};
 use crate::error::{Error, Result};
+use crate::head::{Candidates, search};
+use crate::progress::Workers;
 
 /// Cosines are computed in f32: those of equal rows may be this much below 1.
 const ROUNDING: f32 = 1e-6;
@@ -131,8 +133,8 @@ pub fn leaks(
         }
     }
     let (unit, base) = (unit_rows(x), unit_rows(other));
-    let nearest = nearest(unit.view(), base.view(), workers)?;
-    let leak = |(row, (other, similarity)): (usize, (usize, f32))| {
+    let nearest = search(unit.view(), base.view(), 1, Candidates::All, workers)?.concat();
+    let leak = |(row, (other, similarity)): (usize, (u32, f32))| {
         let same = contents[row].as_deref().and_then(|content| first.get(content));
         match same {
             Some(&other) => {
@@ -140,7 +142,7 @@ pub fn leaks(
                 Some(Leak { row, other, likeness: Likeness::Identical, similarity })
             }
             None if similarity >= threshold - ROUNDING => {
-                Some(Leak { row, other, likeness: Likeness::Near, similarity })
+                Some(Leak { row, other: other as usize, likeness: Likeness::Near, similarity })
             }
             None => None,
         }

@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use super::check::{check_labels, check_probabilities};
 use crate::error::Result;
+use crate::head::first_maximum;
 
 /// Probabilities nearer than this count as equal, as in cleanlab.
 const NEAR: f64 = 1e-6;
@@ -113,10 +114,6 @@ fn confident_classes(probabilities: ArrayView2<f32>, labels: &[usize]) -> Vec<Op
         }
     };
     probabilities.outer_iter().map(class).collect()
-}
-
-fn first_maximum(row: ArrayView1<f32>) -> usize {
-    (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
 }
 
 fn joint(confident: &[Option<usize>], labels: &[usize], classes: usize) -> Array2<u64> {

@@ -15,10 +15,9 @@ mod suggest;
 
 pub use calibrate::{Calibrated, calibrate};
 pub use curve::{ShotPoint, Shots, few_shot_curve, forecast};
-pub use detect::{energy_detector, mahalanobis_detector};
+pub use detect::{energy_detector, knn_detector, mahalanobis_detector, vim_detector};
 pub use duplicates::{DuplicateGroup, Leak, Likeness, duplicates, leaks};
 pub use label_errors::{LabelFilter, confident_joint, label_errors, normalized_margin, self_confidence};
 pub use out_of_fold::{FitHead, Judge, Known, judge_out_of_fold, out_of_fold, out_of_fold_logits};
 pub use outliers::{Isolation, isolation, robust_z};
-pub use similarity::Workers;
 pub use suggest::{Suggestion, k_centre, margins, typicality};

@@ -77,6 +77,37 @@ pub fn judge_out_of_fold(
     judge: &Judge,
     division: Division,
 ) -> Result<Array2<f32>> {
+    let mut probabilities = Array2::zeros((labels.len() * division.repeats(), classes));
+    for_each_fold(x, (labels, classes), division, |known, part| {
+        for (&place, judged) in part.places.iter().zip(judge(known, part.x)?.outer_iter()) {
+            let mut of_row = probabilities.row_mut(place);
+            part.classes.iter().zip(judged).for_each(|(&class, &value)| of_row[class] = value);
+        }
+        Ok(())
+    })?;
+    Ok(probabilities)
+}
+
+/// Rows to be judged by others.
+pub(super) struct Part<'a> {
+    /// Of each row, its place among all rows of all repeats.
+    places: &'a [usize],
+    /// The classes that the others have, ascending: their k-th is the others' class k.
+    classes: &'a [usize],
+    /// Features.
+    pub(super) x: ArrayView2<'a, f32>,
+}
+
+/// Shows `see` each part of a division, and the rows of the other parts.
+///
+/// # Errors
+/// As [`out_of_fold`].
+pub(super) fn for_each_fold(
+    x: ArrayView2<f32>,
+    (labels, classes): (&[usize], usize),
+    division: Division,
+    mut see: impl FnMut(Known, Part) -> Result<()>,
+) -> Result<()> {
     check_features(x)?;
     check_labels(labels, x.nrows(), classes)?;
     if let Some(class) = (0..classes).find(|class| labels.iter().filter(|&label| label == class).count() < 2) {
@@ -85,8 +116,7 @@ pub fn judge_out_of_fold(
     let n = labels.len();
     let folds: Vec<Fold> = division.draw(labels)?.iter().collect();
     let of_repeat = folds.len() / division.repeats();
-    let mut probabilities = Array2::zeros((n * division.repeats(), classes));
-    for (place, Fold { train, test }) in folds.into_iter().enumerate() {
+    for (fold, Fold { train, test }) in folds.into_iter().enumerate() {
         let picked: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
         let mut there = picked.clone();
         there.sort_unstable();
@@ -95,13 +125,10 @@ pub fn judge_out_of_fold(
         let groups: Option<Vec<usize>> = division.groups().map(|groups| train.iter().map(|&row| groups[row]).collect());
         let learnt = x.select(Axis(0), &train);
         let known = Known { x: learnt.view(), labels: &labels, groups: groups.as_deref() };
-        let judged = judge(known, x.select(Axis(0), &test).view())?;
-        for (&row, judged) in test.iter().zip(judged.outer_iter()) {
-            let mut of_row = probabilities.row_mut(place / of_repeat * n + row);
-            there.iter().zip(judged).for_each(|(&class, &value)| of_row[class] = value);
-        }
+        let places: Vec<usize> = test.iter().map(|&row| fold / of_repeat * n + row).collect();
+        see(known, Part { places: &places, classes: &there, x: x.select(Axis(0), &test).view() })?;
     }
-    Ok(probabilities)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::num::NonZeroUsize;
 use ndarray::ArrayView2;
 
 use super::check::check_features;
-use super::similarity::{Workers, by_blocks, unit_rows};
+use super::similarity::{chord, unit_rows};
 use crate::error::{Error, Result};
 use crate::eval::percentile;
+use crate::head::{Candidates, search};
+use crate::progress::Workers;
 
 /// How far a row lies from its neighbours.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,18 +31,10 @@ pub fn isolation(x: ArrayView2<f32>, k: NonZeroUsize, workers: Workers) -> Resul
     if x.nrows() < 2 {
         return Err(Error::Data("one row has no neighbours".into()));
     }
-    let place = k.get().min(x.nrows() - 1) - 1;
+    let k = k.get().min(x.nrows() - 1);
     let unit = unit_rows(x);
-    let distances = by_blocks(unit.view(), unit.view(), workers, |range, cosines| {
-        let distance = |(row, cosines): (usize, ndarray::ArrayView1<f32>)| {
-            let mut others: Vec<f32> =
-                cosines.iter().enumerate().filter(|&(other, _)| other != row).map(|(_, &cosine)| cosine).collect();
-            let (_, cosine, _) = others.select_nth_unstable_by(place, |a, b| b.total_cmp(a));
-            (2.0 - 2.0 * f64::from(*cosine)).max(0.0).sqrt()
-        };
-        range.zip(cosines.outer_iter()).map(distance).collect::<Vec<f64>>()
-    })?
-    .concat();
+    let found = search(unit.view(), unit.view(), k, Candidates::Others, workers)?;
+    let distances: Vec<f64> = found.iter().filter_map(|found| Some(chord(found.last()?.1))).collect();
     let z = robust_z(&distances);
     Ok(distances.into_iter().zip(z).map(|(distance, z)| Isolation { distance, z }).collect())
 }

@@ -40,6 +40,7 @@ pub use groups::{GroupScores, group_scores};
 pub use interval::{Interval, percentile, wilson};
 pub use judgeable::Judgeable;
 pub use multi_label::{LabelReport, MultiLabelOptions, MultiLabelReport};
+pub(crate) use ood::Vim;
 pub use ood::{Detection, KEPT, Ood, Score};
 pub use reliability::ReliabilityBin;
 pub use report::{ClassReport, Options, Report, TopK};

@@ -14,7 +14,7 @@ use super::linear::Input;
 use super::link::{Link, THRESHOLD};
 use super::standardize::MIN_LENGTH;
 use crate::onnx::build::{Dim, attr_int, attr_ints};
-use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, same_computation};
+use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, int_constant, same_computation};
 
 /// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out, or `labels [n, K]` after sigmoids. The
 /// logits are the head's, the probabilities and the label calibrated; `ood_score [n]` beside them
@@ -127,4 +127,13 @@ fn layer(model: &Model, weight: &str, bias: &str) -> Result<(ndarray::Array2<f32
     }
     let weights = ndarray::Array2::from_shape_vec((rows, columns), weights.values).map_err(|e| e.to_string())?;
     Ok((weights, biases.values.into()))
+}
+
+/// A constant of one whole number of dimensions `[1]`.
+fn single(model: &Model, name: &str) -> Result<usize, String> {
+    let tensor = int_constant(model, name)?;
+    match (&tensor.dims[..], &tensor.values[..]) {
+        ([1], &[value]) => usize::try_from(value).map_err(|_| format!("tensor {name} is {value}, below 0")),
+        _ => Err(format!("tensor {name} is not one value")),
+    }
 }

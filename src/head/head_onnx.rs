@@ -11,7 +11,7 @@
 //! | `engraft.provenance` | JSON of the [`Provenance`] of the features it was trained on, if known |
 //! | `engraft.certificate` | JSON of the fit's [`Certificate`], if there is one |
 //! | `engraft.calibration` | JSON of the [`CalibrationRecord`], if the probabilities are calibrated |
-//! | `engraft.ood` | JSON of the score and the threshold of the [`Detector`], if there is one; its output is `ood_score [n]` |
+//! | `engraft.ood` | JSON of the score and the threshold of the [`Detector`], if there is one, with its `dimension`, or `k` and `rows`; its output is `ood_score [n]` |
 //! | `engraft.conformal`, … | JSON of what else was attached, see [`HeadFile::attach`] |
 //! | `engraft.version` | version of engraft that wrote it |
 
@@ -205,15 +205,16 @@ impl HeadFile {
             None => Link::default(),
         };
         let detector: Option<DetectorRecord> = parse(model, "engraft.ood")?;
+        let head = graph::read(kind, model)?;
         let file = Self {
             kind,
-            head: graph::read(kind, model)?,
             labels: parse(model, "engraft.labels")?.ok_or("it has no engraft.labels")?,
             link,
             provenance: parse(model, "engraft.provenance")?,
             certificate: parse(model, "engraft.certificate")?,
             calibration: parse(model, "engraft.calibration")?,
-            detector: detector.map(|record| graph::detector::read(record, model)).transpose()?,
+            detector: detector.map(|record| graph::detector::read(record, &head, model)).transpose()?,
+            head,
             attached: attachments(model),
             engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
         };
@@ -245,7 +246,7 @@ impl HeadFile {
             calibrator.check(self.head.classes())?;
         }
         if let Some(detector) = &self.detector {
-            detector.check(self.head.dimension())?;
+            detector.check(&self.head)?;
         }
         match &self.provenance {
             Some(provenance) if provenance.dimension != self.head.dimension() => Err(format!(
@@ -282,6 +283,7 @@ fn parse<T: DeserializeOwned>(model: &Model, key: &str) -> Result<Option<T>, Str
 mod tests {
     use ndarray::array;
 
+    use super::super::detector::Strangeness;
     use super::super::linear::{Input, LinearHead};
     use super::*;
     use crate::backbone::{Output, Pooling, RunPrecision};
@@ -371,6 +373,46 @@ mod tests {
             reason(&|model| model.graph.as_mut().unwrap().node[0].op_type = Some("MatMul".into())).contains("graph")
         );
         assert!(reason(&|model| model.graph.as_mut().unwrap().node.truncate(1)).contains("graph"));
+    }
+
+    #[test]
+    fn detectors_travel_in_graph_and_metadata_and_are_refused_changed() {
+        let vim = |input| Strangeness::Vim {
+            input,
+            origin: array![0.5, -1.0, 2.0],
+            rest: array![[1.0], [0.0], [0.0]],
+            alpha: 0.75,
+        };
+        let knn = |neighbours| Strangeness::Knn { neighbours, rows: array![[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]] };
+        let with = |input, score| HeadFile { detector: Some(Detector { score, threshold: 0.25 }), ..example(input) };
+        let cases = [
+            with(Input::Raw, vim(Input::Raw)),
+            with(Input::UnitLength, vim(Input::UnitLength)),
+            with(Input::Raw, knn(2)),
+            with(Input::UnitLength, knn(1)),
+            with(Input::Raw, Strangeness::Energy),
+        ];
+        for file in cases {
+            let model = file.to_model().unwrap();
+            assert_eq!(HeadFile::from_model(&model).unwrap(), file);
+            let mut other = model.clone();
+            set_metadata(&mut other, "engraft.ood", r#"{"score":"knn","k":3,"rows":2,"threshold":0.25}"#);
+            assert!(HeadFile::from_model(&other).is_err());
+            let mut bare = model;
+            bare.metadata_props.retain(|entry| entry.key() != "engraft.ood");
+            assert!(HeadFile::from_model(&bare).unwrap_err().contains("graph"));
+        }
+        let mut model = with(Input::Raw, knn(2)).to_model().unwrap();
+        assert!(metadata(&model, "engraft.ood").unwrap().contains(r#""score":"knn","k":2,"rows":2"#));
+        for tensor in &mut model.graph.as_mut().unwrap().initializer {
+            if tensor.name() == "ood_one" {
+                *tensor = tensor_f32("ood_one", &[1], &[2.0]);
+            }
+        }
+        assert!(HeadFile::from_model(&model).unwrap_err().contains("ood_one"));
+        for wrong in [vim(Input::UnitLength), knn(3), knn(0)] {
+            assert!(with(Input::Raw, wrong).to_model().is_err());
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! k nearest neighbours: builder, checked parameters, fit.
 
 mod head;
-mod search;
 #[cfg(test)]
 mod tests;
 
@@ -14,11 +13,12 @@ pub(crate) use head::FLOOR;
 pub use head::KnnHead;
 
 use self::head::vote;
-use self::search::{Candidates, search};
 use super::fitted::Head;
 use super::linear::{Input, first_maximum};
+use super::search::{Candidates, search};
 use super::training::{count_classes, positive};
 use crate::error::{Error, Result};
+use crate::progress::Workers;
 
 /// Numbers of neighbours that are tried; those of Caron et al. 2021.
 const TRIED: [usize; 4] = [10, 20, 100, 200];
@@ -141,7 +141,7 @@ impl CheckedKnn {
     pub fn fit(&self, x: ArrayView2<f32>, labels: &[usize]) -> Result<FittedKnn> {
         let classes = count_classes(x, labels)?;
         let path = match self.neighbours {
-            Neighbours::LeaveOneOut => self.path(x, labels, classes),
+            Neighbours::LeaveOneOut => self.path(x, labels, classes)?,
             Neighbours::Fixed(_) => Vec::new(),
         };
         let best = path.iter().reduce(|best, point| if point.accuracy > best.accuracy { point } else { best });
@@ -153,22 +153,25 @@ impl CheckedKnn {
         Ok(FittedKnn { head: head.into(), neighbours, path })
     }
 
-    fn path(&self, x: ArrayView2<f32>, labels: &[usize], classes: usize) -> Vec<KnnPoint> {
+    fn path(&self, x: ArrayView2<f32>, labels: &[usize], classes: usize) -> Result<Vec<KnnPoint>> {
         let others = x.nrows() - 1;
         let mut tried: Vec<usize> = TRIED.into_iter().filter(|&k| k <= others).collect();
         if tried.is_empty() {
             tried.push(others);
         }
         let most = tried.last().copied().unwrap_or(others);
-        let threads = self.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        let workers = match self.threads {
+            Some(threads) => Workers { threads, ..Workers::all() },
+            None => Workers::all(),
+        };
         let unit = Input::UnitLength.of(x);
-        let found = search(unit.view(), unit.view(), most, Candidates::Others, threads);
+        let found = search(unit.view(), unit.view(), most, Candidates::Others, workers)?;
         let accuracy = |k: usize| {
             let right = found.iter().zip(labels).filter(|(found, label)| {
                 first_maximum(vote(&found[..k], labels, classes, self.temperature).view()) == **label
             });
             right.count() as f64 / x.len_of(Axis(0)) as f64
         };
-        tried.into_iter().map(|k| KnnPoint { neighbours: k, accuracy: accuracy(k) }).collect()
+        Ok(tried.into_iter().map(|k| KnnPoint { neighbours: k, accuracy: accuracy(k) }).collect())
     }
 }

@@ -21,6 +21,7 @@ mod product;
 mod real;
 mod ridge;
 mod samples;
+mod search;
 mod standardize;
 mod stretches;
 mod training;
@@ -32,12 +33,14 @@ pub use detector::{Detector, Strangeness};
 pub use fitted::Head;
 pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
+pub(crate) use linear::first_maximum;
 pub use linear::{Input, LinearHead, softmax};
 pub use link::{Link, THRESHOLD, sigmoid};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
 pub use samples::{ClassWeight, Samples};
+pub(crate) use search::{Candidates, Neighbour, search};
 pub use standardize::Scaling;
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::figures::figures;
+use super::Figure;
 use crate::eval::Report;
 
-pub(super) fn headline(report: &Report) -> Markup {
+pub(super) fn headline(report: &Report, figures: &[Figure]) -> Markup {
     let [low, high] = report.accuracy_interval.map(|x| 100.0 * x);
     html! {
         section #headline {
@@ -14,7 +14,7 @@ pub(super) fn headline(report: &Report) -> Markup {
             table {
                 thead { tr { th { "figure" } th .n { "value" } th .n { "95 % interval" } } }
                 tbody {
-                    @for figure in figures(report) {
+                    @for figure in figures {
                         tr {
                             td { (figure.name) }
                             td .n { (format!("{:.4}", figure.value)) }

@@ -8,7 +8,7 @@ use maud::{DOCTYPE, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::chart::shorten;
-use super::{EmbeddingMap, Preview};
+use super::{EmbeddingMap, Figure, Preview};
 use super::{classes, confusion, curve, headline, ink, map, mistakes, provenance, reliability};
 use crate::error::{Error, Result};
 use crate::eval::{Interval, Report};
@@ -20,8 +20,10 @@ pub struct Page {
     pub title: String,
     /// The command that makes the page again.
     pub command: String,
-    /// The figures.
+    /// The evaluation.
     pub report: Report,
+    /// What sums it up, those that matter most first.
+    pub figures: Vec<Figure>,
     /// What is known of the model and the features, by name.
     pub facts: Vec<(String, String)>,
     /// Accuracy by the number of labelled rows, ascending; empty for no learning curve.
@@ -86,7 +88,7 @@ pub fn render(page: &Page) -> Result<String> {
             body {
                 main {
                     h1 dir="auto" { (title) }
-                    (headline::headline(&page.report))
+                    (headline::headline(&page.report, &page.figures))
                     (confusion::confusion(&page.report)?)
                     (classes::classes(&page.report)?)
                     (reliability::reliability(&page.report)?)

@@ -87,6 +87,7 @@ impl ReportArgs {
             title: format!("{} on {}", evaluation.model.display(), names(evaluation.inputs)),
             command: command::line(),
             report: evaluation.judged.verdict.report.clone(),
+            figures: evaluation.judged.verdict.figures(),
             facts: facts::facts(context, evaluation)?,
             curve: points,
             rows,

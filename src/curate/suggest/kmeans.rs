@@ -3,8 +3,9 @@
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::k_centre::squared_distance;
-use crate::curate::similarity::{Workers, by_blocks};
+use crate::curate::similarity::by_blocks;
 use crate::error::Result;
+use crate::progress::Workers;
 
 /// Lloyd's iterations at most; they end earlier when no row changes its cluster.
 const ITERATIONS: usize = 100;

@@ -7,8 +7,10 @@ use ndarray::{Array2, ArrayView2, Axis};
 use super::kmeans::kmeans;
 use super::{Suggestion, check_rows};
 use crate::curate::check::check_features;
-use crate::curate::similarity::{Workers, by_blocks, unit_rows};
+use crate::curate::similarity::{chord, unit_rows};
 use crate::error::Result;
+use crate::head::{Candidates, Neighbour, search};
+use crate::progress::Workers;
 
 /// Clusters at most, of this size or less left out, and neighbours that tell how typical a row is: the values of the paper.
 const MOST_CLUSTERS: usize = 500;
@@ -89,17 +91,9 @@ fn typical(unit: &Array2<f32>, rows: &[usize], workers: Workers) -> Result<(usiz
     if neighbours == 0 {
         return Ok((0, 0.0));
     }
-    let typicality = by_blocks(own.view(), own.view(), workers, |range, cosines| {
-        let of = |(row, cosines): (usize, ndarray::ArrayView1<f32>)| {
-            let others = cosines.iter().enumerate().filter(|&(other, _)| other != row);
-            let mut squared: Vec<f64> = others.map(|(_, &c)| (2.0 - 2.0 * f64::from(c)).max(0.0)).collect();
-            squared.select_nth_unstable_by(neighbours - 1, f64::total_cmp);
-            let mean = squared[..neighbours].iter().map(|d| d.sqrt()).sum::<f64>() / neighbours as f64;
-            1.0 / (mean + 1e-5)
-        };
-        range.zip(cosines.outer_iter()).map(of).collect::<Vec<f64>>()
-    })?
-    .concat();
+    let found = search(own.view(), own.view(), neighbours, Candidates::Others, workers)?;
+    let distance = |found: &Vec<Neighbour>| found.iter().map(|&(_, cosine)| chord(cosine)).sum::<f64>();
+    let typicality: Vec<f64> = found.iter().map(|found| 1.0 / (distance(found) / neighbours as f64 + 1e-5)).collect();
     let best = (1..rows.len()).fold(0, |best, at| if typicality[at] > typicality[best] { at } else { best });
     Ok((best, typicality[best]))
 }

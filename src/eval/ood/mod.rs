@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::detection::Detection;
 use self::knn::Knn;
 use self::mahalanobis::Mahalanobis;
-use self::vim::Vim;
+pub(crate) use self::vim::Vim;
 use super::folds::Folds;
 use super::interval::percentile;
 use super::report::check_labels;
@@ -40,7 +40,7 @@ pub enum Score {
     /// principal subspace.
     Vim {
         /// Dimension of that subspace, below the features'. `None` for the paper's choice: 1000 of 2048 and more, 512 of 768
-        /// and more, else half.
+        /// and more, else half; but at most half of the rows.
         dimension: Option<usize>,
     },
 }
@@ -71,7 +71,7 @@ impl Ood {
     ///
     /// # Errors
     /// [`Error::Data`] with fewer than two rows, sizes that disagree, values that are not finite, or features that the score
-    /// cannot use (all alike, all in the subspace, a zero row for k-NN); [`Error::Usage`] for a k or dimension out of range.
+    /// cannot use (all alike, all in the subspace or without a logit above 0 for ViM, a zero row for k-NN); [`Error::Usage`] for a k or dimension out of range.
     pub fn fit(
         score: Score,
         features: ArrayView2<f32>,
@@ -167,7 +167,10 @@ impl Model {
             Score::Energy => Self::Energy,
             Score::Mahalanobis => Self::Mahalanobis(Mahalanobis::fit(features, labels)?),
             Score::Knn { k } => Self::Knn(Knn::fit(features, k)?),
-            Score::Vim { dimension } => Self::Vim(Vim::fit(features, logits, weights, intercepts, dimension)?),
+            Score::Vim { dimension } => {
+                let dimension = dimension.unwrap_or_else(|| Vim::usual_dimension(features.nrows(), features.ncols()));
+                Self::Vim(Vim::fit(features, logits, weights, intercepts, dimension)?)
+            }
         })
     }
 

@@ -12,7 +12,7 @@ const ROUNDING: f64 = 1e-5;
 const RESIDUE: f64 = 1e-6;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Vim {
+pub(crate) struct Vim {
     /// Where all logits are as near to 0 as weights and intercepts allow.
     origin: Array1<f64>,
     /// d×(d − subspace): what is not in the principal subspace.
@@ -22,19 +22,25 @@ pub(super) struct Vim {
 }
 
 impl Vim {
-    pub(super) fn fit(
+    /// The paper's dimension of the subspace, but no more than half of the n rows: they have to vary outside of it.
+    pub(crate) fn usual_dimension(n: usize, d: usize) -> usize {
+        let of_features = match d {
+            2048.. => 1000,
+            768.. => 512,
+            _ => d / 2,
+        };
+        of_features.min(n / 2)
+    }
+
+    /// What [`super::Ood::fit`] checks is taken for granted.
+    pub(crate) fn fit(
         features: ArrayView2<f32>,
         logits: ArrayView2<f32>,
         weights: ArrayView2<f32>,
         intercepts: ArrayView1<f32>,
-        dimension: Option<usize>,
+        dimension: usize,
     ) -> Result<Self> {
         let (n, d) = features.dim();
-        let dimension = dimension.unwrap_or(match d {
-            2048.. => 1000,
-            768.. => 512,
-            _ => d / 2,
-        });
         if dimension >= d {
             return Err(Error::Usage(format!("a subspace of dimension {dimension} leaves nothing of {d} features")));
         }
@@ -51,8 +57,18 @@ impl Vim {
             )));
         }
         let greatest = |row: ArrayView1<f32>| f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let alpha = mean(logits.rows().into_iter().map(greatest).collect()) / outside;
-        Ok(Self { origin, rest, alpha })
+        let greatest = mean(logits.rows().into_iter().map(greatest).collect());
+        if greatest <= 0.0 {
+            return Err(Error::Data(format!(
+                "the greatest logit of a row is {greatest:.3} on average: virtual-logit matching needs logits above 0"
+            )));
+        }
+        Ok(Self { origin, rest, alpha: greatest / outside })
+    }
+
+    /// The d of the origin, the d×(d − subspace) basis of what is outside the subspace, and the scale.
+    pub(crate) fn parts(&self) -> (ArrayView1<'_, f64>, ArrayView2<'_, f64>, f64) {
+        (self.origin.view(), self.rest.view(), self.alpha)
     }
 
     /// Of each row, the scaled length outside the subspace.

@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 
 use super::super::knn::{FLOOR, KnnHead};
 use super::super::linear::Input;
-use super::{features, fixed, input, matrix};
+use super::{features, fixed, input, matrix, single};
 use crate::onnx::build::attr_int;
 use crate::onnx::{GraphBuilder, Model, float_constant, int_constant};
 
@@ -52,13 +52,4 @@ pub(super) fn read(model: &Model) -> Result<KnnHead, String> {
     let view = ArrayView2::from_shape((n, d), &rows.values).map_err(|e| e.to_string())?;
     KnnHead::of_unit_rows(view.to_owned(), labels, single(model, "classes")?, single(model, "k")?, temperature)
         .map_err(|e| e.to_string())
-}
-
-/// A constant of one whole number of dimensions `[1]`.
-fn single(model: &Model, name: &str) -> Result<usize, String> {
-    let tensor = int_constant(model, name)?;
-    match (&tensor.dims[..], &tensor.values[..]) {
-        ([1], &[value]) => usize::try_from(value).map_err(|_| format!("tensor {name} is {value}, below 0")),
-        _ => Err(format!("tensor {name} is not one value")),
-    }
 }

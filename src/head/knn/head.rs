@@ -1,13 +1,12 @@
 //! The fitted k-NN head.
 
-use std::num::NonZeroUsize;
-
 use ndarray::{Array1, Array2, ArrayView2};
 
 use super::super::linear::{Input, check_dimension};
+use super::super::search::{Candidates, Neighbour, search};
 use super::super::training::positive;
-use super::search::{Candidates, Neighbour, search};
 use crate::error::{Error, Result};
+use crate::progress::Workers;
 
 /// Share of the vote that is added to every class, so that one without a vote has a finite logit.
 pub(crate) const FLOOR: f32 = 1e-6;
@@ -114,9 +113,8 @@ impl KnnHead {
         if let Some(row) = x.rows().into_iter().position(|row| !row.iter().all(|v| v.is_finite())) {
             return Err(Error::Data(format!("embedding {row} is not finite; rows count from 0")));
         }
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let queries = Input::UnitLength.of(x);
-        let found = search(queries.view(), self.rows.view(), self.neighbours, Candidates::All, threads);
+        let found = search(queries.view(), self.rows.view(), self.neighbours, Candidates::All, Workers::all())?;
         let mut logits = Array2::zeros((x.nrows(), self.classes));
         for (found, mut row) in found.iter().zip(logits.rows_mut()) {
             row.assign(&vote(found, &self.labels, self.classes, self.temperature).mapv(|v| (v + FLOOR).ln()));

@@ -1,50 +1,44 @@
 //! The k most similar rows, exactly.
 
 use std::cmp::Ordering;
-use std::num::NonZeroUsize;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
+
+use crate::error::Result;
+use crate::progress::Workers;
 
 /// Queries, and candidates, that are compared at a time: their products fit the cache.
 const QUERIES: usize = 64;
 const CANDIDATES: usize = 2048;
 
 /// A candidate's row and its product with the query.
-pub(super) type Neighbour = (u32, f32);
+pub(crate) type Neighbour = (u32, f32);
 
 /// Which rows a query may find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Candidates {
+pub(crate) enum Candidates {
     All,
     /// Not the row of the query's own index: the queries are the candidates, each left out in turn.
     Others,
 }
 
 /// For each of m×d queries the `k` of n×d candidates with the greatest product, greatest first, the lower row among equals.
-/// The threads share the queries out; the result does not depend on how many there are.
-pub(super) fn search(
+///
+/// # Errors
+/// [`Error::Interrupted`](crate::Error::Interrupted).
+pub(crate) fn search(
     queries: ArrayView2<f32>,
     candidates: ArrayView2<f32>,
     k: usize,
     which: Candidates,
-    threads: NonZeroUsize,
-) -> Vec<Vec<Neighbour>> {
-    let mut found = vec![Vec::new(); queries.nrows()];
-    let share = queries.nrows().div_ceil(QUERIES).div_ceil(threads.get()).max(1) * QUERIES;
-    std::thread::scope(|scope| {
-        for ((index, found), queries) in
-            found.chunks_mut(share).enumerate().zip(queries.axis_chunks_iter(Axis(0), share))
-        {
-            scope.spawn(move || {
-                for (block, (found, queries)) in
-                    found.chunks_mut(QUERIES).zip(queries.axis_chunks_iter(Axis(0), QUERIES)).enumerate()
-                {
-                    search_block(queries, index * share + block * QUERIES, candidates, k, which, found);
-                }
-            });
-        }
-    });
-    found
+    workers: Workers,
+) -> Result<Vec<Vec<Neighbour>>> {
+    let found = workers.by_blocks(queries.nrows(), QUERIES, |range| {
+        let mut found = vec![Vec::new(); range.len()];
+        search_block(queries.slice(s![range.clone(), ..]), range.start, candidates, k, which, &mut found);
+        found
+    })?;
+    Ok(found.concat())
 }
 
 fn search_block(
@@ -81,6 +75,8 @@ fn better(a: &Neighbour, b: &Neighbour) -> Ordering {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
 
     /// Small whole numbers: products are exact, and many are equal.
@@ -93,7 +89,9 @@ mod tests {
     fn it_is_a_full_sort() {
         let (queries, candidates) = (table(150, 1), table(5000, 2));
         for (k, which) in [(1, Candidates::All), (40, Candidates::Others), (5000, Candidates::All)] {
-            let got = search(queries.view(), candidates.view(), k, which, NonZeroUsize::MIN);
+            let threads = |n| Workers { threads: NonZeroUsize::new(n).unwrap(), progress: &() };
+            let search = |n| search(queries.view(), candidates.view(), k, which, threads(n)).unwrap();
+            let got = search(1);
             let products = queries.dot(&candidates.t());
             for (i, (got, row)) in got.iter().zip(products.rows()).enumerate() {
                 let mut want: Vec<u32> = (0..5000).filter(|&j| which == Candidates::All || j != i as u32).collect();
@@ -101,7 +99,7 @@ mod tests {
                 want.truncate(k);
                 assert_eq!(got.iter().map(|n| n.0).collect::<Vec<_>>(), want, "query {i}, k {k}");
             }
-            assert_eq!(got, search(queries.view(), candidates.view(), k, which, NonZeroUsize::new(3).unwrap()));
+            assert_eq!(got, search(3));
         }
     }
 }
