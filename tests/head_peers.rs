@@ -100,6 +100,56 @@ fn two_classes_of_texts() {
     agree(&features, "l2", 2);
 }
 
+const LABELS: &str = r#"
+import sys
+import numpy as np, onnx, onnxruntime
+head, rows, out = sys.argv[1:]
+onnx.checker.check_model(head, full_check=True)
+session = onnxruntime.InferenceSession(head)
+[entry] = session.get_inputs()
+assert [o.name for o in session.get_outputs()] == ["logits", "probabilities", "labels"]
+x = np.fromfile(rows, "<f4").reshape(-1, entry.shape[1])
+logits, probabilities, labels = session.run(None, {"embedding": x})
+assert labels.dtype == bool and (labels == (probabilities >= 0.5)).all() and 0 < labels.mean() < 1
+assert np.allclose(probabilities, 1 / (1 + np.exp(-logits.astype(float))), atol=1e-6)
+probabilities.astype("<f4").tofile(out)
+print(session.get_modelmeta().custom_metadata_map["engraft.link"])
+"#;
+
+#[test]
+fn texts_of_any_number_of_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut table = csv::Writer::from_path(file("tweets.csv")).unwrap();
+    table.write_record(["id", "text", "label"]).unwrap();
+    for record in csv::Reader::from_path(tweets()).unwrap().records().take(200) {
+        let record = record.unwrap();
+        let (id, sentiment, text) = (&record[0], &record[1], &record[2]);
+        let properties = [("glad", sentiment == "positive"), ("loud", text.contains('!')), ("short", text.len() < 60)];
+        let labels: Vec<&str> = properties.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
+        let cell = if labels.is_empty() { "|".to_owned() } else { labels.join("|") };
+        table.write_record([id, text, &cell]).unwrap();
+    }
+    // What nobody has labelled is no row without labels.
+    table.write_record(["unknown", "who knows", ""]).unwrap();
+    table.flush().unwrap();
+    let mut train = engraft();
+    train.arg("train").arg(file("tweets.csv")).args(["-m", "all-minilm-l6-v2", "--label-separator", "|", "-o"]);
+    let trained = json(train.arg(file("head.onnx")));
+    assert_eq!(trained["n"].as_u64().unwrap() + trained["n_train"].as_u64().unwrap(), 200, "{trained}");
+    assert!(trained["average_precision"].as_f64().unwrap() > 0.7, "{trained}");
+    println!("tweets: {trained}");
+
+    let x = embed(&file("tweets.csv"), "all-minilm-l6-v2", &[]).matrix;
+    std::fs::write(file("x.bin"), x.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    let said = python(&PEERS, LABELS, &[&file("head.onnx"), &file("x.bin"), &file("out.bin")]);
+    assert_eq!(said.trim(), "sigmoid");
+    let bytes = std::fs::read(file("out.bin")).unwrap();
+    let got = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+    let native = HeadFile::read(&file("head.onnx")).unwrap().probabilities(x.view()).unwrap();
+    assert_close(got, native, Tolerance::Approximate);
+}
+
 /// optdigits as they are, 0..=16.
 fn digits() -> FeatureSet {
     let mut bytes = Vec::new();

@@ -270,6 +270,139 @@ fn flags_of_another_head_are_refused() {
     }
 }
 
+/// Digits whose labels are what they are: even, 5 or more, prime. 1 is none of these.
+fn properties_of_digits() -> FeatureSet {
+    let mut set = digits();
+    for label in &mut set.labels {
+        let digit: u32 = label.as_deref().unwrap().parse().unwrap();
+        let all = [("even", digit.is_multiple_of(2)), ("large", digit >= 5), ("prime", [2, 3, 5, 7].contains(&digit))];
+        let names: Vec<&str> = all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
+        *label = Some(if names.is_empty() { ";".to_owned() } else { names.join("; ") });
+    }
+    set
+}
+
+#[test]
+fn rows_of_any_number_of_labels_are_trained_judged_and_predicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (set, known, new, head) =
+        (properties_of_digits(), file("known.parquet"), file("new.parquet"), file("head.onnx"));
+    let mut some = set.select(&(0..450).collect::<Vec<_>>());
+    some.labels[7] = None;
+    some.write(&known, Existing::Refuse).unwrap();
+    let others = set.select(&(450..600).collect::<Vec<_>>());
+    others.write(&new, Existing::Refuse).unwrap();
+    let train = |flags: &[&str]| {
+        let mut command = engraft();
+        command.arg("train").arg(&known).args(["--label-separator", ";", "--overwrite", "-o"]).arg(&head).args(flags);
+        command
+    };
+    let checked = |report: &serde_json::Value| {
+        for name in ["accuracy", "micro_f1", "macro_f1", "log_loss", "roc_auc", "average_precision", "micro_roc_auc"] {
+            let value = report[name].as_f64().unwrap();
+            let interval: [f64; 2] = serde_json::from_value(report[format!("{name}_interval")].clone()).unwrap();
+            assert!(interval[0] <= value && value <= interval[1], "{name} {value} {interval:?}");
+        }
+        let labels: Vec<&str> =
+            report["per_label"].as_array().unwrap().iter().map(|l| l["label"].as_str().unwrap()).collect();
+        assert_eq!(labels, ["even", "large", "prime"]);
+        assert!(report["macro_f1"].as_f64().unwrap() > 0.8, "{report}");
+        assert!(report["accuracy"].as_f64().unwrap() > 0.6 && report["roc_auc"].as_f64().unwrap() > 0.9, "{report}");
+    };
+    // By cross-validation on all rows that have a label; that of digit 1 is an empty set, and no missing one.
+    let folded = json(&mut train(&["--cv", "3"]));
+    checked(&folded);
+    assert_eq!((&folded["n"], &folded["n_train"]), (&449.into(), &449.into()));
+    // By a fifth that is held out, the same one each time.
+    let trained = json(&mut train(&[]));
+    checked(&trained);
+    assert_eq!(trained["n"].as_u64().unwrap() + trained["n_train"].as_u64().unwrap(), 449);
+    assert!(trained["n"].as_u64().unwrap().abs_diff(90) <= 2, "{trained}");
+    assert_eq!((&trained["classes"], &trained["certificate"]["converged"]), (&3.into(), &true.into()));
+    assert_eq!(json(&mut train(&[]))["log_loss"], trained["log_loss"]);
+    assert_eq!(json(&mut train(&["--holdout", "0"])).get("accuracy"), None);
+
+    let judged = json(engraft().arg("eval").arg(&head).arg(&new));
+    checked(&judged);
+    assert_eq!(judged["n"], 150);
+    let text = engraft().arg("eval").arg(&head).arg(&new).assert().success().get_output().stdout.clone();
+    let text = String::from_utf8(text).unwrap();
+    for word in ["subset accuracy", "micro F1", "macro ROC AUC", "average precision", "even", "large", "prime"] {
+        assert!(text.contains(word), "{word} is not in: {text}");
+    }
+
+    let predicted = engraft().arg("predict").arg(&head).arg(&new).arg("--json").assert().success().get_output().clone();
+    let rows: Vec<serde_json::Value> =
+        String::from_utf8(predicted.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let exact = rows.iter().zip(&others.labels).filter(|(row, label)| {
+        let mut names: Vec<String> = serde_json::from_value(row["labels"].clone()).unwrap();
+        names.sort();
+        names.join("; ") == label.as_deref().unwrap().trim_matches(';')
+    });
+    assert_eq!(exact.count() as f64 / 150.0, judged["accuracy"].as_f64().unwrap());
+    for row in &rows {
+        let top = row["top"].as_array().unwrap();
+        let probability = |choice: &serde_json::Value| choice["probability"].as_f64().unwrap();
+        assert!(top.iter().all(|choice| probability(choice) >= 0.5), "{row}");
+        assert!(top.windows(2).all(|w| probability(&w[0]) >= probability(&w[1])), "{row}");
+        assert_eq!(top.len(), row["labels"].as_array().unwrap().len());
+    }
+    assert!(rows.iter().any(|row| row["labels"].as_array().unwrap().is_empty()));
+    let lines = engraft().arg("predict").arg(&head).arg(&new).args(["--top-k", "2"]).assert().success();
+    let lines = String::from_utf8(lines.get_output().stdout.clone()).unwrap();
+    assert!(lines.lines().count() == 150 && lines.lines().all(|line| line.split('\t').count() == 5), "{lines}");
+
+    // The graph computes what the head computes.
+    let native = HeadFile::read(&head).unwrap().probabilities(others.matrix.view()).unwrap();
+    let runtime = Runtime::load(None, &support::home()).unwrap();
+    let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
+    let (mut session, _) = Session::open(runtime, &head, "probabilities", &options).unwrap();
+    let x = others.matrix.as_slice().unwrap();
+    let (shape, got) = session.run(&[("embedding", Tensor::F32(&[150, 64], x))]).unwrap();
+    assert_eq!(shape, [150, 3]);
+    assert_close(got, native.iter().copied(), Tolerance::Approximate);
+    what_has_no_meaning_with_many_labels_is_refused(&known, &head);
+}
+
+fn what_has_no_meaning_with_many_labels_is_refused(known: &std::path::Path, head: &std::path::Path) {
+    for flags in [
+        &["--head", "knn"][..],
+        &["--calibrate", "platt"],
+        &["--conformal", "lac"],
+        &["--ood", "energy"],
+        &["--class-weight", "balanced"],
+        &["--solver", "linfa"],
+        &["--cv", "3", "--repeats", "2"],
+    ] {
+        let mut train = engraft();
+        train.arg("train").arg(known).args(["--label-separator", ";", "--overwrite", "-o"]).arg(head).args(flags);
+        let flag = if flags.len() == 4 { flags[2] } else { flags[0] };
+        says(&mut train, 2, &[flag, "--label-separator", "one class each"]);
+    }
+    says(engraft().arg("eval").arg(head).arg(known).args(["--report", "r.html"]), 2, &["--report", "one class a row"]);
+    says(engraft().arg("suggest").arg(known).arg("--head").arg(head), 2, &["suggest --head", "one class a row"]);
+    // No label at all, one label, and one that every row has.
+    let mut set = properties_of_digits();
+    let odd = known.with_file_name("odd.parquet");
+    for (cell, code, words) in [
+        (";", 1, ["0 labels", "two or more"]),
+        ("a", 1, ["1 label", "two or more"]),
+        ("a;b", 1, ["every row", "\"a\""]),
+    ] {
+        set.labels.fill(Some(cell.to_owned()));
+        set.write(&odd, Existing::Replace).unwrap();
+        let mut train = engraft();
+        train.arg("train").arg(&odd).args(["--label-separator", ";", "--overwrite", "-o"]).arg(head);
+        says(&mut train, code, &words);
+    }
+    // Labels that the head does not know are passed over, and told.
+    let mut set = properties_of_digits();
+    set.labels[0] = Some("even;round".to_owned());
+    set.write(&odd, Existing::Replace).unwrap();
+    says(engraft().arg("eval").arg(head).arg(&odd), 0, &["passed over: 1 label", "round", "1 row"]);
+}
+
 #[test]
 fn a_calibration_that_does_harm_is_told() {
     let folder = tempfile::tempdir().unwrap();

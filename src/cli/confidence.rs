@@ -128,6 +128,18 @@ impl ConfidenceArgs {
     }
 }
 
+impl ConfidenceArgs {
+    /// A flag that was given and has no meaning where rows may have any number of labels.
+    pub(super) fn of_one_class(&self) -> Option<&'static str> {
+        let flags = [
+            ("--calibrate", self.calibrate != CalibrateArg::None),
+            ("--conformal", self.conformal.is_some()),
+            ("--ood", self.ood.is_some()),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+}
+
 impl FitArgs {
     /// Fits what the flags ask for besides `head`, on what heads say of rows they have not seen. `names` are of the
     /// classes of `labels`.

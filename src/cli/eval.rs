@@ -11,12 +11,12 @@ use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone};
 use super::report::{Evaluation, ReportArgs};
 use super::results::table;
-use super::{Context, Status};
+use super::{Context, Status, multi_label};
 use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::{GroupScores, Options, Report, group_scores};
 use crate::features::FeatureSet;
-use crate::head::HeadFile;
+use crate::head::{HeadFile, Link};
 use crate::progress::Progress;
 use crate::report::{Figure, figures, worst};
 
@@ -53,6 +53,9 @@ impl Eval {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         self.page.check()?;
         let head = HeadFile::read(&self.head)?;
+        if head.link == Link::Sigmoid {
+            return self.multi_label(context, &head);
+        }
         let backbone = || backbone_of(&head, &self.model, context);
         let loaded =
             inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
@@ -108,6 +111,22 @@ impl Eval {
         })?;
         Ok(status)
     }
+
+    /// Of a head whose rows may have any number of labels.
+    fn multi_label(&self, context: &Context, head: &HeadFile) -> Result<Status> {
+        if self.group_column.is_some() {
+            multi_label::one_class(head, "--group-column")?;
+        }
+        if self.page.is_wanted() {
+            multi_label::one_class(head, "--report")?;
+        }
+        let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(head, &self.model, context))?;
+        let status = self.source.status(loaded.rejects.len(), loaded.features.len());
+        super::predict::warn_of_unknown(context, head, &loaded.features);
+        let report = multi_label::evaluate(context, head, loaded.features)?;
+        context.result(&report, || multi_label::text(&report))?;
+        Ok(status)
+    }
 }
 
 /// A head's probabilities for rows whose classes are known, and what they are worth.
@@ -149,12 +168,8 @@ pub(super) fn judge(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result
 impl Verdict {
     /// The figures with their intervals, a line each.
     pub(super) fn headline(&self, rows: &str) -> String {
-        let lines = self.figures().into_iter().map(|Figure { name, value, interval }| {
-            let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
-            vec![name, format!("{value:.4}{interval}")]
-        });
         let sets = self.sets.as_ref().map(|sets| format!("\n{}", sets.text()));
-        table(&[&format!("on {} {rows}", self.report.n), "value and 95 % interval"], lines) + &sets.unwrap_or_default()
+        figure_table(self.report.n, rows, self.figures()) + &sets.unwrap_or_default()
     }
 
     /// The figures of the report, and of the rows that the head marks.
@@ -163,6 +178,15 @@ impl Verdict {
         figures.extend(self.strange.as_ref().map(OodFigures::figure));
         figures
     }
+}
+
+/// Figures of `n` rows with their intervals, a line each.
+pub(super) fn figure_table(n: usize, rows: &str, figures: Vec<Figure>) -> String {
+    let lines = figures.into_iter().map(|Figure { name, value, interval }| {
+        let interval = interval.map_or_else(String::new, |[low, high]| format!("   [{low:.4}, {high:.4}]"));
+        vec![name, format!("{value:.4}{interval}")]
+    });
+    table(&[&format!("on {n} {rows}"), "value and 95 % interval"], lines)
 }
 
 /// The scores of each group that `name` tells of; rows without a value are in none.
@@ -203,7 +227,7 @@ fn group_table(groups: &[GroupScores]) -> String {
 /// How many classes a confusion matrix is shown for: beyond, it fits no terminal.
 const MOST_COLUMNS: usize = 12;
 /// How many classes are shown: a screen has no more lines.
-const MOST_CLASSES: usize = 24;
+pub(super) const MOST_CLASSES: usize = 24;
 /// How many misclassified rows are named.
 const MOST_MISTAKES: usize = 5;
 

@@ -252,6 +252,16 @@ impl HeadArgs {
         }
     }
 
+    /// A flag that was given and has no meaning where rows may have any number of labels.
+    pub(super) fn of_one_class(&self) -> Option<&'static str> {
+        let flags = [
+            ("--head other than logistic", self.head != HeadArg::Logistic),
+            ("--solver linfa", matches!(self.solver, Some(SolverArg::Linfa))),
+            ("--class-weight", self.class_weight != ClassWeightArg::None),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+
     /// Fits what was asked for, telling `progress` of what takes long.
     pub(super) fn fit(&self, context: &Context, known: Known, progress: &dyn Progress) -> Result<Fitted> {
         let Known { x, labels, .. } = known;
@@ -330,7 +340,8 @@ impl HeadArgs {
         Ok((fit.clone(), Some(Chosen { head: name.clone(), choice })))
     }
 
-    fn logistic(&self, context: &Context) -> Logistic {
+    /// A logistic head as the flags ask for it.
+    pub(super) fn logistic(&self, context: &Context) -> Logistic {
         let scaling = self.scaling.unwrap_or_default();
         let mut logistic = Logistic::new()
             .alpha(self.alpha.unwrap_or_else(|| scaling.alpha()))

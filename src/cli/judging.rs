@@ -91,23 +91,46 @@ impl HoldoutArgs {
         for class in &split.untested {
             context.console.note(&format!("class {class:?} {reason}: it is trained on, not tested"));
         }
-        let shared = shared_content(&features.contents, &split);
-        if let Some(&(train, test)) = shared.first() {
-            context.console.note(&format!(
-                "warning: {} of {} held-out samples have the same content as a training sample ({} is {}): the reported accuracy is too good",
-                shared.len(),
-                split.test.len(),
-                features.ids[test],
-                features.ids[train]
-            ));
-        }
+        warn_of_shared(context, features, &split);
         Ok(split)
+    }
+}
+
+/// Says so when rows of a split are the same on both sides.
+pub(super) fn warn_of_shared(context: &Context, features: &FeatureSet, split: &Split) {
+    let shared = shared_content(&features.contents, split);
+    if let Some(&(train, test)) = shared.first() {
+        context.console.note(&format!(
+            "warning: {} of {} held-out samples have the same content as a training sample ({} is {}): the reported accuracy is too good",
+            shared.len(),
+            split.test.len(),
+            features.ids[test],
+            features.ids[train]
+        ));
+    }
+}
+
+/// Says so when rows to cross-validate are the same.
+pub(super) fn warn_of_repeated(context: &Context, features: &FeatureSet) {
+    let known: HashSet<&String> = features.contents.iter().flatten().collect();
+    let repeated = features.contents.iter().flatten().count() - known.len();
+    if repeated > 0 {
+        context.console.note(&format!(
+            "warning: {} of the same content as another: where they fall in two folds the reported accuracy is too good",
+            counted(repeated, "sample")
+        ));
     }
 }
 
 impl JudgingArgs {
     fn repeats(&self) -> usize {
         self.repeats.map_or(1, NonZeroUsize::get)
+    }
+
+    /// A flag that was given and has no meaning where rows may have any number of labels.
+    pub(super) fn of_one_class(&self) -> Option<&'static str> {
+        let flags = [("--group-column", self.holdout.group_column.is_some()), ("--repeats", self.repeats.is_some())];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
     }
 
     /// What rows a report is of, for a person.
@@ -137,14 +160,7 @@ impl FitArgs {
             let what = if groups.is_some() { "one group" } else { "one sample" };
             context.console.note(&format!("{} of {what} only: trained on, not tested", counted(single, "class")));
         }
-        let known: HashSet<&String> = features.contents.iter().flatten().collect();
-        let repeated = features.contents.iter().flatten().count() - known.len();
-        if repeated > 0 {
-            context.console.note(&format!(
-                "warning: {} of the same content as another: where they fall in two folds the reported accuracy is too good",
-                counted(repeated, "sample")
-            ));
-        }
+        warn_of_repeated(context, features);
         let picked;
         let x = if single == 0 {
             features.matrix.view()

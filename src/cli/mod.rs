@@ -17,6 +17,7 @@ mod inspect;
 mod judging;
 mod model_args;
 mod models;
+mod multi_label;
 mod predict;
 mod rank;
 mod report;

@@ -1,16 +1,18 @@
 //! `engraft predict`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use ndarray::ArrayView1;
 use serde::Serialize;
 
 use super::confidence::{OodMark, ood_marks, prediction_sets};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
-use super::{Context, Status};
+use super::{Context, Status, multi_label};
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;
-use crate::head::HeadFile;
+use crate::head::{HeadFile, Link};
 use crate::progress::Progress;
 
 /// Classify images, texts or features with a trained head
@@ -18,7 +20,9 @@ use crate::progress::Progress;
 /// The head knows its backbone: raw inputs are embedded with it, and features of another backbone are refused. One line
 /// for each input: id, label, probability, separated by tabs; with --json one JSON object a line, with the
 /// `prediction_set` of a head that was trained with --conformal, and
-/// `ood_score` and `out_of_distribution` of one that was trained with --ood.
+/// `ood_score` and `out_of_distribution` of one that was trained with --ood. A head that was trained with --label-separator
+/// names each label of probability 0.5 and more, the most probable first, and its probability; there may be none. With --json
+/// these are `labels`, and `top` has the probabilities.
 ///
 /// Examples:
 ///   engraft predict head.onnx new-photos/
@@ -32,9 +36,9 @@ pub(super) struct Predict {
     /// Images, texts or features
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// How many classes to name for each input
-    #[arg(long, value_name = "K", default_value = "1", value_parser = inputs::count)]
-    top_k: std::num::NonZeroUsize,
+    /// How many classes to name for each input [default: 1; with --label-separator's heads, those of probability 0.5 and more]
+    #[arg(long, value_name = "K", value_parser = inputs::count)]
+    top_k: Option<NonZeroUsize>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -67,14 +71,27 @@ impl Predict {
         let head = HeadFile::read(&self.head)?;
         let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(&head, &self.model, context))?;
         warn_of_unknown(context, &head, &loaded.features);
-        for prediction in predict(&head, &loaded.features, self.top_k.get())? {
-            context.result(&prediction, || {
-                let choices = prediction.top.iter().map(|c| format!("\t{}\t{:.4}", one_field(&c.label), c.probability));
-                one_field(&prediction.id) + &choices.collect::<String>()
-            })?;
+        let top_k = self.top_k.map(NonZeroUsize::get);
+        match head.link {
+            Link::Softmax => {
+                for prediction in predict(&head, &loaded.features, top_k.unwrap_or(1))? {
+                    context.result(&prediction, || fields(&prediction.id, &prediction.top))?;
+                }
+            }
+            Link::Sigmoid => {
+                for found in multi_label::predict(&head, &loaded.features, top_k)? {
+                    context.result(&found, || found.line())?;
+                }
+            }
         }
         Ok(self.source.status(loaded.rejects.len(), loaded.features.ids.len()))
     }
+}
+
+/// An id with its classes and their probabilities as one tab-separated line.
+pub(super) fn fields(id: &str, choices: &[Choice]) -> String {
+    let choices = choices.iter().map(|c| format!("\t{}\t{:.4}", one_field(&c.label), c.probability));
+    one_field(id) + &choices.collect::<String>()
 }
 
 /// A name as one field of a tab-separated line.
@@ -109,13 +126,7 @@ pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> R
     let sets = prediction_sets(head, probabilities.view())?;
     let named = |set: &Vec<usize>| set.iter().map(|&class| head.labels[class].clone()).collect();
     let predictions = features.ids.iter().zip(probabilities.outer_iter()).enumerate().map(|(place, (id, row))| {
-        let mut top: Vec<Choice> = head
-            .labels
-            .iter()
-            .zip(&row)
-            .map(|(label, &probability)| Choice { label: label.clone(), probability })
-            .collect();
-        top.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        let mut top = ranked(head, row);
         top.truncate(top_k);
         let best = top.first().cloned().ok_or_else(|| Error::Data("the head has no classes".into()))?;
         let strangeness = strange.as_ref().map(|strange| strange[place]);
@@ -130,6 +141,15 @@ pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> R
         })
     });
     predictions.collect()
+}
+
+/// All classes of a row with their probabilities, most probable first.
+pub(super) fn ranked(head: &HeadFile, row: ArrayView1<f32>) -> Vec<Choice> {
+    let choices = head.labels.iter().zip(row);
+    let mut choices: Vec<Choice> =
+        choices.map(|(label, &probability)| Choice { label: label.clone(), probability }).collect();
+    choices.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    choices
 }
 
 /// Fails unless features may be of the head's backbone, preprocessing and pooling.

@@ -12,7 +12,7 @@ use super::fit::probe;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::predict::{backbone_of, check_same_backbone, one_field, warn_of_unknown};
-use super::{Context, Status};
+use super::{Context, Status, multi_label};
 use crate::counted::counted;
 use crate::curate::{Suggestion, k_centre, margins, typicality};
 use crate::error::{Error, Result};
@@ -87,6 +87,9 @@ struct Scored {
 impl Suggest {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let head = self.head.as_ref().map(|path| HeadFile::read(path)).transpose()?;
+        if let Some(head) = &head {
+            multi_label::one_class(head, "suggest --head")?;
+        }
         let loaded = inputs::load(context, &self.inputs, &self.source, || match &head {
             Some(head) => backbone_of(head, &self.model, context),
             None => self.model.resolve(context),

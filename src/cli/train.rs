@@ -1,6 +1,6 @@
 //! `engraft train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::s;
 use serde::Serialize;
@@ -24,11 +24,16 @@ use crate::source::Split;
 /// INPUT is features (from `engraft embed`), or labelled images or texts with --model. A fifth of the rows is held out,
 /// the head is fitted on the rest, and the accuracy on the rows it has not seen is reported.
 ///
+/// With --label-separator a row may have any number of labels: the head is a logistic regression for each label against the
+/// rest, all fitted together, and the report is of subset accuracy, micro and macro F1, and the areas under the curves. Rows are
+/// held out, and divided into the folds of --cv, so that each part has its share of every label (iterative stratification).
+///
 /// Examples:
 ///   engraft train photos.parquet -o head.onnx
 ///   engraft train reviews.csv --model all-minilm-l6-v2 --label-column stars -o head.onnx
 ///   engraft train photos.parquet --head knn -o knn.onnx
 ///   engraft train photos.parquet --head auto --cv 5 -o head.onnx
+///   engraft train scenes.csv --model efficientnet-lite0 --label-separator ';' -o head.onnx
 ///   engraft train scans.csv --model efficientnet-lite0 --group-column patient --cv 5 --repeats 3 -o head.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -42,6 +47,10 @@ pub(super) struct Train {
     /// Replace an output that is there
     #[arg(long)]
     overwrite: bool,
+    /// Rows may have any number of labels, with TEXT between them: beach;sunset. A row with an empty cell is left out, as one
+    /// whose labels nobody has told; a row that has none of the labels says so by TEXT alone
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    label_separator: Option<String>,
     #[command(flatten)]
     fit: FitArgs,
     #[command(flatten)]
@@ -90,14 +99,25 @@ impl Train {
             )));
         }
         self.fit.check_flags()?;
+        if self.label_separator.is_some() {
+            self.fit.check_multi_label()?;
+        }
         let loaded =
             inputs::load_keeping(context, &self.inputs, (&self.source, self.fit.judging.holdout.columns()), || {
                 self.model.resolve(context)
             })?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
-        let trained = self.fit.train(context, labelled, &self.output)?;
-        context.result(&trained, || trained.text())?;
+        match &self.label_separator {
+            None => {
+                let trained = self.fit.train(context, labelled, &self.output)?;
+                context.result(&trained, || trained.text())?;
+            }
+            Some(separator) => {
+                let trained = self.fit.train_multi_label(context, labelled, separator, &self.output)?;
+                context.result(&trained, || trained.text())?;
+            }
+        }
         Ok(status)
     }
 }
@@ -127,7 +147,7 @@ pub(super) fn no_labels() -> Error {
 impl FitArgs {
     /// Splits, fits, evaluates on what was held out, and writes the head. The features may be most of the memory there is, so
     /// that no step makes a copy of them.
-    pub(super) fn train(&self, context: &Context, features: FeatureSet, output: &std::path::Path) -> Result<Trained> {
+    pub(super) fn train(&self, context: &Context, features: FeatureSet, output: &Path) -> Result<Trained> {
         let labels = features.class_names();
         let split = match self.judging.cv {
             Some(_) => Split { train: (0..features.len()).collect(), ..Split::default() },
@@ -151,11 +171,8 @@ impl FitArgs {
         if !note.is_empty() {
             context.console.note(&note);
         }
-        if let Some(certificate) = certificate.filter(|c| !c.converged) {
-            context.console.note(&format!(
-                "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
-                certificate.iterations, certificate.gap
-            ));
+        if let Some(certificate) = &certificate {
+            warn_unconverged(context, certificate);
         }
         let confidence = settled.confidence(context, &head, known, &labels)?;
         let provenance = features.provenance.clone();
@@ -183,16 +200,35 @@ impl FitArgs {
     }
 }
 
+/// Says so when a fit ended before it reached the optimum.
+pub(super) fn warn_unconverged(context: &Context, certificate: &Certificate) {
+    if !certificate.converged {
+        context.console.note(&format!(
+            "warning: the fit did not converge in {} iterations (gap {:.1e}); raise --max-iterations or --alpha",
+            certificate.iterations, certificate.gap
+        ));
+    }
+}
+
+/// A certificate in one line.
+pub(super) fn certified(certificate: &Certificate) -> String {
+    let Certificate { objective, gradient_norm, gap, iterations, converged, seconds } = certificate;
+    let converged = if *converged { "converged" } else { "NOT CONVERGED" };
+    format!(
+        "{converged} in {}, {seconds:.2} s: objective {objective:.6}, at most {gap:.1e} above the optimum, gradient {gradient_norm:.1e} of the start\n",
+        counted(iterations, "iteration")
+    )
+}
+
+/// What was learned from how much, and where it is: the last line.
+pub(super) fn closing(classes: &str, n_train: usize, head: &Path) -> String {
+    format!("{classes}, {}: {}", counted(n_train, "training row"), head.display())
+}
+
 impl Trained {
     pub(super) fn text(&self) -> String {
         let mut text = self.choice.as_ref().map_or_else(String::new, |choice| choice.text() + "\n\n");
-        text += &self.certificate.map_or_else(String::new, |c| {
-            let converged = if c.converged { "converged" } else { "NOT CONVERGED" };
-            format!(
-                "{converged} in {}, {:.2} s: objective {:.6}, at most {:.1e} above the optimum, gradient {:.1e} of the start\n",
-                counted(c.iterations, "iteration"), c.seconds, c.objective, c.gap, c.gradient_norm
-            )
-        });
+        text += &self.certificate.as_ref().map_or_else(String::new, certified);
         if let Some(harm) = self.calibration.as_ref().and_then(CalibrationVerdict::text) {
             text += &(harm + "\n");
         }
@@ -200,11 +236,6 @@ impl Trained {
             Some(report) => text += &report.headline(&self.judged),
             None => text += "no rows were held out, so there is no accuracy to report",
         }
-        text + &format!(
-            "\n{}, {}: {}",
-            counted(self.classes, "class"),
-            counted(self.n_train, "training row"),
-            self.head.display()
-        )
+        text + "\n" + &closing(&counted(self.classes, "class"), self.n_train, &self.head)
     }
 }

@@ -157,7 +157,7 @@ fn sparse(classes: &BTreeMap<usize, Vec<usize>>, k: usize) -> Vec<usize> {
     classes.iter().filter(|(_, rows)| rows.len() < k).map(|(&class, _)| class).collect()
 }
 
-fn check(n: usize, what: &str, k: usize, repeats: usize) -> Result<()> {
+pub(super) fn check(n: usize, what: &str, k: usize, repeats: usize) -> Result<()> {
     if repeats == 0 {
         return Err(Error::Data("cross-validation needs at least one repeat".to_string()));
     }

@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::{MultiLabelReport, Options, Report, group_scores};
+use super::{MultiLabelOptions, MultiLabelReport, Options, Report, group_scores};
 use crate::close::{Tolerance, assert_close};
 
 /// See `tests/golden/eval/make_eval.py`.
@@ -204,6 +204,10 @@ fn unusable_input_is_named() {
 struct MultiLabelGolden {
     targets: Vec<Vec<bool>>,
     scores: Vec<Vec<f32>>,
+    accuracy: f64,
+    log_loss: f64,
+    micro_roc_auc: f64,
+    micro_average_precision: f64,
     micro_f1: f64,
     macro_f1: f64,
     roc_auc: Vec<Option<f64>>,
@@ -221,7 +225,27 @@ fn multi_label_metrics_are_scikit_learns() {
     let (n, classes) = (golden.targets.len(), golden.targets[0].len());
     let targets = Array2::from_shape_vec((n, classes), golden.targets.concat()).unwrap();
     let scores = matrix(&golden.scores);
-    let got = MultiLabelReport::new(targets.view(), scores.view(), &names(classes), 0.5).unwrap();
+    let options = MultiLabelOptions::default();
+    let got = MultiLabelReport::new(targets.view(), scores.view(), &names(classes), options).unwrap();
+    assert_close([got.accuracy, got.log_loss], [golden.accuracy, golden.log_loss], Tolerance::Close);
+    assert_close(got.micro_roc_auc, [golden.micro_roc_auc], Tolerance::Close);
+    assert_close(got.micro_average_precision, [golden.micro_average_precision], Tolerance::Close);
+    for (value, interval) in [
+        (Some(got.accuracy), Some(got.accuracy_interval)),
+        (Some(got.micro_f1), got.micro_f1_interval),
+        (Some(got.macro_f1), got.macro_f1_interval),
+        (Some(got.log_loss), got.log_loss_interval),
+        (got.roc_auc, got.roc_auc_interval),
+        (got.micro_roc_auc, got.micro_roc_auc_interval),
+        (got.average_precision, got.average_precision_interval),
+        (got.micro_average_precision, got.micro_average_precision_interval),
+    ] {
+        let (value, [low, high]) = value.zip(interval).unwrap();
+        assert!(low < value && value < high, "{value} [{low}, {high}]");
+    }
+    let none = MultiLabelOptions { resamples: 0, ..options };
+    let bare = MultiLabelReport::new(targets.view(), scores.view(), &names(classes), none).unwrap();
+    assert_eq!((bare.macro_f1_interval, bare.macro_f1), (None, got.macro_f1));
     assert_close([got.micro_f1, got.macro_f1], [golden.micro_f1, golden.macro_f1], Tolerance::Close);
     assert_close(got.roc_auc, [golden.macro_roc_auc], Tolerance::Close);
     assert_close(got.average_precision, [golden.macro_average_precision], Tolerance::Close);
@@ -233,12 +257,14 @@ fn multi_label_metrics_are_scikit_learns() {
         assert_close(label.average_precision, precision, Tolerance::Close);
     }
     let refused = |targets: Array2<bool>, scores: &Array2<f32>| {
-        MultiLabelReport::new(targets.view(), scores.view(), &names(classes), 0.5).unwrap_err().to_string()
+        MultiLabelReport::new(targets.view(), scores.view(), &names(classes), options).unwrap_err().to_string()
     };
     assert!(refused(Array2::default((1, classes)), &scores).contains(&format!("1×{classes} targets")));
     let mut holed = scores.clone();
-    holed[[3, 1]] = f32::NAN;
-    assert!(refused(targets, &holed).contains("label 1 in row 3 is NaN"));
+    for bad in [f32::NAN, 1.1, -0.1] {
+        holed[[3, 1]] = bad;
+        assert!(refused(targets.clone(), &holed).contains(&format!("label 1 in row 3 is {bad}")));
+    }
 }
 
 #[test]

@@ -12,10 +12,10 @@ use super::rows::{argmax, brier_scores, log_losses, ranks, weighted_mean};
 use crate::error::{Error, Result};
 
 /// Above this many rows times classes a thousand resampled areas take many seconds: they are left out.
-const RESAMPLED_AREAS: usize = 2_000_000;
+pub(super) const RESAMPLED_AREAS: usize = 2_000_000;
 
 /// A runtime's softmax may exceed 1 by its rounding.
-const LARGEST: f32 = 1.0 + 1e-5;
+pub(super) const LARGEST: f32 = 1.0 + 1e-5;
 
 /// What can be chosen about a [`Report`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, s};
 use serde::{Deserialize, Serialize};
 
-use super::objective::Problem;
+use super::objective::{Problem, Targets};
 use super::stretches::in_stretches;
 
 /// What a fit reports of itself, computed in f64 from the final weights by code that no solver uses.
@@ -68,6 +68,8 @@ struct Sums {
     class_sums: Array2<f64>,
     /// K×1.
     class_weights: Array2<f64>,
+    /// All rows, 1×d.
+    row_sum: Array2<f64>,
 }
 
 impl Sums {
@@ -81,22 +83,24 @@ impl Sums {
             intercept_gradient: Array2::zeros((1, classes)),
             class_sums: Array2::zeros(weights.t().dim()),
             class_weights: Array2::zeros((classes, 1)),
+            row_sum: Array2::zeros((1, weights.nrows())),
         };
-        let mut samples = rows.clone().map(|row| (problem.labels[row], problem.weight(row)));
+        let mut numbers = rows.clone();
         for rows in problem.x.slice(s![rows, ..]).axis_chunks_iter(Axis(0), 256) {
             let features = problem.scaler.scaled(rows);
             let mut residual = features.dot(&weights) + intercepts;
             let rows = residual.rows_mut().into_iter().zip(features.rows());
-            for ((mut row, features), (label, weight)) in rows.zip(samples.by_ref()) {
-                let max = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-                let log_sum = max + row.mapv(|z| (z - max).exp()).sum().ln();
-                sums.loss += weight * (log_sum - row[label]);
-                row.mapv_inplace(|z| (z - log_sum).exp());
+            for ((mut row, features), number) in rows.zip(numbers.by_ref()) {
+                let weight = problem.weight(number);
+                sums.loss += weight * problem.targets.cross_entropy(number, row.view_mut());
                 sums.curvature.row_mut(0).zip_mut_with(&row, |h, p| *h += weight * p * (1.0 - p));
-                row[label] -= 1.0;
+                for class in (0..classes).filter(|&class| problem.targets.has(number, class)) {
+                    row[class] -= 1.0;
+                    sums.class_sums.row_mut(class).scaled_add(weight, &features);
+                    sums.class_weights[[class, 0]] += weight;
+                }
                 row *= weight;
-                sums.class_sums.row_mut(label).scaled_add(weight, &features);
-                sums.class_weights[[label, 0]] += weight;
+                sums.row_sum.row_mut(0).scaled_add(weight, &features);
                 sums.longest_row = sums.longest_row.max(features.dot(&features));
             }
             sums.weight_gradient += &features.t().dot(&residual);
@@ -114,6 +118,7 @@ impl Sums {
             intercept_gradient: self.intercept_gradient + other.intercept_gradient,
             class_sums: self.class_sums + other.class_sums,
             class_weights: self.class_weights + other.class_weights,
+            row_sum: self.row_sum + other.row_sum,
         }
     }
 }
@@ -126,10 +131,18 @@ pub(crate) fn optimality(problem: &Problem, weights: ArrayView2<f64>, intercepts
     let sums = in_stretches(problem.x.nrows(), problem.threads, |rows| Sums::of(problem, weights, intercepts, rows));
     let first = Sums::of(problem, weights, intercepts, 0..0);
     let sums = sums.into_iter().fold(first, Sums::and);
+    let one_logit = |columns: ArrayView2<f64>, scale| match problem.targets {
+        Targets::Classes(_) if columns.ncols() == 2 => one_logit(columns, scale),
+        Targets::Classes(_) | Targets::Labels(_) => columns.to_owned(),
+    };
     let weights = one_logit(weights, 1.0);
     let weight_norm = norm(&(one_logit(sums.weight_gradient.view(), 0.5) + alpha * &weights));
     let intercept_gradient = one_logit(sums.intercept_gradient.view(), 0.5);
-    let start = start_norm(&sums.class_sums, &sums.class_weights);
+    // At zero weights every class has the same probability: the gradient is that of all rows less the rows of the class.
+    let at_zero = problem.targets.at_zero(intercepts.len());
+    let start_weights = at_zero * &sums.row_sum - &sums.class_sums;
+    let start_intercepts = at_zero * problem.total_weight() - &sums.class_weights;
+    let start = norm(&one_logit(start_weights.t(), 0.5)).hypot(norm(&one_logit(start_intercepts.t(), 0.5)));
     let objective = sums.loss + 0.5 * alpha * norm(&weights).powi(2);
     let gap =
         gap_bound(weight_norm, intercept_gradient.iter().copied(), sums.curvature, sums.longest_row.sqrt(), alpha);
@@ -141,23 +154,40 @@ pub(crate) fn optimality(problem: &Problem, weights: ArrayView2<f64>, intercepts
     }
 }
 
-/// Length of the gradient at zero weights, where every class has the probability 1/K: `X̄/K − (sum of the class' rows)`, X̄
-/// being the sum of all rows, and likewise of the intercepts with 1 for each row. `class_sums` is K×d, `class_weights` K×1;
-/// rows count by their weights.
-fn start_norm(class_sums: &Array2<f64>, class_weights: &Array2<f64>) -> f64 {
-    let residual = |sums: &Array2<f64>| {
-        let mean = sums.mean_axis(Axis(0)).unwrap_or_default();
-        norm(&one_logit((mean - sums).t(), 0.5))
-    };
-    residual(class_sums).hypot(residual(class_weights))
+impl Targets<'_> {
+    /// Turns a row's logits into probabilities and returns the cross-entropy.
+    fn cross_entropy(&self, row: usize, mut logits: ArrayViewMut1<f64>) -> f64 {
+        match self {
+            Targets::Classes(classes) => {
+                let max = logits.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+                let log_sum = max + logits.mapv(|z| (z - max).exp()).sum().ln();
+                let loss = log_sum - logits[classes[row]];
+                logits.mapv_inplace(|z| (z - log_sum).exp());
+                loss
+            }
+            Targets::Labels(labels) => {
+                // −ln p is the softplus of −z, −ln(1 − p) that of z.
+                let softplus = |z: f64| z.max(0.0) + (-z.abs()).exp().ln_1p();
+                let of = |(&z, &has): (&f64, &bool)| softplus(if has { -z } else { z });
+                let loss = logits.iter().zip(labels.row(row)).map(of).sum();
+                logits.mapv_inplace(|z| (-softplus(-z)).exp());
+                loss
+            }
+        }
+    }
+
+    /// Whether a row is of a class, or has a label.
+    fn has(&self, row: usize, class: usize) -> bool {
+        match self {
+            Targets::Classes(classes) => classes[row] == class,
+            Targets::Labels(labels) => labels[[row, class]],
+        }
+    }
 }
 
 /// For two classes the one column that belongs to `z = z₁ − z₀`: `scale · (column₁ − column₀)`. Of weights that is the
 /// difference (scale 1); the columns of a gradient are each other's negative, and scale ½ gives the second.
 fn one_logit(columns: ArrayView2<f64>, scale: f64) -> Array2<f64> {
-    if columns.ncols() != 2 {
-        return columns.to_owned();
-    }
     (&columns.column(1) - &columns.column(0)).insert_axis(Axis(1)) * scale
 }
 
@@ -175,7 +205,7 @@ mod tests {
     use crate::close::{Tolerance, assert_close};
 
     fn problem<'a>(x: &'a Array2<f32>, labels: &'a [usize], scaler: &'a Scaler, alpha: f64) -> Problem<'a> {
-        Problem { x: x.view(), labels, weights: None, scaler, outputs: 1, alpha, threads: 1 }
+        Problem { x: x.view(), targets: Targets::Classes(labels), weights: None, scaler, outputs: 1, alpha, threads: 1 }
     }
 
     #[test]

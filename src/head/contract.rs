@@ -249,6 +249,32 @@ fn a_detector_is_saved_loaded_and_cannot_be_changed() {
     assert!(file.to_model().unwrap_err().to_string().contains("NaN"));
 }
 
+#[test]
+fn a_head_of_sigmoids_is_saved_loaded_and_cannot_be_changed() {
+    let (x, digits, other, _) = data();
+    let labels = multi_label::properties(&digits);
+    let head = Logistic::new().alpha(10.0).fit_multi_label(x.view(), labels.view(), &()).unwrap().head;
+    let names = ["even", "large", "prime"].map(String::from).to_vec();
+    let file = HeadFile { link: Link::Sigmoid, ..HeadFile::new(HeadKind::Logistic, head.into(), names) };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("head.onnx");
+    file.write(&path).unwrap();
+    assert_eq!(HeadFile::read(&path).unwrap(), file);
+    assert_eq!(file.probabilities(other.view()).unwrap(), sigmoid(file.head.logits(other.view()).unwrap()));
+    changes_are_refused(&file, &path);
+    let figures = CalibrationFigures { log_loss: 0.1, ece: 0.25 };
+    let calibrator = Calibrator::Temperature { inverse: 0.5 };
+    let calibration = Some(CalibrationRecord { calibrator, rows: 300, before: figures, after: figures });
+    let detector = Some(Detector { score: Strangeness::Energy, threshold: 0.1 });
+    for file in [
+        HeadFile { kind: HeadKind::Ridge, ..file.clone() },
+        HeadFile { calibration, ..file.clone() },
+        HeadFile { detector, ..file.clone() },
+    ] {
+        assert!(file.to_model().unwrap_err().to_string().contains("sigmoid"));
+    }
+}
+
 /// Every constant shortened, every constant without which the head would be another one, every node: each change is told.
 fn changes_are_refused(file: &HeadFile, path: &std::path::Path) {
     let model = file.to_model().unwrap();

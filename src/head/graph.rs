@@ -11,14 +11,15 @@ use super::detector::Detector;
 use super::fitted::Head;
 use super::head_onnx::HeadKind;
 use super::linear::Input;
+use super::link::{Link, THRESHOLD};
 use super::standardize::MIN_LENGTH;
 use crate::onnx::build::{Dim, attr_int, attr_ints};
 use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, int_constant, same_computation};
 
-/// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out. The logits are the head's, the
-/// probabilities and the label calibrated; `ood_score [n]` beside them
+/// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out, or `labels [n, K]` after sigmoids. The
+/// logits are the head's, the probabilities and the label calibrated; `ood_score [n]` beside them
 /// where there is a detector.
-pub(super) fn write(head: &Head, calibrator: Option<&Calibrator>, detector: Option<&Detector>) -> Model {
+pub(super) fn write(head: &Head, link: Link, calibrator: Option<&Calibrator>, detector: Option<&Detector>) -> Model {
     let mut graph = GraphBuilder::new("engraft-head");
     graph.input("embedding", DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.dimension() as i64)]);
     match head {
@@ -27,12 +28,23 @@ pub(super) fn write(head: &Head, calibrator: Option<&Calibrator>, detector: Opti
         Head::Mlp(head) => mlp::write(head, &mut graph),
     }
     let calibrated = calibration::write(calibrator, &mut graph);
-    graph.node("Softmax", &[&calibrated], "probabilities", vec![attr_int("axis", 1)]);
-    graph.node("ArgMax", &[&calibrated], "label", vec![attr_int("axis", 1), attr_int("keepdims", 0)]);
+    let all = [Dim::Named("n"), Dim::Fixed(head.classes() as i64)];
     for output in ["logits", "probabilities"] {
-        graph.output(output, DataType::Float, &[Dim::Named("n"), Dim::Fixed(head.classes() as i64)]);
+        graph.output(output, DataType::Float, &all);
     }
-    graph.output("label", DataType::Int64, &[Dim::Named("n")]);
+    match link {
+        Link::Softmax => {
+            graph.node("Softmax", &[&calibrated], "probabilities", vec![attr_int("axis", 1)]);
+            graph.node("ArgMax", &[&calibrated], "label", vec![attr_int("axis", 1), attr_int("keepdims", 0)]);
+            graph.output("label", DataType::Int64, &all[..1]);
+        }
+        Link::Sigmoid => {
+            graph.node("Sigmoid", &[&calibrated], "probabilities", vec![]);
+            graph.tensor_f32("threshold", &[1], &[THRESHOLD]);
+            graph.node("GreaterOrEqual", &["probabilities", "threshold"], "labels", vec![]);
+            graph.output("labels", DataType::Bool, &all);
+        }
+    }
     if let Some(detector) = detector {
         detector::write(detector, &mut graph);
     }
@@ -51,13 +63,17 @@ pub(super) fn read(kind: HeadKind, model: &Model) -> Result<Head, String> {
 /// Refuses a graph other than [`write`]'s: the weights alone do not say what a changed one would compute.
 pub(super) fn check(
     head: &Head,
+    link: Link,
     calibrator: Option<&Calibrator>,
     detector: Option<&Detector>,
     model: &Model,
 ) -> Result<(), String> {
-    let expected = write(head, calibrator, detector);
+    let expected = write(head, link, calibrator, detector);
     if !same_computation(model, &expected) {
         return Err("its graph is not the one that engraft writes for this kind of head".into());
+    }
+    if link == Link::Sigmoid {
+        fixed(model, "threshold", &[THRESHOLD])?;
     }
     calibration::check(model, &expected)
 }

@@ -1,11 +1,13 @@
 //! The trained head is an ONNX file: `embedding [n, d]` in, `logits [n, K]`, `probabilities [n, K]` and `label [n]` (the
-//! class index, int64) out, in standard operators alone, so that every runtime takes it. What else belongs to it is in
-//! the file's metadata.
+//! class index, int64) out, in standard operators alone, so that every runtime takes it. Where rows may have any number of
+//! labels, `labels [n, K]` (bool: the probability is at least [`THRESHOLD`](super::THRESHOLD)) stands in the place of `label`. What
+//! else belongs to it is in the file's metadata.
 //!
 //! | key | value |
 //! |---|---|
 //! | `engraft.head` | the kind of head: `logistic`, `ridge`, `centroid`, `knn` or `mlp` |
 //! | `engraft.labels` | JSON list of the K class names, in the order of the logits |
+//! | `engraft.link` | the [`Link`]: `softmax`, which is meant where there is none, or `sigmoid` |
 //! | `engraft.provenance` | JSON of the [`Provenance`] of the features it was trained on, if known |
 //! | `engraft.certificate` | JSON of the fit's [`Certificate`], if there is one |
 //! | `engraft.calibration` | JSON of the [`CalibrationRecord`], if the probabilities are calibrated |
@@ -25,6 +27,7 @@ use super::certificate::Certificate;
 use super::detector::{Detector, DetectorRecord};
 use super::fitted::Head;
 use super::graph;
+use super::link::{Link, sigmoid};
 use crate::error::{Error, Result};
 use crate::features::Provenance;
 use crate::onnx::{Model, metadata, read_model, set_metadata, write_model};
@@ -64,6 +67,8 @@ pub struct HeadFile {
     pub head: Head,
     /// K distinct class names, in the order of the logits.
     pub labels: Vec<String>,
+    /// How logits become probabilities: [`Link::Sigmoid`] of a logistic head whose rows may have any number of labels.
+    pub link: Link,
     /// What made the features it was trained on. A head takes only features of the same fingerprint.
     pub provenance: Option<Provenance>,
     /// How good the fit is.
@@ -79,7 +84,7 @@ pub struct HeadFile {
 }
 
 /// Keys of the metadata that are not attachments.
-const OWN: [&str; 7] = ["head", "labels", "provenance", "certificate", "calibration", "ood", "version"];
+const OWN: [&str; 8] = ["head", "labels", "link", "provenance", "certificate", "calibration", "ood", "version"];
 
 impl HeadFile {
     /// A file of this version that tells nothing else of its head. `labels` are the names of its K classes.
@@ -88,6 +93,7 @@ impl HeadFile {
             kind,
             head,
             labels,
+            link: Link::default(),
             provenance: None,
             certificate: None,
             calibration: None,
@@ -110,7 +116,10 @@ impl HeadFile {
     /// # Errors
     /// When the calibration is of other classes.
     pub fn probabilities_of(&self, logits: Array2<f32>) -> Result<Array2<f32>> {
-        Calibrator::probabilities(self.calibrator(), logits)
+        match self.link {
+            Link::Softmax => Calibrator::probabilities(self.calibrator(), logits),
+            Link::Sigmoid => Ok(sigmoid(logits)),
+        }
     }
 
     /// Lets `value` travel in the metadata as `engraft.<name>`, in place of what was attached by this name.
@@ -147,9 +156,10 @@ impl HeadFile {
     /// When the head is not of its kind, there is not one distinct label for each class, or the provenance is of another dimension.
     pub fn to_model(&self) -> Result<Model> {
         self.check().map_err(Error::Data)?;
-        let mut model = graph::write(&self.head, self.calibrator(), self.detector.as_ref());
+        let mut model = graph::write(&self.head, self.link, self.calibrator(), self.detector.as_ref());
         set_metadata(&mut model, "engraft.head", as_text(&self.kind)?.trim_matches('"'));
         set_metadata(&mut model, "engraft.labels", as_text(&self.labels)?);
+        set_metadata(&mut model, "engraft.link", as_text(&self.link)?.trim_matches('"'));
         if let Some(provenance) = &self.provenance {
             set_metadata(&mut model, "engraft.provenance", as_text(provenance)?);
         }
@@ -189,13 +199,17 @@ impl HeadFile {
 
     fn from_model(model: &Model) -> Result<Self, String> {
         let kind = metadata(model, "engraft.head").ok_or("it is not a head that engraft trained (no engraft.head)")?;
-        let kind = serde_json::from_str(&format!("\"{kind}\""))
-            .map_err(|_| format!("it is a head of a kind this version does not know: {kind:?}"))?;
+        let kind = word(kind).ok_or_else(|| format!("it is a head of a kind this version does not know: {kind:?}"))?;
+        let link = match metadata(model, "engraft.link") {
+            Some(link) => word(link).ok_or_else(|| format!("its engraft.link is unknown: {link:?}"))?,
+            None => Link::default(),
+        };
         let detector: Option<DetectorRecord> = parse(model, "engraft.ood")?;
         let head = graph::read(kind, model)?;
         let file = Self {
             kind,
             labels: parse(model, "engraft.labels")?.ok_or("it has no engraft.labels")?,
+            link,
             provenance: parse(model, "engraft.provenance")?,
             certificate: parse(model, "engraft.certificate")?,
             calibration: parse(model, "engraft.calibration")?,
@@ -205,13 +219,19 @@ impl HeadFile {
             engraft_version: metadata(model, "engraft.version").ok_or("it has no engraft.version")?.to_owned(),
         };
         file.check()?;
-        graph::check(&file.head, file.calibrator(), file.detector.as_ref(), model)?;
+        graph::check(&file.head, file.link, file.calibrator(), file.detector.as_ref(), model)?;
         Ok(file)
     }
 
     fn check(&self) -> Result<(), String> {
         if !self.kind.fits(&self.head) {
             return Err(format!("the head is not of the kind {:?}", self.kind));
+        }
+        if self.link == Link::Sigmoid
+            && (self.kind != HeadKind::Logistic || self.calibration.is_some() || self.detector.is_some())
+        {
+            let reason = "a head with the link sigmoid is logistic, and has neither a calibration nor an out-of-distribution score";
+            return Err(reason.to_owned());
         }
         let distinct: HashSet<&String> = self.labels.iter().collect();
         if self.labels.len() != self.head.classes() || distinct.len() != self.labels.len() {
@@ -241,6 +261,11 @@ impl HeadFile {
 
 fn as_text(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Data(format!("metadata of the head: {e}")))
+}
+
+/// The value that a word of the metadata stands for.
+fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::from(text)).ok()
 }
 
 fn attachments(model: &Model) -> BTreeMap<String, String> {
@@ -325,6 +350,9 @@ mod tests {
         let set = |key: &'static str, value: &'static str| reason(&move |model| set_metadata(model, key, value));
         assert!(reason(&|model| model.metadata_props.clear()).contains("not a head"));
         assert!(set("engraft.head", "forest").contains("forest"));
+        assert!(set("engraft.link", "probit").contains("probit"));
+        // Its graph is that of the softmax.
+        assert!(set("engraft.link", "sigmoid").contains("graph"));
         assert!(set("engraft.labels", "[\"a\"]").contains("got 1"));
         assert!(set("engraft.labels", "{").contains("engraft.labels cannot be read"));
         assert!(set("engraft.provenance", "{}").contains("engraft.provenance cannot be read"));

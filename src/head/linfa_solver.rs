@@ -10,7 +10,7 @@ use linfa_logistic::{LogisticRegression, MultiLogisticRegression};
 use ndarray::Array1;
 
 use super::certificate::Certificate;
-use super::objective::Problem;
+use super::objective::{Problem, Targets};
 use crate::error::{Error, Result};
 
 impl From<linfa::Error> for Error {
@@ -24,7 +24,10 @@ pub(super) fn minimize(problem: &Problem, tolerance: f64, max_iterations: usize)
     if problem.weights.is_some() {
         return Err(Error::Usage("linfa-logistic takes no weights: use engraft's own solver".into()));
     }
-    let data = DatasetBase::new(problem.scaler.scaled(problem.x), Array1::from(problem.labels.to_vec()));
+    let Targets::Classes(labels) = problem.targets else {
+        return Err(Error::Usage("linfa-logistic takes one class a row: use engraft's own solver".into()));
+    };
+    let data = DatasetBase::new(problem.scaler.scaled(problem.x), Array1::from(labels.to_vec()));
     let failed = |error: linfa_logistic::error::Error| Error::Data(format!("linfa-logistic: {error}"));
     // linfa's tolerance is absolute, on the gradient of the sum; this one makes the gap about `tolerance` for J near 1.
     let gradient_tolerance = (2.0 * problem.alpha * tolerance).sqrt();

@@ -11,10 +11,10 @@ use super::certificate::{Certificate, Optimality};
 use super::descent::{Descent, judged};
 use super::linear::LinearHead;
 use super::linfa_solver;
-use super::objective::Problem;
+use super::objective::{Problem, Targets};
 use super::samples::{ClassWeight, Samples};
 use super::standardize::{Scaler, Scaling};
-use super::training::positive;
+use super::training::{check_multi_label, positive};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -156,6 +156,19 @@ impl Logistic {
     pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
         self.check_ref()?.fit_path(samples, alphas, progress)
     }
+
+    /// Checks the parameters and fits; see [`CheckedLogistic::fit_multi_label`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when a parameter is out of range; those of the fit.
+    pub fn fit_multi_label(
+        &self,
+        x: ArrayView2<f32>,
+        labels: ArrayView2<bool>,
+        progress: &dyn Progress,
+    ) -> Result<FittedLogistic> {
+        self.check_ref()?.fit_multi_label(x, labels, progress)
+    }
 }
 
 impl ParamGuard for Logistic {
@@ -213,35 +226,7 @@ impl CheckedLogistic {
     /// # Errors
     /// [`Error::Usage`] when an alpha is not above 0; as [`CheckedLogistic::fit_samples`].
     pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
-        self.prepared(samples, alphas, |mut problem, order| {
-            let mut started = Instant::now();
-            let mut descent = match self.solver {
-                Solver::Lbfgs => Some(Descent::new(problem, progress)?),
-                Solver::Linfa => None,
-            };
-            let mut fitted: Vec<Option<FittedLogistic>> = vec![None; alphas.len()];
-            for index in order {
-                problem.alpha = alphas[index];
-                let (theta, found) = match &mut descent {
-                    Some(descent) => {
-                        descent.set_alpha(alphas[index]);
-                        progress.begin("fit", None);
-                        let found = descent.certified(self.tolerance, self.max_iterations);
-                        progress.end();
-                        (descent.theta().to_vec(), found?)
-                    }
-                    None => {
-                        let (theta, iterations) =
-                            linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?;
-                        let found = judged(&problem, &theta);
-                        (theta, (found, iterations))
-                    }
-                };
-                fitted[index] = Some(self.certified(&problem, &theta, found, started)?);
-                started = Instant::now();
-            }
-            Ok(fitted.into_iter().flatten().collect())
-        })
+        self.prepared(samples, alphas, |problem, order| self.optima(problem, alphas, order, progress))
     }
 
     /// Checks the samples, and passes on the problem with the places of `alphas`, the greatest first.
@@ -254,13 +239,13 @@ impl CheckedLogistic {
         alphas.iter().try_for_each(|&alpha| positive("alpha", alpha))?;
         let classes = samples.check()?;
         let weights = samples.row_weights(&self.class_weight, classes)?;
-        let threads = self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let threads = self.threads();
         let scaler = Scaler::fit_on(threads, self.scaling, samples.x.view());
         let mut order: Vec<usize> = (0..alphas.len()).collect();
         order.sort_by(|&a, &b| alphas[b].total_cmp(&alphas[a]));
         let problem = Problem {
             x: samples.x.view(),
-            labels: samples.labels,
+            targets: Targets::Classes(samples.labels),
             weights: weights.as_deref(),
             scaler: &scaler,
             outputs: if classes == 2 { 1 } else { classes },
@@ -273,6 +258,80 @@ impl CheckedLogistic {
     /// The most iterations of a fit.
     pub(super) fn max_iterations(&self) -> usize {
         self.max_iterations
+    }
+
+    /// Fits a logistic regression for each of K labels, of which a row may have any number, on n×d features and n×K labels:
+    /// scikit-learn's `OneVsRestClassifier(LogisticRegression(C=1/alpha))`. All share the passes over the features; the
+    /// certificate is of the sum of their objectives. The probabilities are the sigmoids of the head's logits,
+    /// see [`Link::Sigmoid`](super::Link).
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there are no rows, no columns, fewer than two labels, a label that every row has or none, another number
+    /// of rows of labels than of features, or a value that is not finite; [`Error::Usage`] with weights of classes or
+    /// [`Solver::Linfa`]; [`Error::Interrupted`].
+    pub fn fit_multi_label(
+        &self,
+        x: ArrayView2<f32>,
+        labels: ArrayView2<bool>,
+        progress: &dyn Progress,
+    ) -> Result<FittedLogistic> {
+        check_multi_label(x, labels)?;
+        if self.class_weight != ClassWeight::Uniform {
+            return Err(Error::Usage("classes that a row may have any number of have no weights".into()));
+        }
+        let threads = self.threads();
+        let scaler = Scaler::fit_on(threads, self.scaling, x.view());
+        let problem = Problem {
+            x: x.view(),
+            targets: Targets::Labels(labels.view()),
+            weights: None,
+            scaler: &scaler,
+            outputs: labels.ncols(),
+            alpha: self.alpha,
+            threads,
+        };
+        let mut fitted = self.optima(problem, &[self.alpha], vec![0], progress)?;
+        fitted.pop().ok_or_else(|| Error::Usage("no penalty to fit with".into()))
+    }
+
+    fn threads(&self) -> usize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// The optimum of a problem for each of `alphas`, in their order, found in that of their places.
+    fn optima(
+        &self,
+        mut problem: Problem,
+        alphas: &[f64],
+        order: Vec<usize>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<FittedLogistic>> {
+        let mut started = Instant::now();
+        let mut descent = match self.solver {
+            Solver::Lbfgs => Some(Descent::new(problem, progress)?),
+            Solver::Linfa => None,
+        };
+        let mut fitted: Vec<Option<FittedLogistic>> = vec![None; alphas.len()];
+        for index in order {
+            problem.alpha = alphas[index];
+            let (theta, found) = match &mut descent {
+                Some(descent) => {
+                    descent.set_alpha(alphas[index]);
+                    progress.begin("fit", None);
+                    let found = descent.certified(self.tolerance, self.max_iterations);
+                    progress.end();
+                    (descent.theta().to_vec(), found?)
+                }
+                None => {
+                    let (theta, iterations) = linfa_solver::minimize(&problem, self.tolerance, self.max_iterations)?;
+                    let found = judged(&problem, &theta);
+                    (theta, (found, iterations))
+                }
+            };
+            fitted[index] = Some(self.certified(&problem, &theta, found, started)?);
+            started = Instant::now();
+        }
+        Ok(fitted.into_iter().flatten().collect())
     }
 
     fn certified(

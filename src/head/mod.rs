@@ -13,6 +13,7 @@ mod knn;
 mod lbfgs;
 mod linear;
 mod linfa_solver;
+mod link;
 mod logistic;
 mod mlp;
 mod objective;
@@ -37,6 +38,7 @@ pub use head_onnx::{HeadFile, HeadKind};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
 pub(crate) use linear::first_maximum;
 pub use linear::{Input, LinearHead, softmax};
+pub use link::{Link, THRESHOLD, sigmoid};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
@@ -51,3 +53,5 @@ mod contract;
 mod goldens;
 #[cfg(test)]
 mod hard_cases;
+#[cfg(test)]
+mod multi_label;

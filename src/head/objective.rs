@@ -2,7 +2,9 @@
 //!
 //! `J(θ) = Σ_i w_i·CE_i + (alpha/2)·‖W‖²`, with `θ = [W; b]` of (d+1)×m, row-major, and `b` not penalised. Three and more
 //! classes have one logit each (m = K). Two classes have one logit `z` for the second class (m = 1): this is
-//! scikit-learn's objective in both cases, with `alpha = 1/C`. As two logits it is written `[−z/2, z/2]`.
+//! scikit-learn's objective in both cases, with `alpha = 1/C`. As two logits it is written `[−z/2, z/2]`. Labels of which a
+//! row may have any number have one logit each, and CE_i is the sum of their binary cross-entropies: J is then the sum of
+//! the objectives of m binary fits, which share the passes over the features.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -16,11 +18,30 @@ use super::standardize::Scaler;
 /// Rows of a block: its features and logits stay in the second-level cache between the two products.
 const BLOCK: usize = 512;
 
-/// The data of one fit. Labels are below the number of classes, checked by the caller.
+/// What is known of each row.
+#[derive(Clone, Copy)]
+pub(crate) enum Targets<'a> {
+    /// Its class, below the number of classes: the link is the softmax, of two classes the sigmoid of the one logit.
+    Classes(&'a [usize]),
+    /// Which of the m labels it has, n×m: the link is a sigmoid for each.
+    Labels(ArrayView2<'a, bool>),
+}
+
+impl Targets<'_> {
+    /// The probability of each of `columns` classes or labels at zero weights.
+    pub(crate) fn at_zero(&self, columns: usize) -> f64 {
+        match self {
+            Targets::Classes(_) => 1.0 / columns as f64,
+            Targets::Labels(_) => 0.5,
+        }
+    }
+}
+
+/// The data of one fit, checked by the caller.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem<'a> {
     pub(crate) x: ArrayView2<'a, f32>,
-    pub(crate) labels: &'a [usize],
+    pub(crate) targets: Targets<'a>,
     /// What each row's loss is multiplied by; 1 where there are none.
     pub(crate) weights: Option<&'a [f64]>,
     pub(crate) scaler: &'a Scaler,
@@ -185,20 +206,14 @@ mod tests {
 
     #[test]
     fn gradient_is_the_finite_difference() {
-        for classes in [2, 4] {
-            let (x, labels) = data(700, 5, classes);
-            let outputs = if classes == 2 { 1 } else { classes };
+        let sets = Array2::from_shape_fn((700, 3), |(i, j)| (i * (j + 2)) % 5 < 2);
+        for (classes, outputs) in [(2, 1), (4, 4), (0, 3)] {
+            let (x, labels) = data(700, 5, classes.max(1));
             for scaling in [Scaling::Standardize, Scaling::L2, Scaling::None] {
+                let targets = if classes == 0 { Targets::Labels(sets.view()) } else { Targets::Classes(&labels) };
                 let scaler = Scaler::fit(scaling, x.view());
-                let problem = Problem {
-                    x: x.view(),
-                    labels: &labels,
-                    weights: None,
-                    scaler: &scaler,
-                    outputs,
-                    alpha: 0.7,
-                    threads: 2,
-                };
+                let problem =
+                    Problem { x: x.view(), targets, weights: None, scaler: &scaler, outputs, alpha: 0.7, threads: 2 };
                 let at = theta(problem.parameters());
                 let mut gradient = vec![0.0; at.len()];
                 let mut ignored = vec![0.0; at.len()];
@@ -224,7 +239,7 @@ mod tests {
         let scaler = Scaler::fit(Scaling::Standardize, x.view());
         let problem = |threads| Problem {
             x: x.view(),
-            labels: &labels,
+            targets: Targets::Classes(&labels),
             weights: None,
             scaler: &scaler,
             outputs: 3,

@@ -47,8 +47,8 @@ impl Preconditioner {
         let (n, d) = problem.x.dim();
         let moments =
             if d <= WIDEST && n >= 2 * d { Moments::Full(gram(problem, &squares)) } else { Moments::Diagonal(squares) };
-        // p(1 − p) when all classes are equally likely.
-        let p = if problem.outputs == 1 { 0.5 } else { 1.0 / problem.outputs as f64 };
+        // p(1 − p) at zero weights; one logit stands for two classes.
+        let p = problem.targets.at_zero(problem.outputs.max(2));
         let start = p * (1.0 - p);
         Self {
             moments,
@@ -158,6 +158,7 @@ fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::objective::Targets;
     use super::super::standardize::{Scaler, Scaling};
     use super::*;
     use crate::close::{Tolerance, assert_close};
@@ -170,8 +171,8 @@ mod tests {
         let x = Array2::from_shape_simple_fn((n, d), || rng.f32() - 0.5);
         let labels: Vec<usize> = (0..n).map(|row| row % 2).collect();
         let scaler = Scaler::fit(Scaling::Standardize, x.view());
-        let problem =
-            Problem { x: x.view(), labels: &labels, weights: None, scaler: &scaler, outputs, alpha, threads: 2 };
+        let targets = Targets::Classes(&labels);
+        let problem = Problem { x: x.view(), targets, weights: None, scaler: &scaler, outputs, alpha, threads: 2 };
         let mut preconditioner = Preconditioner::new(&problem, scaler.sizes(1, x.view()).1);
         let centres = Array2::from_shape_simple_fn((d, outputs), || rng.f64() - 0.5);
         let at = Curvature { intercepts: vec![9.0; outputs], centres: Some(centres.clone()) };
@@ -197,7 +198,7 @@ mod tests {
         let scaler = Scaler::fit(Scaling::Standardize, x.view());
         let problem = Problem {
             x: x.view(),
-            labels: &labels,
+            targets: Targets::Classes(&labels),
             weights: None,
             scaler: &scaler,
             outputs: 3,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::ArrayViewMut2;
 use pulp::NullaryFnOnce;
 
-use super::objective::Problem;
+use super::objective::{Problem, Targets};
 use super::real::Real;
 
 /// Turns the logits of these rows into weighted residuals, and returns their loss. A type of its own, so that it is compiled for
@@ -30,13 +30,9 @@ impl<F: Real> NullaryFnOnce for Residuals<'_, '_, F> {
         let mut loss = 0.0;
         let mut variances = variances.rows_mut().into_iter();
         for (mut residual, row) in logits.rows_mut().into_iter().zip(rows) {
-            let (label, weight) = (problem.labels[row], problem.weight(row));
+            let weight = problem.weight(row);
             let Some(residual) = residual.as_slice_mut() else { continue };
-            loss += weight
-                * match problem.outputs {
-                    1 => binary_residual(residual, label),
-                    _ => softmax_residual(residual, label),
-                };
+            loss += weight * to_residual(&problem.targets, row, residual);
             let weight = F::of(weight);
             // The residual is p or p − 1, and p(1 − p) is |r|(1 − |r|) for both.
             let variance = |r: F| {
@@ -52,6 +48,18 @@ impl<F: Real> NullaryFnOnce for Residuals<'_, '_, F> {
             }
         }
         loss
+    }
+}
+
+/// Turns a row's logits into probabilities less the targets and returns the cross-entropy.
+#[inline(always)]
+fn to_residual<F: Real>(targets: &Targets, row: usize, logits: &mut [F]) -> f64 {
+    match (targets, logits) {
+        (Targets::Classes(classes), [logit]) => binary_residual(logit, classes[row] == 1),
+        (Targets::Classes(classes), logits) => softmax_residual(logits, classes[row]),
+        (Targets::Labels(labels), logits) => {
+            logits.iter_mut().zip(labels.row(row)).map(|(logit, &has)| binary_residual(logit, has)).sum()
+        }
     }
 }
 
@@ -77,15 +85,15 @@ fn softmax_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
     if below_max == 0.0 { others.ln_1p() } else { below_max + (own + others).ln() }
 }
 
-/// Turns the logit of class 1 into its residual `p − y` and returns the cross-entropy.
-fn binary_residual<F: Real>(row: &mut [F], label: usize) -> f64 {
-    let z: f64 = row[0].into();
-    let sign = if label == 1 { 1.0 } else { -1.0 };
+/// Turns a logit into its residual `p − y` and returns the cross-entropy.
+fn binary_residual<F: Real>(logit: &mut F, positive: bool) -> f64 {
+    let z: f64 = (*logit).into();
+    let sign = if positive { 1.0 } else { -1.0 };
     let small = (-z.abs()).exp();
     let margin = sign * z;
     // p(other class) = 1 / (1 + e^margin), without overflow.
     let other = if margin > 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
-    row[0] = F::of(-sign * other);
+    *logit = F::of(-sign * other);
     (-margin).max(0.0) + small.ln_1p()
 }
 
@@ -114,8 +122,7 @@ mod tests {
         let others = (-30.0_f64).exp() + (-25.0_f64).exp();
         assert_close([loss / others], [1.0], Tolerance::Approximate);
         assert_close([f64::from(row[1]) / others], [-1.0], Tolerance::Approximate);
-        let mut row = [80.0_f32];
-        assert_close([binary_residual(&mut row, 1) / (-80.0_f64).exp()], [1.0], Tolerance::Approximate);
-        assert_close([binary_residual(&mut [1000.0_f32], 0)], [1000.0], Tolerance::Exact);
+        assert_close([binary_residual(&mut 80.0_f32, true) / (-80.0_f64).exp()], [1.0], Tolerance::Approximate);
+        assert_close([binary_residual(&mut 1000.0_f32, false)], [1000.0], Tolerance::Exact);
     }
 }

@@ -1,6 +1,6 @@
 //! The figures of a report by name, for pages and terminals alike.
 
-use crate::eval::{Interval, Report};
+use crate::eval::{Interval, MultiLabelReport, Report};
 
 /// A figure that sums up all rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,9 +13,12 @@ pub struct Figure {
     pub interval: Option<Interval>,
 }
 
+fn figure(name: &str, value: f64, interval: Option<Interval>) -> Figure {
+    Figure { name: name.to_owned(), value, interval }
+}
+
 /// The figures of a report, those that matter most first.
 pub fn figures(report: &Report) -> Vec<Figure> {
-    let figure = |name: &str, value, interval| Figure { name: name.to_owned(), value, interval };
     let mut figures = vec![
         figure("accuracy", report.accuracy, Some(report.accuracy_interval)),
         figure("balanced accuracy", report.balanced_accuracy, report.balanced_accuracy_interval),
@@ -31,5 +34,23 @@ pub fn figures(report: &Report) -> Vec<Figure> {
     figures.extend(
         report.top_k.map(|top| figure(&format!("top-{} accuracy", top.k), top.accuracy, Some(top.accuracy_interval))),
     );
+    figures
+}
+
+/// The figures of a report on rows of any number of labels, those that matter most first.
+pub fn multi_label_figures(report: &MultiLabelReport) -> Vec<Figure> {
+    let mut figures = vec![
+        figure("subset accuracy", report.accuracy, Some(report.accuracy_interval)),
+        figure("micro F1", report.micro_f1, report.micro_f1_interval),
+        figure("macro F1", report.macro_f1, report.macro_f1_interval),
+        figure("log loss", report.log_loss, report.log_loss_interval),
+    ];
+    let areas = [
+        ("macro ROC AUC", report.roc_auc, report.roc_auc_interval),
+        ("micro ROC AUC", report.micro_roc_auc, report.micro_roc_auc_interval),
+        ("macro average precision", report.average_precision, report.average_precision_interval),
+        ("micro average precision", report.micro_average_precision, report.micro_average_precision_interval),
+    ];
+    figures.extend(areas.into_iter().filter_map(|(name, value, interval)| Some(figure(name, value?, interval))));
     figures
 }

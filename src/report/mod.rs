@@ -16,7 +16,7 @@ mod provenance;
 mod reliability;
 
 pub use embedding::{EmbeddingMap, MOST_POINTS};
-pub use figures::{Figure, figures};
+pub use figures::{Figure, figures, multi_label_figures};
 pub use mistakes::{MOST_MISTAKES, MOST_PREVIEWS, wanted, worst};
 pub use page::{CurvePoint, Page, Row, render};
 pub use preview::Preview;

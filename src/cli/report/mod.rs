@@ -51,6 +51,11 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl ReportArgs {
+    /// Whether a page was asked for.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.report.is_some()
+    }
+
     /// Fails where the page could not be written, before anything is computed for it.
     pub(super) fn check(&self) -> Result<()> {
         match &self.report {

@@ -90,7 +90,7 @@ impl Claim {
         let (mut again, mut lost) = (Again::default(), Vec::new());
         if continued {
             lost = self.forget_damaged(progress)?;
-            again = self.to_repeat(progress)?;
+            again = self.stretches_again(progress)?;
         } else {
             self.record = Record::default();
         }
@@ -118,7 +118,7 @@ impl Claim {
     }
 
     /// The stretches that are to be embedded again though their shards are sound.
-    fn to_repeat(&mut self, progress: &dyn Progress) -> Result<Again> {
+    fn stretches_again(&self, progress: &dyn Progress) -> Result<Again> {
         let mut again = Again::default();
         let listed = rejects::retain(&self.folder, &self.record.names())?;
         for stretch in self.record.stretches.values() {

@@ -124,11 +124,18 @@ predicted = scores >= 0.5
 precision, recall, f1, _ = metrics.precision_recall_fscore_support(targets, predicted, average=None, zero_division=0)
 auc = [float(metrics.roc_auc_score(t, s)) if 0 < t.sum() < len(t) else None for t, s in zip(targets.T, scores.T)]
 ap = [float(metrics.average_precision_score(t, s)) if t.any() else None for t, s in zip(targets.T, scores.T)]
+# Clipped as scikit-learn clips f32 probabilities.
+clipped = np.clip(scores, 2.0**-23, 1 - 2.0**-23)
+losses = [metrics.log_loss(t, p, labels=[False, True]) for t, p in zip(targets.T, clipped.T)]
 with open("multi_label.json", "w") as file:
     json.dump(
         {
             "targets": targets.tolist(),
             "scores": scores.tolist(),
+            "accuracy": metrics.accuracy_score(targets, predicted),
+            "log_loss": float(np.mean(losses)),
+            "micro_roc_auc": metrics.roc_auc_score(targets, scores, average="micro"),
+            "micro_average_precision": metrics.average_precision_score(targets, scores, average="micro"),
             "micro_f1": metrics.f1_score(targets, predicted, average="micro"),
             "macro_f1": metrics.f1_score(targets, predicted, average="macro", zero_division=0),
             "roc_auc": auc,
