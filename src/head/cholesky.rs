@@ -10,9 +10,9 @@ use ndarray::{Array2, ArrayViewMut2};
 pub(crate) struct Cholesky(Array2<f64>);
 
 impl Cholesky {
-    /// Factors a symmetric n×n matrix. `None` when it is not positive definite, as far as rounding shows.
+    /// Factors a symmetric n×n matrix, in either order of its entries. `None` when it is not positive definite, as far as rounding shows.
     pub(crate) fn new(matrix: Array2<f64>) -> Option<Self> {
-        let mut factor = matrix.as_standard_layout().into_owned();
+        let mut factor = if matrix.is_standard_layout() { matrix } else { matrix.reversed_axes() };
         let n = factor.nrows();
         let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
         let columns = MatMut::from_column_major_slice_mut(factor.as_slice_mut()?, n, n);

@@ -113,6 +113,7 @@ impl Preconditioner {
         }
         self.curvature = mean;
         if let Moments::Full(gram) = &self.moments {
+            self.factor = None;
             let mut matrix = gram * mean;
             // A Gram matrix may be singular up to its rounding, which is to stay below what is added.
             let least = f64::EPSILON * matrix.diag().sum();
@@ -139,19 +140,23 @@ fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f64> {
     let step = (n / SAMPLE.max(2 * d)).max(1);
     let sample = problem.x.slice(s![..;step as isize, ..]);
     let sums = in_stretches(sample.nrows(), problem.threads, |rows| {
-        let mut sum = Array2::<f64>::zeros((d, d));
+        // In single precision: nothing but a direction hangs on it, and in double it would be the most of a fit's memory.
+        let mut sum = Array2::<f32>::zeros((d, d));
         let mut features = Array2::<f32>::zeros((BLOCK, d));
         let mut part = Array2::<f32>::zeros((d, d));
         for rows in sample.slice(s![rows, ..]).axis_chunks_iter(Axis(0), BLOCK) {
             let mut features = features.slice_mut(s![..rows.nrows(), ..]);
             problem.scaler.apply(rows, features.view_mut());
             product(features.t(), features.view(), part.view_mut());
-            sum.zip_mut_with(&part, |sum, &part| *sum += f64::from(part));
+            sum += &part;
         }
         sum
     });
     let count = sample.nrows() as f64;
-    let mut gram = sums.into_iter().fold(Array2::zeros((d, d)), |all: Array2<f64>, some| all + some) / count;
+    let mut gram = Array2::<f64>::zeros((d, d));
+    for sum in sums {
+        gram.zip_mut_with(&sum, |all, &some| *all += f64::from(some) / count);
+    }
     gram.diag_mut().zip_mut_with(squares, |g, &square| *g = g.max(square));
     gram
 }
