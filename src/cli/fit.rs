@@ -330,8 +330,8 @@ impl HeadArgs {
         let path = Family {
             names: tried[2..2 + alphas.len()].iter().map(|(name, _)| name.clone()).collect(),
             fit: Box::new(|x, labels| {
-                let path = self.logistic(context).fit_path(Samples::new(x.view(), labels), &alphas, progress)?;
-                Ok(path.into_iter().map(|fitted| fitted.head.into()).collect())
+                let swept = self.logistic(context).sweep(Samples::new(x.view(), labels), &alphas, progress)?;
+                Ok(swept.into_iter().map(|swept| swept.head.into()).collect())
             }),
         };
         let families: Vec<Family> = before.iter().map(alone).chain([path]).chain(after.iter().map(alone)).collect();

@@ -10,7 +10,7 @@
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 
 use super::cholesky::Cholesky;
-use super::objective::{Curvature, Problem};
+use super::objective::{Curvature, Problem, Targets};
 use super::product::product;
 use super::stretches::in_stretches;
 
@@ -26,6 +26,8 @@ pub(crate) struct Preconditioner {
     moments: Moments,
     alpha: f64,
     outputs: usize,
+    /// What a direction common to all logits does.
+    common: Common,
     /// The curvature h that the factor was made for; 0 before the first.
     curvature: f64,
     /// A thousandth of the curvature at the start: smaller ones make directions that overshoot in most iterations.
@@ -33,6 +35,15 @@ pub(crate) struct Preconditioner {
     factor: Option<Cholesky>,
     /// m_k of each logit, d×m; none before they are found.
     centres: Option<Array2<f64>>,
+}
+
+/// What it does to move all logits of a row alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Common {
+    /// Nothing to the probabilities of a softmax: the penalty alone curves it.
+    Flat,
+    /// As much as to move each alone: they are sigmoids.
+    Curved,
 }
 
 /// Second moments of the scaled features.
@@ -50,8 +61,13 @@ impl Preconditioner {
         // p(1 − p) at zero weights; one logit stands for two classes.
         let p = problem.targets.at_zero(problem.outputs.max(2));
         let start = p * (1.0 - p);
+        let common = match problem.targets {
+            Targets::Classes(_) if problem.outputs > 1 => Common::Flat,
+            Targets::Classes(_) | Targets::Labels(_) => Common::Curved,
+        };
         Self {
             moments,
+            common,
             alpha: problem.alpha,
             outputs: problem.outputs,
             curvature: 0.0,
@@ -75,8 +91,7 @@ impl Preconditioner {
         let Ok(mut vector) = ArrayViewMut2::from_shape((vector.len() / self.outputs, self.outputs), vector) else {
             return;
         };
-        // What all classes share moves no probability: the penalty alone curves it.
-        let shared = take_shared(&mut vector);
+        let shared = self.common.take(&mut vector);
         let d = vector.nrows() - 1;
         let (mut weights, mut intercepts) = vector.multi_slice_mut((s![..d, ..], s![d, ..]));
         if let Some(centres) = &self.centres {
@@ -97,9 +112,11 @@ impl Preconditioner {
                 intercepts -= &(&centre * &weights);
             }
         }
-        take_shared(&mut vector);
-        let mut weights = vector.slice_mut(s![..d, ..]);
-        weights += &(shared.slice(s![..d]).insert_axis(Axis(1)).mapv(|v| v / self.alpha));
+        if let Some(shared) = shared {
+            self.common.take(&mut vector);
+            let mut weights = vector.slice_mut(s![..d, ..]);
+            weights += &(shared.slice(s![..d]).insert_axis(Axis(1)).mapv(|v| v / self.alpha));
+        }
     }
 
     fn renew(&mut self, at: &Curvature) {
@@ -123,14 +140,16 @@ impl Preconditioner {
     }
 }
 
-/// Takes from each row its mean over the classes, and returns the means; a single logit shares nothing.
-fn take_shared(vector: &mut ArrayViewMut2<f64>) -> Array1<f64> {
-    let shared = match vector.ncols() {
-        1 => Array1::zeros(vector.nrows()),
-        classes => vector.sum_axis(Axis(1)) / classes as f64,
-    };
-    *vector -= &shared.view().insert_axis(Axis(1));
-    shared
+impl Common {
+    /// Takes what is flat out of a θ: from each row its mean over the classes, which it returns.
+    fn take(self, vector: &mut ArrayViewMut2<f64>) -> Option<Array1<f64>> {
+        if self == Self::Curved {
+            return None;
+        }
+        let shared = vector.mean_axis(Axis(1))?;
+        *vector -= &shared.view().insert_axis(Axis(1));
+        Some(shared)
+    }
 }
 
 /// G from a sample of the rows, 2d at least. A column that is rare in the sample would seem flat: its diagonal is lifted to
@@ -163,7 +182,6 @@ fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::objective::Targets;
     use super::super::standardize::{Scaler, Scaling};
     use super::*;
     use crate::close::{Tolerance, assert_close};

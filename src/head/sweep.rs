@@ -20,7 +20,7 @@ pub struct Swept {
     /// The head, in the space of raw embeddings.
     pub head: LinearHead,
     /// The solver's own bound, in f32, on how far the objective is above the optimum, as a share of the objective at zero
-    /// weights; at most 1e-4 unless the iterations were used up.
+    /// weights; at most 1e-3 unless the iterations were used up.
     pub gap: f64,
     /// Iterations since the head before.
     pub iterations: usize,
@@ -39,7 +39,7 @@ impl Logistic {
 impl CheckedLogistic {
     /// Heads for many penalties in little more time than a fit takes, in the order of `alphas`: what a choice of the
     /// penalty by held-out rows needs. The path goes from the strongest to the weakest penalty, each head starts where the
-    /// one before ended with all that the search remembers, and ends when its mean loss is known to within `1e-4 · ln K`
+    /// one before ended with all that the search remembers, and ends when its mean loss is known to within `1e-3 · ln K`
     /// nats of the optimum's, whatever the tolerance. Weak penalties on rows that can be told apart then cost nothing: their
     /// losses are all near 0. Always by engraft's own solver.
     ///
