@@ -324,6 +324,9 @@ pub(super) fn run_into(context: &Context, mut job: Job, mut folder: ShardFolder,
         End::Finished => folder.finish()?,
         End::Interrupted => folder.kept()?,
     };
+    for reason in &kept.held_back {
+        context.console.say(reason);
+    }
     Ok(Ran { summary, kept, end })
 }
 

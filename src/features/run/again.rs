@@ -20,49 +20,65 @@ pub(super) enum Because {
 
 /// The stretches that are embedded again, by their first entry.
 #[derive(Debug, Default)]
-pub(super) struct Again(BTreeMap<u64, (Stretch, Because)>);
+pub(super) struct Again {
+    stretches: BTreeMap<u64, (Stretch, Because)>,
+    /// Why some stay as they were.
+    held_back: Vec<String>,
+}
 
 impl Again {
     pub(super) fn insert(&mut self, stretch: Stretch, because: Because) {
-        self.0.insert(stretch.entries.start, (stretch, because));
+        self.stretches.insert(stretch.entries.start, (stretch, because));
     }
 
     pub(super) fn stretches(&self) -> impl Iterator<Item = &Stretch> {
-        self.0.values().map(|(stretch, _)| stretch)
+        self.stretches.values().map(|(stretch, _)| stretch)
     }
 
     /// Whether the stretch that begins with this entry is one of them.
     pub(super) fn has(&self, first: u64) -> bool {
-        self.0.contains_key(&first)
+        self.stretches.contains_key(&first)
     }
 
     /// Whether some of these entries are embedded again.
     pub(super) fn overlaps(&self, entries: &Range<u64>) -> bool {
-        self.0.range(..entries.end).next_back().is_some_and(|(_, (old, _))| old.entries.end > entries.start)
+        self.stretches.range(..entries.end).next_back().is_some_and(|(_, (old, _))| old.entries.end > entries.start)
     }
 
     /// One whose rejects are nowhere listed.
     pub(super) fn unlisted(&self) -> Option<&Stretch> {
-        self.0.values().find(|(_, because)| *because == Because::LostRejects).map(|(stretch, _)| stretch)
+        self.stretches.values().find(|(_, because)| *because == Because::LostRejects).map(|(stretch, _)| stretch)
+    }
+
+    /// Why some stay as they were: a row would have been lost.
+    pub(super) fn held_back(&self) -> &[String] {
+        &self.held_back
     }
 
     /// The new stretch has taken the place of the old one.
     pub(super) fn done(&mut self, new: &Stretch) {
-        self.0.remove(&new.entries.start);
+        self.stretches.remove(&new.entries.start);
     }
 
-    /// Whether the new stretch takes the place of the old one: it is whole, and whoever had a row still has one.
+    /// Whether the new stretch takes the place of the old one: it is whole, and whoever had a row still has one. Keeps what to
+    /// tell where one has none.
     ///
     /// # Errors
     /// When the ids of the old rows cannot be read.
-    pub(super) fn is_better(&self, folder: &Path, new: &Stretch, rejects: &[Reject]) -> Result<bool> {
-        let Some((old, because)) = self.0.get(&new.entries.start) else { return Ok(false) };
-        let same = (&new.entries, new.digest) == (&old.entries, old.digest);
-        if !same || (*because == Because::Rejects && new.rejects >= old.rejects) {
+    pub(super) fn is_better(&mut self, folder: &Path, new: &Stretch, rejects: &[Reject]) -> Result<bool> {
+        let Some((old, because)) = self.stretches.get(&new.entries.start) else { return Ok(false) };
+        if (&new.entries, new.digest) != (&old.entries, old.digest) {
             return Ok(false);
         }
-        let Some(shard) = old.path(folder).filter(|_| !rejects.is_empty()) else { return Ok(true) };
-        let had: HashSet<String> = parquet::ids(&shard)?.into_iter().collect();
-        Ok(!rejects.iter().any(|reject| had.contains(&reject.id)))
+        let had: HashSet<String> = match old.path(folder) {
+            Some(shard) if !rejects.is_empty() => parquet::ids(&shard)?.into_iter().collect(),
+            _ => HashSet::new(),
+        };
+        if let Some(Reject { id, reason, .. }) = rejects.iter().find(|reject| had.contains(&reject.id)) {
+            let name = old.name();
+            self.held_back.push(format!("{name} stays as it was: {id} has a row in it and would have none, {reason}"));
+            return Ok(false);
+        }
+        Ok(*because == Because::LostRejects || new.rejects < old.rejects)
     }
 }

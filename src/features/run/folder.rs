@@ -67,6 +67,8 @@ pub struct Finished {
     pub truncated: u64,
     /// Length of the embeddings; 0 without rows.
     pub dimension: usize,
+    /// Of stretches that were embedded again and stay as they were, because a row would have been lost: which one, and why.
+    pub held_back: Vec<String>,
 }
 
 impl ShardFolder {
@@ -229,6 +231,7 @@ impl ShardFolder {
                 first_reject: rejects.first().cloned(),
                 truncated: 0,
                 dimension: 0,
+                held_back: Vec::new(),
             });
         }
         if let Some(stretch) = self.again.unlisted() {
@@ -270,6 +273,7 @@ impl ShardFolder {
             first_reject,
             truncated: totals.truncated,
             dimension: self.claim.record.stretches.values().map(|stretch| stretch.dimension).max().unwrap_or(0),
+            held_back: self.again.held_back().to_vec(),
         })
     }
 

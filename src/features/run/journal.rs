@@ -14,12 +14,19 @@ use super::key::RunKey;
 use super::{journal_path, rejects_path};
 use crate::error::{Error, Result};
 use crate::features::{Existing, shards};
+use crate::file;
 
 /// Of the file's lines; a journal of another version is refused.
 const VERSION: u32 = 1;
 
 /// How each journal starts.
 const START: &[u8] = b"{\"journal\":";
+
+/// Hexadecimal digits of the digest that each line ends with.
+const DIGITS: usize = 16;
+
+/// How each line ends, but for the digest of what stands before it and `"}`. Lines of engraft 0.1.0's first days have none.
+const CHECK: &[u8] = b",\"check\":\"";
 
 /// A finished stretch of the input list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,11 +165,11 @@ impl Record {
             return Err(foreign(path));
         }
         for (i, line) in whole.iter().enumerate() {
-            let parsed = match serde_json::from_slice(line) {
+            let parsed = match parsed(line) {
                 Ok(parsed) => parsed,
                 Err(_) if i > 0 && i + 1 == whole.len() => break,
-                Err(e) if i > 0 => return Err(Error::malformed(path, format!("line {}: {e}", i + 1))),
-                Err(_) => return Err(foreign(path)),
+                Err(_) if i == 0 && serde_json::from_slice::<Line>(line).is_err() => return Err(foreign(path)),
+                Err(reason) => return Err(damaged(path, i, &reason)),
             };
             record.add(parsed, i, path)?;
             record.length += line.len() as u64;
@@ -177,7 +184,7 @@ impl Record {
             }
             Line::Run { run, .. } if i == 0 => self.key = Some(RunKey::from_json(run)),
             _ if i == 0 => return Err(foreign(path)),
-            Line::Run { .. } => return Err(Error::malformed(path, format!("line {} begins another run", i + 1))),
+            Line::Run { .. } => return Err(damaged(path, i, "it begins another run")),
             Line::Another { run, first, .. } => {
                 self.key = Some(RunKey::from_json(run));
                 self.stretches.clear();
@@ -216,6 +223,11 @@ impl Record {
         self.stretches.values().map(Stretch::name).collect()
     }
 
+    /// Whether the whole input list was done, and all of it is still told of.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.is_some_and(|finished| finished.entries == self.totals().entries)
+    }
+
     pub(super) fn totals(&self) -> Totals {
         Totals::of(self.stretches.values())
     }
@@ -223,11 +235,36 @@ impl Record {
 
 /// A stretch of this line, if its shard can be one of ours.
 fn named(stretch: Stretch, i: usize, path: &Path) -> Result<Stretch> {
-    let named = stretch.shard.as_ref().is_none_or(|shard| shard.file == shards::file(&stretch.name()));
-    if stretch.entries.is_empty() || !named {
-        return Err(Error::malformed(path, format!("line {} is no stretch of the input list", i + 1)));
+    let named = stretch.shard.as_ref().map_or(stretch.rows == 0, |shard| shard.file == shards::file(&stretch.name()));
+    let counted = stretch.rows.checked_add(stretch.rejects) == Some(stretch.count());
+    if stretch.entries.is_empty() || !named || !counted {
+        return Err(damaged(path, i, "it is no stretch of the input list"));
     }
     Ok(stretch)
+}
+
+/// What a line says, if it is what was written.
+fn parsed(line: &[u8]) -> std::result::Result<Line, String> {
+    let body = line.strip_suffix(b"\n").unwrap_or(line);
+    let check = body.len().checked_sub(CHECK.len() + DIGITS + 2).and_then(|place| {
+        let (before, rest) = body.split_at(place);
+        Some((before, rest.strip_prefix(CHECK)?.strip_suffix(b"\"}")?))
+    });
+    if check.is_some_and(|(before, digest)| check_of(before).as_bytes() != digest) {
+        return Err("it is not what was written".to_owned());
+    }
+    serde_json::from_slice(body).map_err(|e| e.to_string())
+}
+
+/// Of a line, without its closing brace: the start of its SHA-256.
+fn check_of(line: &[u8]) -> String {
+    let mut digest = file::sha256_hex(line);
+    digest.truncate(DIGITS);
+    digest
+}
+
+fn damaged(path: &Path, i: usize, reason: &str) -> Error {
+    Error::malformed(path, format!("line {} is damaged: {reason}; --overwrite begins afresh", i + 1))
 }
 
 /// The file, open and locked: one process at a time writes to a folder.
@@ -294,7 +331,9 @@ impl Journal {
     /// The line is on the disk when this returns, or it does not count.
     fn append(&mut self, line: &Line) -> Result<()> {
         let mut bytes = serde_json::to_vec(line).map_err(|e| Error::malformed(&self.path, e))?;
-        bytes.push(b'\n');
+        bytes.pop();
+        let check = check_of(&bytes);
+        bytes.extend([CHECK, check.as_bytes(), b"\"}\n"].concat());
         let written = self
             .file
             .set_len(self.length)
@@ -425,7 +464,7 @@ mod tests {
         let path = journal_path(folder.path());
         let before = std::fs::read(&path).unwrap();
         let (mut journal, _) = lock();
-        let anew = Stretch { revision: 1, shard: None, ..stretch(0..2) };
+        let anew = Stretch { revision: 1, shard: None, rows: 0, rejects: 2, ..stretch(0..2) };
         journal.replace(&other, &anew).unwrap();
         drop(journal);
         let after = std::fs::read(&path).unwrap();
@@ -446,6 +485,36 @@ mod tests {
         let (_journal, record) = lock();
         assert!(record.finished.is_none() && record.key == Some(other));
         assert_eq!(record.stretches.values().collect::<Vec<_>>(), [&anew]);
+    }
+
+    #[test]
+    fn no_line_is_believed_that_is_not_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::lock(folder.path(), Existing::Refuse).unwrap();
+        journal.begin(&key()).unwrap();
+        journal.stretch(&stretch(0..4)).unwrap();
+        journal.finish(Totals { entries: 4, rows: 4, rejects: 0, truncated: 0 }).unwrap();
+        drop(journal);
+        let path = journal_path(folder.path());
+        let whole = std::fs::read(&path).unwrap();
+        let said = Record::parse(&whole, &path).unwrap();
+        assert!(said.is_finished());
+        for place in 0..whole.len() {
+            for bit in 0..8 {
+                let mut flipped = whole.clone();
+                flipped[place] ^= 1 << bit;
+                let Ok(record) = Record::parse(&flipped, &path) else { continue };
+                // The last line, with what runs into it, may be torn: the run then goes on from there. Or what is damaged is the
+                // word `check`, and all else is as it was.
+                assert!(record.stretches == said.stretches || !record.is_finished(), "byte {place}, bit {bit}");
+                assert!(record.stretches.values().all(|stretch| said.stretches.values().any(|one| one == stretch)));
+                assert_eq!(record.key, said.key);
+            }
+        }
+        // A line that is gone is missed.
+        let mut lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
+        lines.remove(1);
+        assert!(!Record::parse(&lines.concat(), &path).unwrap().is_finished());
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl std::fmt::Display for DamagedShard {
 pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
     let Some(record) = Record::read(folder)? else { return Ok(None) };
     let Totals { entries, rejects, truncated, .. } = record.totals();
-    Ok(Some(RunState { finished: record.finished.is_some(), entries, rejects, truncated }))
+    Ok(Some(RunState { finished: record.is_finished(), entries, rejects, truncated }))
 }
 
 /// The shards of `folder` that are missing or not what its journal says was written, each with what is wrong; none where there

@@ -250,6 +250,10 @@ fn a_stretch_gives_way_only_to_one_that_loses_no_row() {
     folder.close().unwrap();
     let resumed = folder.kept().unwrap();
     assert_eq!((resumed.rows, resumed.resumed_rows, resumed.rejects), (10 + 8 + 7 + 8, 24, 2 + 3 + 2));
+    assert_eq!(
+        resumed.held_back,
+        ["part-000000000010 stays as it was: 11 has a row in it and would have none, a nine"]
+    );
     drop(folder);
     let kept: Vec<u64> =
         before.iter().copied().filter(|n| *n >= 10 && ![20, 21, 23, 24, 27, 28, 29].contains(n)).collect();

@@ -82,7 +82,10 @@ impl Unfinished {
         let (start, end) = (stretch.entries.start, stretch.entries.end - 1);
         let difference = match self.difference(stretch) {
             Ok(Some((was, is))) => format!("the first that differs was {was:?} and is now {is:?}"),
-            Ok(None) => "their ids are the same, but not all of their texts or their order".to_owned(),
+            Ok(None) => {
+                "their ids are the same, but not all of their texts, paths, labels or kept columns, or their order"
+                    .to_owned()
+            }
             Err(e) => format!("what they were cannot be read: {e}"),
         };
         self.error(&format!("entries {start} to {end} of the inputs are not those that were embedded: {difference}"))
