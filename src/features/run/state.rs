@@ -52,7 +52,7 @@ pub fn run_state(folder: &Path) -> Result<Option<RunState>> {
 /// is no journal. All of them are read.
 ///
 /// # Errors
-/// As [`run_state`]; when a shard cannot be read; [`Error::Interrupted`].
+/// As [`run_state`]; when a shard cannot be read; [`Error::Interrupted`](crate::Error::Interrupted).
 pub fn damaged_shards(folder: &Path, progress: &dyn Progress) -> Result<Vec<DamagedShard>> {
     let Some(record) = Record::read(folder)? else { return Ok(Vec::new()) };
     let damaged = verify::damaged(folder, &record.stretches, progress)?.into_iter();
