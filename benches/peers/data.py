@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 PHOTOS = 2000
-ROWS, COLUMNS, CLASSES = 50_000, 768, 100
+ROWS = 50_000
 
 
 def photos(folder):
@@ -134,20 +134,20 @@ def fashion(folder):
                 Image.fromarray(pixels[i]).save(place / f"{i:05}.png")
 
 
-def probe(folder, correlated):
-    """A mixture of 100 Gaussians in 768 dimensions whose classes overlap, standardised, f32.
+def probe(folder, columns, classes, correlated):
+    """A mixture of Gaussians whose classes overlap, standardised, f32.
 
     The independent set has unit noise. The correlated one has noise whose k-th principal axis has deviation k^-1/2, as
     embeddings have: its columns say much of the same, and that is what makes a probe on real features slow to fit.
     """
     rng = np.random.default_rng(1)
-    labels = rng.integers(CLASSES, size=ROWS)
-    centres = rng.standard_normal((CLASSES, COLUMNS), dtype=np.float32)
-    noise = rng.standard_normal((ROWS, COLUMNS), dtype=np.float32)
-    deviations = np.ones(COLUMNS, np.float32)
+    labels = rng.integers(classes, size=ROWS)
+    centres = rng.standard_normal((classes, columns), dtype=np.float32)
+    noise = rng.standard_normal((ROWS, columns), dtype=np.float32)
+    deviations = np.ones(columns, np.float32)
     if correlated:
-        deviations = (1 + np.arange(COLUMNS, dtype=np.float32)) ** -0.5
-    rotation, _ = np.linalg.qr(rng.standard_normal((COLUMNS, COLUMNS)))
+        deviations = (1 + np.arange(columns, dtype=np.float32)) ** -0.5
+    rotation, _ = np.linalg.qr(rng.standard_normal((columns, columns)))
     x = ((0.13 * centres[labels] + noise) * deviations) @ rotation.astype(np.float32)
     x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)
     x /= x.std(axis=0, dtype=np.float64).astype(np.float32)
@@ -163,8 +163,10 @@ def main():
     makers = {
         "photos": photos,
         "movie": movie,
-        "independent": lambda folder: probe(folder, correlated=False),
-        "correlated": lambda folder: probe(folder, correlated=True),
+        "independent": lambda folder: probe(folder, 768, 100, correlated=False),
+        "correlated": lambda folder: probe(folder, 768, 100, correlated=True),
+        "narrow": lambda folder: probe(folder, 384, 10, correlated=False),
+        "narrow-correlated": lambda folder: probe(folder, 384, 10, correlated=True),
         "emoji": emoji,
         "fashion": fashion,
         "optdigits": optdigits,

@@ -60,6 +60,7 @@ impl Eval {
         let loaded =
             inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
         let features = loaded.features;
+        check_same_backbone(&head, &features)?;
         let known: Vec<usize> = (0..features.ids.len())
             .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
             .collect();
@@ -154,7 +155,6 @@ pub(super) struct Verdict {
 
 /// Evaluates a head on features whose labels it knows.
 pub(super) fn judge(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result<Judged> {
-    check_same_backbone(head, features)?;
     let truth = features.class_indices(&head.labels)?;
     let options = Options { seed, ..Options::default() };
     let logits = head.head.logits(features.matrix.view())?;

@@ -8,7 +8,7 @@ use engraft::features::{Claim, Existing, FeatureSet, damaged_shards, run_state};
 use engraft_fuzz::{allow_guarded_panics, file, folder};
 use libfuzzer_sys::fuzz_target;
 
-const SHARD: &[u8] = include_bytes!("../../golden/features/others.parquet");
+const SHARD: &[u8] = include_bytes!("../../golden/features/doubles.parquet");
 
 fuzz_target!(init: allow_guarded_panics(), |data: &[u8]| {
     static FOLDER: OnceLock<std::path::PathBuf> = OnceLock::new();
