@@ -74,7 +74,7 @@ impl Stretch {
 
     /// Number of its entries.
     pub(super) fn count(&self) -> u64 {
-        self.entries.end - self.entries.start
+        self.entries.end.saturating_sub(self.entries.start)
     }
 
     /// Of its shard, if it has rows.
@@ -515,6 +515,29 @@ mod tests {
         let mut lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
         lines.remove(1);
         assert!(!Record::parse(&lines.concat(), &path).unwrap().is_finished());
+    }
+
+    #[test]
+    fn stretches_that_cannot_be_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = journal_path(folder.path());
+        let odd = [
+            Stretch { entries: Range { start: 4, end: 0 }, ..stretch(4..4) },
+            Stretch { rows: 5, ..stretch(0..4) },
+            Stretch { rejects: u64::MAX, ..stretch(0..4) },
+            Stretch { shard: None, ..stretch(0..4) },
+            Stretch {
+                shard: Some(Shard { file: "../part-0.parquet".to_owned(), bytes: 1, sha256: String::new() }),
+                ..stretch(0..4)
+            },
+        ];
+        for stretch in odd {
+            let line = serde_json::to_string(&stretch).unwrap();
+            let text = format!(
+                "{{\"journal\":1,\"run\":{{}}}}\n{line}\n{{\"finished\":{{\"entries\":0,\"rows\":0,\"rejects\":0,\"truncated\":0}}}}\n"
+            );
+            assert!(matches!(Record::parse(text.as_bytes(), &path), Err(Error::Malformed { .. })), "{text}");
+        }
     }
 
     #[test]
