@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 golden=../golden
-for target in arrays parquet onnx head pickle image manifest configs tokenizer archive tar tables; do mkdir -p corpus/$target; done
+for target in arrays parquet onnx head pickle image manifest configs tokenizer archive tar tables journal; do mkdir -p corpus/$target; done
 
 sidecar='{"id":"a","label":"x","content":"d"}\n{"id":2,"label":null}\n{"id":true,"more":[1]}\n'
 for file in $golden/features/*.npy $golden/features/bad/*.npy; do
@@ -43,6 +43,13 @@ for modality in i t; do
     printf "c$modality"'id,path,label,text\na,b.png,x,"a ""text"", of two\nlines"\n' > "corpus/tables/$modality.csv"
     printf "j$modality"'{"id":1,"image":{"path":"a.png"},"path":"a.png","label":"x","text":"t"}\n[]\n{}\n' > "corpus/tables/$modality.jsonl"
 done
+
+{
+    printf '{"journal":1,"run":{"precision":"f32"}}\n'
+    printf '{"file":"part-000000000000.parquet","bytes":9,"sha256":"00","entries":{"start":0,"end":3},"rows":2,"rejects":1,"truncated":0,"dimension":2,"digest":"00"}\n'
+    printf '{"finished":{"entries":3,"rows":2,"rejects":1,"truncated":0}}\n\0'
+    printf '{"id":"a","stage":"read","reason":"gone","part":"part-000000000000"}\n'
+} > corpus/journal/run
 
 # An archive of each kind, made here.
 scratch=$(mktemp -d)
