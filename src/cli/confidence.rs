@@ -4,7 +4,7 @@ mod calibration;
 mod ood;
 
 use clap::ValueEnum;
-use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
+use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
 use super::Context;
@@ -126,9 +126,7 @@ impl ConfidenceArgs {
             _ => Ok(()),
         }
     }
-}
 
-impl ConfidenceArgs {
     /// A flag that was given and has no meaning where rows may have any number of labels.
     pub(super) fn of_one_class(&self) -> Option<&'static str> {
         let flags = [
@@ -161,21 +159,17 @@ impl FitArgs {
                 names[class]
             )));
         }
-        let picked: CowArray<f32, Ix2> = match judgeable.rows.len() == labels.len() {
-            true => x.into(),
-            false => x.select(Axis(0), &judgeable.rows).into(),
-        };
-        let groups: Option<Vec<usize>> = groups.map(|groups| judgeable.rows.iter().map(|&row| groups[row]).collect());
+        let (judged, groups) = ((&judgeable.labels[..], judgeable.classes.len()), judgeable.groups.as_deref());
         let fit = |known: Known| Ok(self.head.fit(context, known, &context.console)?.head);
-        let classes = (&judgeable.labels[..], judgeable.classes.len());
-        let division = Division::new(FOLDS, context.seed).grouped(groups.as_deref());
+        let division = Division::new(FOLDS, context.seed).grouped(groups);
         let unseen = wanted != CalibrateArg::None || conformal.is_some() || ood == Some(OodArg::Energy);
-        let logits = unseen.then(|| out_of_fold_logits(picked.view(), classes, &fit, division)).transpose()?;
-        let detector = match (ood, &logits) {
-            (None, _) | (Some(OodArg::Energy), None) => None,
-            (Some(OodArg::Energy), Some(logits)) => Some(energy_detector(logits.view())?),
-            (Some(OodArg::Mahalanobis), _) => Some(mahalanobis_detector(x, (labels, names.len()))?),
-            (Some(OodArg::Knn), _) => {
+        let logits = || out_of_fold_logits(judgeable.features(x).view(), judged, &fit, division);
+        let logits = unseen.then(logits).transpose()?;
+        let detector = match ood {
+            None => None,
+            Some(OodArg::Energy) => logits.as_ref().map(|logits| energy_detector(logits.view())).transpose()?,
+            Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
+            Some(OodArg::Knn) => {
                 if x.nrows() > MOST_ROWS {
                     let n = counted(x.nrows(), "training row");
                     context.console.note(&format!("the head carries {MOST_ROWS} of {n} to tell strange rows by"));
@@ -183,7 +177,7 @@ impl FitArgs {
                 let workers = Workers { threads: context.threads, progress: &Unstaged(&context.console) };
                 Some(knn_detector(x, (NEIGHBOURS, MOST_ROWS), context.seed, workers)?)
             }
-            (Some(OodArg::Vim), _) => Some(vim_detector(head, picked.view(), classes, &fit, division)?),
+            Some(OodArg::Vim) => Some(vim_detector(head, judgeable.features(x).view(), judged, &fit, division)?),
         };
         let Some(logits) = logits else { return Ok(Confidence { detector, ..Confidence::default() }) };
         let (calibration, probabilities) = match wanted.method() {

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ndarray::{ArrayView2, s};
+use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::fit::HeadArgs;
@@ -105,24 +105,15 @@ impl Curve {
             inputs::load_keeping(context, &self.inputs, (&self.source, columns), || self.model.resolve(context))?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.len());
         let features = labelled(context, loaded.features)?;
-        let names = features.class_names();
         let split = self.holdout.split(context, &features)?;
-        let n_pool = split.train.len();
-        let features = features.into_rows(&[split.train, split.test].concat());
-        let classes = features.class_indices(&names)?;
-        let (labels, truth) = classes.split_at(n_pool);
-        let groups = self.holdout.groups(&features)?;
-        let known = Known {
-            x: features.matrix.slice(s![..n_pool, ..]),
-            labels,
-            groups: groups.as_deref().map(|groups| &groups[..n_pool]),
-        };
+        let divided = self.holdout.arrange(features, split)?;
+        let (known, others) = (divided.known(), divided.held_out());
+        let (labels, truth, classes) = (known.labels, others.1, divided.names.len());
         let mut sizes: Vec<usize> = self.shots.iter().map(|size| size.get()).collect();
         sizes.sort_unstable();
         sizes.dedup();
-        self.tell_of_small_classes(context, labels, names.len(), &sizes);
+        tell_of_small_classes(context, labels, classes, &sizes);
         let shots = Shots { sizes: &sizes, draws: self.repeats.get(), seed: context.seed };
-        let others = (features.matrix.slice(s![n_pool.., ..]), truth);
         let points = points(context, &self.head, known, others, shots)?;
         let law = match points.len() {
             0..3 => None,
@@ -139,7 +130,7 @@ impl Curve {
         };
         let measured = Measured {
             n: truth.len(),
-            classes: names.len(),
+            classes,
             repeats: self.repeats.get(),
             points: points.iter().map(Point::from).collect(),
             forecast: AHEAD.into_iter().filter_map(ahead).collect(),
@@ -148,19 +139,18 @@ impl Curve {
         context.result(&measured, || measured.text())?;
         Ok(status)
     }
+}
 
-    fn tell_of_small_classes(&self, context: &Context, labels: &[usize], classes: usize, sizes: &[usize]) {
-        let mut rows = vec![0; classes];
-        labels.iter().for_each(|&label| rows[label] += 1);
-        let most = rows.iter().copied().max().unwrap_or(0);
-        let largest = sizes.iter().copied().filter(|&size| size < most).max().unwrap_or(0);
-        let small = rows.iter().filter(|&&rows| rows < largest).count();
-        if small > 0 {
-            let small = counted(small, "class");
-            context
-                .console
-                .note(&format!("{small} with fewer than {largest} rows to learn from: all of theirs are drawn"));
-        }
+/// Says so when classes have fewer rows than a size asks for.
+fn tell_of_small_classes(context: &Context, labels: &[usize], classes: usize, sizes: &[usize]) {
+    let mut rows = vec![0; classes];
+    labels.iter().for_each(|&label| rows[label] += 1);
+    let most = rows.iter().copied().max().unwrap_or(0);
+    let largest = sizes.iter().copied().filter(|&size| size < most).max().unwrap_or(0);
+    let small = rows.iter().filter(|&&rows| rows < largest).count();
+    if small > 0 {
+        let small = counted(small, "class");
+        context.console.note(&format!("{small} with fewer than {largest} rows to learn from: all of theirs are drawn"));
     }
 }
 

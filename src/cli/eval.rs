@@ -79,7 +79,7 @@ impl Eval {
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
         super::predict::warn_of_unknown(context, &head, &features);
-        let features = features.select(&known);
+        let features = features.into_rows(&known);
         let mut judged = judge(&head, &features, context.seed)?;
         if let Some(name) = &self.group_column {
             judged.verdict.groups = Some(groups(context, &features, name, &judged)?);

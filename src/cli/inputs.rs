@@ -185,8 +185,7 @@ pub(super) fn load_keeping(
     // Before a backbone is fetched in vain.
     exist(inputs)?;
     let mut memory = Memory { keep, parts: Vec::new(), rejects: Vec::new() };
-    let backbone = backbone()?;
-    open(context, inputs, source, (keep, Precision::F32), &backbone)?.run(context, &mut memory)?;
+    embed(context, inputs, (source, keep), &backbone()?, &mut memory)?;
     if memory.parts.is_empty() {
         return Err(nothing_embedded(memory.rejects.first(), memory.rejects.len()));
     }
@@ -330,15 +329,15 @@ pub(super) fn run_into(context: &Context, mut job: Job, mut folder: ShardFolder,
     Ok(Ran { summary, kept, end })
 }
 
-/// Runs the inputs through the backbone into `sink`.
+/// Runs the inputs through the backbone into `sink`, with these columns besides.
 pub(super) fn embed(
     context: &Context,
     inputs: &[PathBuf],
-    source: &SourceArgs,
+    (source, keep): (&SourceArgs, &[String]),
     backbone: &Backbone,
     sink: &mut dyn Sink,
 ) -> Result<Summary> {
-    open(context, inputs, source, (&[], Precision::F32), backbone)?.run(context, sink)
+    open(context, inputs, source, (keep, Precision::F32), backbone)?.run(context, sink)
 }
 
 /// Keeps everything in memory.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::{ArrayView2, s};
 
 use super::Context;
 use super::fit::FitArgs;
@@ -58,7 +58,7 @@ impl HoldoutArgs {
     }
 
     /// The group of each row as a number, where they are grouped.
-    pub(super) fn groups(&self, features: &FeatureSet) -> Result<Option<Vec<usize>>> {
+    fn groups(&self, features: &FeatureSet) -> Result<Option<Vec<usize>>> {
         let Some(name) = &self.group_column else { return Ok(None) };
         let values = features.kept.get(name).ok_or_else(|| Error::Usage(format!("there is no column `{name}`")))?;
         if let Some(row) = values.iter().position(Option::is_none) {
@@ -93,6 +93,46 @@ impl HoldoutArgs {
         }
         warn_of_shared(context, features, &split);
         Ok(split)
+    }
+}
+
+/// Labelled features with the rows to train on first, and what there is to know of them.
+pub(super) struct Divided {
+    pub(super) features: FeatureSet,
+    /// Of the classes.
+    pub(super) names: Vec<String>,
+    /// The class of each row, as its place in `names`.
+    pub(super) classes: Vec<usize>,
+    groups: Option<Vec<usize>>,
+    pub(super) n_train: usize,
+}
+
+impl HoldoutArgs {
+    /// Moves the rows of a split to where they belong; the features may be most of the memory there is, so that none is
+    /// copied.
+    pub(super) fn arrange(&self, features: FeatureSet, split: Split) -> Result<Divided> {
+        let names = features.class_names();
+        let n_train = split.train.len();
+        let features = features.into_rows(&[split.train, split.test].concat());
+        let classes = features.class_indices(&names)?;
+        let groups = self.groups(&features)?;
+        Ok(Divided { features, names, classes, groups, n_train })
+    }
+}
+
+impl Divided {
+    /// The rows to train on.
+    pub(super) fn known(&self) -> Known<'_> {
+        Known {
+            x: self.features.matrix.slice(s![..self.n_train, ..]),
+            labels: &self.classes[..self.n_train],
+            groups: self.groups.as_deref().map(|groups| &groups[..self.n_train]),
+        }
+    }
+
+    /// The features and classes of the rows held out.
+    pub(super) fn held_out(&self) -> (ArrayView2<'_, f32>, &[usize]) {
+        (self.features.matrix.slice(s![self.n_train.., ..]), &self.classes[self.n_train..])
     }
 }
 
@@ -148,26 +188,18 @@ impl FitArgs {
     pub(super) fn cross_validate(
         &self,
         context: &Context,
-        features: &FeatureSet,
-        (classes, names): (&[usize], &[String]),
+        Divided { features, names, classes, groups, .. }: &Divided,
         folds: usize,
     ) -> Result<Report> {
-        let groups = self.judging.holdout.groups(features)?;
-        let Judgeable { rows, labels, classes } = Judgeable::of(classes, groups.as_deref());
-        let groups: Option<Vec<usize>> = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        let judgeable = Judgeable::of(classes, groups.as_deref());
+        let x = judgeable.features(features.matrix.view());
+        let Judgeable { labels, classes, groups, .. } = judgeable;
         let single = names.len() - classes.len();
         if single > 0 {
             let what = if groups.is_some() { "one group" } else { "one sample" };
             context.console.note(&format!("{} of {what} only: trained on, not tested", counted(single, "class")));
         }
         warn_of_repeated(context, features);
-        let picked;
-        let x = if single == 0 {
-            features.matrix.view()
-        } else {
-            picked = features.matrix.select(Axis(0), &rows);
-            picked.view()
-        };
         let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
         let judge = |known: Known, others: ArrayView2<f32>| {
             // Without a class that lies in one fold the others have new numbers.
@@ -176,7 +208,7 @@ impl FitArgs {
             self.judge(context, (known, &names), others)
         };
         let division = Division::new(folds, context.seed).repeated(self.judging.repeats()).grouped(groups.as_deref());
-        let probabilities = judge_out_of_fold(x, (&labels, classes.len()), &judge, division)?;
+        let probabilities = judge_out_of_fold(x.view(), (&labels, classes.len()), &judge, division)?;
         let options = Options { seed: context.seed, ..Options::default() };
         Report::repeated(&labels, probabilities.view(), &names, options)
     }

@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::s;
 use serde::Serialize;
 
 use super::confidence::CalibrationVerdict;
 use super::eval::{Verdict, judge};
 use super::fit::{Chosen, FitArgs, Fitted};
 use super::inputs::{self, SourceArgs};
+use super::judging::Divided;
 use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
-use crate::curate::Known;
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;
 use crate::head::{Certificate, HeadFile};
@@ -148,24 +147,14 @@ impl FitArgs {
     /// Splits, fits, evaluates on what was held out, and writes the head. The features may be most of the memory there is, so
     /// that no step makes a copy of them.
     pub(super) fn train(&self, context: &Context, features: FeatureSet, output: &Path) -> Result<Trained> {
-        let labels = features.class_names();
         let split = match self.judging.cv {
             Some(_) => Split { train: (0..features.len()).collect(), ..Split::default() },
             None => self.judging.holdout.split(context, &features)?,
         };
-        let n_train = split.train.len();
-        let features = features.into_rows(&[split.train, split.test].concat());
-        let classes = features.class_indices(&labels)?;
-        let groups = self.judging.holdout.groups(&features)?;
-        let known = Known {
-            x: features.matrix.slice(s![..n_train, ..]),
-            labels: &classes[..n_train],
-            groups: groups.as_deref().map(|groups| &groups[..n_train]),
-        };
-        let cross_validated = match self.judging.cv {
-            Some(folds) => Some(self.cross_validate(context, &features, (&classes, &labels), folds)?),
-            None => None,
-        };
+        let divided = self.judging.holdout.arrange(features, split)?;
+        let known = divided.known();
+        let cross_validate = |folds| self.cross_validate(context, &divided, folds);
+        let cross_validated = self.judging.cv.map(cross_validate).transpose()?;
         let (settled, chosen) = self.settle(context, known)?;
         let Fitted { kind, head, certificate, note } = settled.head.fit(context, known, &context.console)?;
         if !note.is_empty() {
@@ -174,9 +163,10 @@ impl FitArgs {
         if let Some(certificate) = &certificate {
             warn_unconverged(context, certificate);
         }
-        let confidence = settled.confidence(context, &head, known, &labels)?;
+        let confidence = settled.confidence(context, &head, known, &divided.names)?;
+        let Divided { features, names, classes, n_train, .. } = divided;
         let provenance = features.provenance.clone();
-        let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, labels) };
+        let mut head = HeadFile { provenance, certificate, ..HeadFile::new(kind, head, names) };
         confidence.give(context, &mut head)?;
         let held_out = features.into_rows(&(n_train..classes.len()).collect::<Vec<_>>());
         let report = match cross_validated {

@@ -52,10 +52,10 @@ pub fn few_shot_curve(
     let n = known.labels.len();
     let mut rng = fastrand::Rng::with_seed(shots.seed);
     let seeds: Vec<u64> = (0..shots.draws).map(|_| rng.u64(..)).collect();
-    let drawn = |seed: u64, size: usize| FewShot::new(known.labels, seed)?.draw_at_most(size);
+    let draws = seeds.iter().map(|&seed| FewShot::new(known.labels, seed)).collect::<Result<Vec<_>>>()?;
     let mut sizes = Vec::new();
     for &size in shots.sizes {
-        let rows = drawn(seeds[0], size)?.len();
+        let rows = draws[0].draw_at_most(size)?.len();
         if rows < n {
             sizes.push((Some(size), rows));
         }
@@ -83,7 +83,7 @@ pub fn few_shot_curve(
     progress.begin("fitting heads", Some(((sizes.len() - 1) * shots.draws + 1) as u64));
     let point = |(shot, rows): (Option<usize>, usize)| {
         let right = match shot {
-            Some(size) => seeds.iter().map(|&seed| right(&drawn(seed, size)?)).collect::<Result<Vec<_>>>(),
+            Some(size) => draws.iter().map(|draw| right(&draw.draw_at_most(size)?)).collect::<Result<Vec<_>>>(),
             None => right(&(0..n).collect::<Vec<_>>()).map(|right| vec![right]),
         };
         let right = right.map_err(|e| match (e, shot) {

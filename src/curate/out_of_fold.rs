@@ -114,9 +114,8 @@ pub(super) fn for_each_fold(
         return Err(Error::Data(format!("class {class} has fewer than two rows")));
     }
     let n = labels.len();
-    let folds: Vec<Fold> = division.draw(labels)?.iter().collect();
-    let of_repeat = folds.len() / division.repeats();
-    for (fold, Fold { train, test }) in folds.into_iter().enumerate() {
+    let folds = division.draw(labels)?;
+    for (fold, Fold { train, test }) in folds.iter().enumerate() {
         let picked: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
         let mut there = picked.clone();
         there.sort_unstable();
@@ -125,7 +124,7 @@ pub(super) fn for_each_fold(
         let groups: Option<Vec<usize>> = division.groups().map(|groups| train.iter().map(|&row| groups[row]).collect());
         let learnt = x.select(Axis(0), &train);
         let known = Known { x: learnt.view(), labels: &labels, groups: groups.as_deref() };
-        let places: Vec<usize> = test.iter().map(|&row| fold / of_repeat * n + row).collect();
+        let places: Vec<usize> = test.iter().map(|&row| fold / folds.k() * n + row).collect();
         see(known, Part { places: &places, classes: &there, x: x.select(Axis(0), &test).view() })?;
     }
     Ok(())

@@ -85,12 +85,17 @@ impl Folds {
             .collect();
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut deal = || {
-            let mut groups = groups.clone();
+            let mut groups: Vec<&(Vec<usize>, Vec<f64>)> = groups.iter().collect();
             shuffle(&mut rng, &mut groups);
             groups.sort_by(|a, b| deviation(&b.1).total_cmp(&deviation(&a.1)));
             dealt(&groups, &sizes, k)
         };
         Ok(Self { repeats: (0..repeats).map(|_| deal()).collect(), k, sparse: sparse(&classes, k) })
+    }
+
+    /// The number of folds of a repeat.
+    pub fn k(&self) -> usize {
+        self.k
     }
 
     /// Classes with fewer rows than folds, ascending: some folds have none of them to test on.
@@ -111,7 +116,7 @@ impl Folds {
 
 /// The fold of each row when groups, each with its rows and its number of each class, go in turn to the fold that makes the
 /// classes' shares most even. `sizes` are the classes' numbers of rows.
-fn dealt(groups: &[(Vec<usize>, Vec<f64>)], sizes: &[f64], k: usize) -> Vec<usize> {
+fn dealt(groups: &[&(Vec<usize>, Vec<f64>)], sizes: &[f64], k: usize) -> Vec<usize> {
     let n = groups.iter().map(|(rows, _)| rows.len()).sum();
     let (mut fold_of, mut held) = (vec![0; n], vec![vec![0.0; sizes.len()]; k]);
     for (done, (rows, counts)) in groups.iter().enumerate() {

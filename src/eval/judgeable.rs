@@ -1,5 +1,7 @@
 //! Rows that others of their class can judge.
 
+use ndarray::{ArrayView2, Axis, CowArray, Ix2};
+
 /// The rows whose class has a row elsewhere, in another group where rows are grouped: those that cross-validation can test.
 /// Others can only be trained on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +12,8 @@ pub struct Judgeable {
     pub labels: Vec<usize>,
     /// The classes that are left, ascending.
     pub classes: Vec<usize>,
+    /// The groups of the rows, where they have any.
+    pub groups: Option<Vec<usize>>,
 }
 
 impl Judgeable {
@@ -23,8 +27,14 @@ impl Judgeable {
         let classes: Vec<usize> =
             sorted.chunk_by(|a, b| a.0 == b.0).filter(|class| class.len() > 1).map(|class| class[0].0).collect();
         let renumbered = |(row, class): (usize, &usize)| Some((row, classes.binary_search(class).ok()?));
-        let (rows, labels) = labels.iter().enumerate().filter_map(renumbered).unzip();
-        Self { rows, labels, classes }
+        let (rows, labels): (Vec<usize>, _) = labels.iter().enumerate().filter_map(renumbered).unzip();
+        let groups = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        Self { rows, labels, classes, groups }
+    }
+
+    /// The rows' features, of all n×d: copied only where some are left out.
+    pub fn features<'a>(&self, x: ArrayView2<'a, f32>) -> CowArray<'a, f32, Ix2> {
+        if self.rows.len() == x.nrows() { x.into() } else { x.select(Axis(0), &self.rows).into() }
     }
 }
 
@@ -35,10 +45,14 @@ mod tests {
     #[test]
     fn classes_of_one_row_are_left_out_and_the_others_renumbered() {
         let found = Judgeable::of(&[3, 0, 1, 3, 1, 2], None);
-        assert_eq!(found, Judgeable { rows: vec![0, 2, 3, 4], labels: vec![1, 0, 1, 0], classes: vec![1, 3] });
+        let (rows, labels) = (vec![0, 2, 3, 4], vec![1, 0, 1, 0]);
+        assert_eq!(found, Judgeable { rows, labels, classes: vec![1, 3], groups: None });
+        let x = ndarray::array![[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]];
+        assert_eq!(found.features(x.view()), ndarray::array![[0.0], [2.0], [3.0], [4.0]]);
         assert_eq!(Judgeable::of(&[1, 0], None).rows, [0; 0]);
         // Class 0 lies in one group.
         let grouped = Judgeable::of(&[0, 0, 1, 1], Some(&[7, 7, 7, 2]));
-        assert_eq!(grouped, Judgeable { rows: vec![2, 3], labels: vec![0, 0], classes: vec![1] });
+        let groups = Some(vec![7, 2]);
+        assert_eq!(grouped, Judgeable { rows: vec![2, 3], labels: vec![0, 0], classes: vec![1], groups });
     }
 }

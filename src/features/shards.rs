@@ -43,18 +43,27 @@ pub(super) fn up_to(path: &Path) -> String {
 
 /// Reads every shard, in order, with these further columns. Where there is a journal they must be what it says.
 pub(super) fn read(folder: &Path, keep: &[String]) -> Result<FeatureSet> {
-    let files = of(folder)?;
+    unreplaced(folder, |files| gather(folder, files, keep))
+}
+
+/// What `read` makes of the files of `folder`, all of which were still its files afterwards: a run that is under way may
+/// have replaced some meanwhile, whatever became of them here, and then it reads again.
+pub(super) fn unreplaced<T>(folder: &Path, read: impl Fn(&[PathBuf]) -> Result<T>) -> Result<T> {
+    loop {
+        let files = of(folder)?;
+        let outcome = read(&files);
+        let now = of(folder)?;
+        if files.iter().all(|file| now.contains(file)) {
+            return outcome;
+        }
+    }
+}
+
+fn gather(folder: &Path, files: &[PathBuf], keep: &[String]) -> Result<FeatureSet> {
     if files.is_empty() {
         let reason = "a run into it is under way, or was stopped before its first shard was complete";
         return Err(Error::Data(format!("no row is kept yet in {}: {reason}", folder.display())));
     }
-    let set = gather(folder, &files, keep);
-    // A run that is under way may have replaced some meanwhile, whatever became of them here.
-    let now = of(folder)?;
-    if files.iter().all(|file| now.contains(file)) { set } else { read(folder, keep) }
-}
-
-fn gather(folder: &Path, files: &[PathBuf], keep: &[String]) -> Result<FeatureSet> {
     if let Some(damaged) = super::damaged_shards(folder, &())?.first() {
         let reason = format!("{damaged}; run the same embed command again: only what is damaged is made anew");
         return Err(Error::malformed(folder, reason));

@@ -66,15 +66,7 @@ impl Survey {
     /// [`Error::Interrupted`].
     pub fn of(path: &Path, progress: &dyn Progress) -> Result<Self> {
         match Format::from_path(path)? {
-            Format::Shards => loop {
-                let files = shards::of(path)?;
-                let survey = Self::of_shards(path, &files, progress);
-                // A run that is under way may have replaced some meanwhile.
-                let now = shards::of(path)?;
-                if files.iter().all(|file| now.contains(file)) {
-                    break survey;
-                }
-            },
+            Format::Shards => shards::unreplaced(path, |files| Self::of_shards(path, files, progress)),
             _ => {
                 let mut counting = Counting::default();
                 counting.add(FeatureSet::read(path)?, path)?;

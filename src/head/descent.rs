@@ -42,11 +42,7 @@ impl<'a, 'p> Descent<'a, 'p> {
     pub(super) fn new(problem: Problem<'a>, progress: &'p dyn Progress) -> Result<Self> {
         let (longest_row, squares) = problem.scaler.sizes(problem.threads, problem.x);
         let preconditioner = Preconditioner::new(&problem, squares);
-        let evaluate = |theta: &[f64], gradient: &mut [f64]| {
-            uninterrupted(progress)?;
-            Ok(problem.evaluate::<f32>(theta, gradient, Besides::Curvature))
-        };
-        let state = State::new(vec![0.0; problem.parameters()], evaluate)?;
+        let state = State::new(vec![0.0; problem.parameters()], plain(problem, progress))?;
         let next_centres = FIRST_CENTRES;
         Ok(Self { problem, longest_row, preconditioner, progress, state, iterations: 0, next_centres })
     }
@@ -81,11 +77,7 @@ impl<'a, 'p> Descent<'a, 'p> {
     /// Goes to θ if the objective is less than here.
     pub(super) fn try_at(&mut self, theta: Vec<f64>) -> Result<()> {
         let Descent { problem, progress, .. } = *self;
-        let evaluate = |theta: &[f64], gradient: &mut [f64]| {
-            uninterrupted(progress)?;
-            Ok(problem.evaluate::<f32>(theta, gradient, Besides::Curvature))
-        };
-        self.state.jump(theta, evaluate, |there, here| there.value < here.value)
+        self.state.jump(theta, plain(problem, progress), |there, here| there.value < here.value)
     }
 
     /// Goes to where the certificate finds the gap within `tolerance`, relative: in f32, and where that is not borne out, on in
@@ -133,6 +125,14 @@ impl<'a, 'p> Descent<'a, 'p> {
         let (iterations, _) = lbfgs::minimize(state, max_iterations, F::NOISE, evaluate, done, precondition)?;
         (self.iterations, self.next_centres) = (total.get(), next_centres.get());
         Ok(iterations)
+    }
+}
+
+/// Evaluates in single precision, until the user wishes to stop.
+fn plain(problem: Problem, progress: &dyn Progress) -> impl Fn(&[f64], &mut [f64]) -> Result<(f64, Curvature)> {
+    move |theta, gradient| {
+        uninterrupted(progress)?;
+        Ok(problem.evaluate::<f32>(theta, gradient, Besides::Curvature))
     }
 }
 

@@ -226,7 +226,8 @@ impl CheckedLogistic {
     /// # Errors
     /// [`Error::Usage`] when an alpha is not above 0; as [`CheckedLogistic::fit_samples`].
     pub fn fit_path(&self, samples: Samples, alphas: &[f64], progress: &dyn Progress) -> Result<Vec<FittedLogistic>> {
-        self.prepared(samples, alphas, |problem, order| self.optima(problem, alphas, order, progress))
+        let started = Instant::now();
+        self.prepared(samples, alphas, |problem, order| self.optima(problem, (alphas, order), started, progress))
     }
 
     /// Checks the samples, and passes on the problem with the places of `alphas`, the greatest first.
@@ -275,6 +276,7 @@ impl CheckedLogistic {
         labels: ArrayView2<bool>,
         progress: &dyn Progress,
     ) -> Result<FittedLogistic> {
+        let started = Instant::now();
         check_multi_label(x, labels)?;
         if self.class_weight != ClassWeight::Uniform {
             return Err(Error::Usage("classes that a row may have any number of have no weights".into()));
@@ -290,7 +292,7 @@ impl CheckedLogistic {
             alpha: self.alpha,
             threads,
         };
-        let mut fitted = self.optima(problem, &[self.alpha], vec![0], progress)?;
+        let mut fitted = self.optima(problem, (&[self.alpha], vec![0]), started, progress)?;
         fitted.pop().ok_or_else(|| Error::Usage("no penalty to fit with".into()))
     }
 
@@ -302,11 +304,10 @@ impl CheckedLogistic {
     fn optima(
         &self,
         mut problem: Problem,
-        alphas: &[f64],
-        order: Vec<usize>,
+        (alphas, order): (&[f64], Vec<usize>),
+        mut started: Instant,
         progress: &dyn Progress,
     ) -> Result<Vec<FittedLogistic>> {
-        let mut started = Instant::now();
         let mut descent = match self.solver {
             Solver::Lbfgs => Some(Descent::new(problem, progress)?),
             Solver::Linfa => None,

@@ -38,7 +38,7 @@ pub(crate) fn search(
         search_block(queries.slice(s![range.clone(), ..]), range.start, candidates, k, which, &mut found);
         found
     })?;
-    Ok(found.concat())
+    Ok(found.into_iter().flatten().collect())
 }
 
 fn search_block(

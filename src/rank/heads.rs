@@ -56,8 +56,7 @@ pub fn choose_head(
     (folds, seed): (usize, u64),
     progress: &dyn Progress,
 ) -> Result<HeadChoice> {
-    let Judgeable { rows, labels, classes } = Judgeable::of(labels, groups);
-    let groups: Option<Vec<usize>> = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+    let Judgeable { rows, labels, classes, groups } = Judgeable::of(labels, groups);
     if classes.len() < 2 {
         return Err(Error::Data(
             "fewer than two classes have two rows, or two groups: there is nothing to choose a head by".into(),

@@ -112,7 +112,7 @@ impl Demo {
         })?;
         let embed = steps.run("embed", || {
             let mut files = Files::new(&features_path, Existing::Replace)?;
-            let summary = inputs::embed(context, std::slice::from_ref(&input), &source, &backbone, &mut files)?;
+            let summary = inputs::embed(context, std::slice::from_ref(&input), (&source, &[]), &backbone, &mut files)?;
             let rejected = files.finish()?;
             if summary.rows == 0 {
                 return Err(inputs::nothing_embedded(rejected.first.as_ref(), summary.rejects));

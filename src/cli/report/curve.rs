@@ -14,9 +14,9 @@ use crate::report::CurvePoint;
 const DRAWS: usize = 5;
 
 /// Accuracies on the evaluated rows of heads that were fitted to 1, 2, 4, … rows of each class, and to all.
-pub(super) fn points(context: &Context, evaluation: &Evaluation, train: &FeatureSet) -> Result<Vec<CurvePoint>> {
+pub(super) fn points(context: &Context, evaluation: &Evaluation, train: FeatureSet) -> Result<Vec<CurvePoint>> {
     let Evaluation { head, features, judged, .. } = *evaluation;
-    check_same_backbone(head, train)?;
+    check_same_backbone(head, &train)?;
     let seen: std::collections::HashSet<&String> = train.contents.iter().flatten().collect();
     let shared = features.contents.iter().flatten().filter(|content| seen.contains(content)).count();
     if shared > 0 {
@@ -26,7 +26,7 @@ pub(super) fn points(context: &Context, evaluation: &Evaluation, train: &Feature
     }
     let known = |label: &Option<String>| label.as_ref().is_some_and(|label| head.labels.contains(label));
     let rows: Vec<usize> = (0..train.len()).filter(|&row| known(&train.labels[row])).collect();
-    let train = train.select(&rows);
+    let train = train.into_rows(&rows);
     let labels = train.class_indices(&head.labels)?;
     if let Some(class) = (0..head.labels.len()).find(|class| !labels.contains(class)) {
         return Err(Error::Data(format!("--curve has no row of the class {}", head.labels[class])));

@@ -93,9 +93,9 @@ impl Claim {
             again = self.stretches_again(progress)?;
         } else {
             self.record = Record::default();
+            taken.extend(rejects::parts(&self.folder)?);
         }
         let there = shards::list(&self.folder)?;
-        taken.extend(rejects::parts(&self.folder)?);
         taken.extend(there.iter().filter_map(|shard| Some(shard.file_stem()?.to_str()?.to_owned())));
         let finished: HashSet<PathBuf> = self.record.shards(&self.folder).collect();
         let stale = there.into_iter().filter(|file| !finished.contains(file)).collect();

@@ -293,7 +293,7 @@ impl ShardFolder {
 
 impl Open {
     fn new(first: u64, taken: &HashSet<String>) -> Self {
-        let mut stretch = Stretch::new(first, 0);
+        let mut stretch = Stretch::new(first);
         while taken.contains(&stretch.name()) {
             stretch.revision += 1;
         }

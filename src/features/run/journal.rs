@@ -54,9 +54,9 @@ fn is_first(revision: &u32) -> bool {
 
 impl Stretch {
     /// Nothing yet, to begin with this entry.
-    pub(super) fn new(first: u64, revision: u32) -> Self {
+    pub(super) fn new(first: u64) -> Self {
         Self {
-            revision,
+            revision: 0,
             shard: None,
             entries: first..first,
             rows: 0,
@@ -410,7 +410,7 @@ mod tests {
     }
 
     fn stretch(entries: Range<u64>) -> Stretch {
-        let stretch = Stretch::new(entries.start, 0);
+        let stretch = Stretch::new(entries.start);
         let file = shards::file(&stretch.name());
         Stretch {
             shard: Some(Shard { file, bytes: 1, sha256: "00".to_owned() }),
