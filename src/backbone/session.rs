@@ -23,12 +23,17 @@ pub struct Session {
     inner: ort::session::Session,
     selection: RunOptions<HasSelectedOutputs>,
     model: String,
-    output: String,
-    output_element: TensorElementType,
+    outputs: Vec<Output>,
     device: Device,
     provider: Provider,
     assignment: Assigned,
     inputs: Vec<Input>,
+}
+
+/// An output that is returned.
+struct Output {
+    name: String,
+    element: TensorElementType,
 }
 
 /// What is known of where the nodes run.
@@ -86,7 +91,8 @@ pub enum Tensor<'a> {
 }
 
 impl Session {
-    /// Opens a model and selects the one output that `run` returns.
+    /// Opens a model and selects the output that `run` returns, or several with commas between, of which it returns the
+    /// columns side by side: `[n, a]`, `[n, b]` and `[n]` are `[n, a + b + 1]` together.
     ///
     /// With [`Device::Auto`] the second value returned says what was chosen and why.
     ///
@@ -145,16 +151,18 @@ impl Session {
                 _ => other,
             },
         })?;
-        let output_element = output_element(&inner, &model, output)?;
+        let outputs = outputs(&inner, &model, output)?;
         let inputs = inputs(&inner, &model)?;
         let staging = match provider {
-            Provider::Cuda(n) | Provider::TensorRt(n) => Some(Staging::for_cuda(&inner, n, output).map_err(wrong)?),
+            Provider::Cuda(n) | Provider::TensorRt(n) => {
+                Some(Staging::for_cuda(&inner, n, names(&outputs)).map_err(wrong)?)
+            }
             _ => None,
         };
-        let selection =
-            RunOptions::new().map_err(wrong)?.with_outputs(OutputSelector::no_default().with(output.to_owned()));
-        let (output, device) = (output.to_owned(), options.device);
-        Ok(Self { staging, inner, selection, model, output, output_element, device, provider, assignment, inputs })
+        let selected = names(&outputs).fold(OutputSelector::no_default(), |all, name| all.with(name));
+        let selection = RunOptions::new().map_err(wrong)?.with_outputs(selected);
+        let device = options.device;
+        Ok(Self { staging, inner, selection, model, outputs, device, provider, assignment, inputs })
     }
 
     /// The provider that runs the graph. Until the first batch it is the one that was registered; after it, one that ran
@@ -196,7 +204,7 @@ impl Session {
         read: impl FnOnce(&[usize], &[f32]) -> Result<R>,
     ) -> Result<R> {
         let wrong = |e: ort::Error| failure(&self.model, e.message());
-        let outputs = match &mut self.staging {
+        let found = match &mut self.staging {
             None => {
                 let values = direct(inputs, &self.inputs, &self.model)?;
                 self.inner.run_with_options(values, &self.selection).map_err(wrong)?
@@ -216,8 +224,15 @@ impl Session {
                 staging.run(&mut self.inner).map_err(wrong)?
             }
         };
-        let result = extract(&outputs, &self.output, self.output_element, &self.model, read);
-        drop(outputs);
+        let result = match &self.outputs[..] {
+            [output] => extract(&found, output, &self.model, read),
+            outputs => {
+                let part = |output| extract(&found, output, &self.model, |s, v| Ok((s.to_vec(), v.to_vec())));
+                let parts = outputs.iter().map(part).collect::<Result<Vec<_>>>();
+                parts.and_then(|parts| beside(&parts, &self.model)).and_then(|(shape, values)| read(&shape, &values))
+            }
+        };
+        drop(found);
         self.prove()?;
         result
     }
@@ -250,18 +265,45 @@ fn builder(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {
     Ok(builder.with_intra_threads(threads.max(1))?.with_intra_op_spinning(false)?)
 }
 
-fn output_element(session: &ort::session::Session, model: &str, output: &str) -> Result<TensorElementType> {
-    let Some(found) = session.outputs().iter().find(|o| o.name() == output) else {
-        let names: Vec<&str> = session.outputs().iter().map(|o| o.name()).collect();
-        return Err(Error::model(model, format!("it has no output {output:?}; there are {}", names.join(", "))));
+fn names(outputs: &[Output]) -> impl Iterator<Item = String> {
+    outputs.iter().map(|output| output.name.clone())
+}
+
+/// The outputs that `wanted` names: one, or several with commas between where there is none of that name.
+fn outputs(session: &ort::session::Session, model: &str, wanted: &str) -> Result<Vec<Output>> {
+    let output = |name: &str| {
+        let Some(found) = session.outputs().iter().find(|o| o.name() == name) else {
+            let names: Vec<&str> = session.outputs().iter().map(|o| o.name()).collect();
+            return Err(Error::model(model, format!("it has no output {name:?}; there are {}", names.join(", "))));
+        };
+        match element(found.dtype()) {
+            element @ (TensorElementType::Float32 | TensorElementType::Float16) => {
+                Ok(Output { name: name.to_owned(), element })
+            }
+            _ => {
+                let reason = format!("output {name:?} is {}, not a tensor of f32 or f16", found.dtype());
+                Err(Error::model(model, reason))
+            }
+        }
     };
-    match element(found.dtype()) {
-        element @ (TensorElementType::Float32 | TensorElementType::Float16) => Ok(element),
-        _ => {
-            let reason = format!("output {output:?} is {}, not a tensor of f32 or f16", found.dtype());
-            Err(Error::model(model, reason))
+    let whole = session.outputs().iter().any(|o| o.name() == wanted);
+    if whole { Ok(vec![output(wanted)?]) } else { wanted.split(',').map(output).collect() }
+}
+
+/// The columns of several outputs side by side; an output of one dimension is one column.
+fn beside(parts: &[(Vec<usize>, Vec<f32>)], model: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    let rows = parts.first().and_then(|(shape, _)| shape.first()).copied().unwrap_or(0);
+    let mut widths = Vec::with_capacity(parts.len());
+    for (shape, values) in parts {
+        match shape[..] {
+            [n] if n == rows => widths.push(1),
+            [n, columns] if n == rows && values.len() == n * columns => widths.push(columns),
+            _ => return Err(Error::model(model, format!("its outputs are not {rows} rows each: one is {shape:?}"))),
         }
     }
+    let row = |i: usize| parts.iter().zip(&widths).flat_map(move |((_, values), &w)| &values[i * w..(i + 1) * w]);
+    let joined = (0..rows).flat_map(row).copied().collect();
+    Ok((vec![rows, widths.iter().sum()], joined))
 }
 
 fn inputs(session: &ort::session::Session, model: &str) -> Result<Vec<Input>> {
@@ -315,13 +357,12 @@ fn narrow(model: &str, name: &str, data: &[i64]) -> Result<Vec<i32>> {
 
 fn extract<R>(
     outputs: &SessionOutputs,
-    output: &str,
-    element: TensorElementType,
+    Output { name, element }: &Output,
     model: &str,
     read: impl FnOnce(&[usize], &[f32]) -> Result<R>,
 ) -> Result<R> {
     let wrong = |e: ort::Error| failure(model, e.message());
-    let value = outputs.get(output).ok_or_else(|| Error::model(model, format!("no output {output:?} came back")))?;
+    let value = outputs.get(name).ok_or_else(|| Error::model(model, format!("no output {name:?} came back")))?;
     let sizes = |shape: &[i64]| shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect::<Vec<usize>>();
     match element {
         TensorElementType::Float16 => {

@@ -6,11 +6,11 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session, SessionOutputs};
 use ort::value::{DynTensor, PrimitiveTensorElementType};
 
-/// The inputs of one session, kept from batch to batch, and where its output goes.
+/// The inputs of one session, kept from batch to batch, and where its outputs go.
 pub(super) struct Staging {
     binding: IoBinding,
     inputs: HashMap<String, DynTensor>,
-    output: String,
+    outputs: Vec<String>,
     memory: MemoryInfo<'static>,
     // After what was allocated with it: fields are dropped in their order.
     allocator: Allocator,
@@ -18,16 +18,21 @@ pub(super) struct Staging {
 
 impl Staging {
     /// For a session on CUDA's device of this index.
-    pub(super) fn for_cuda(session: &Session, device: u32, output: &str) -> ort::Result<Self> {
-        Self::new(session, AllocationDevice::CUDA_PINNED, i32::try_from(device).unwrap_or(i32::MAX), output)
+    pub(super) fn for_cuda(session: &Session, device: u32, outputs: impl Iterator<Item = String>) -> ort::Result<Self> {
+        Self::new(session, AllocationDevice::CUDA_PINNED, i32::try_from(device).unwrap_or(i32::MAX), outputs)
     }
 
-    fn new(session: &Session, device: AllocationDevice, index: i32, output: &str) -> ort::Result<Self> {
+    fn new(
+        session: &Session,
+        device: AllocationDevice,
+        index: i32,
+        outputs: impl Iterator<Item = String>,
+    ) -> ort::Result<Self> {
         let memory = |kind| MemoryInfo::new(device.clone(), index, AllocatorType::Device, kind);
         Ok(Self {
             binding: session.create_binding()?,
             inputs: HashMap::new(),
-            output: output.to_owned(),
+            outputs: outputs.collect(),
             memory: memory(MemoryType::CPUOutput)?,
             allocator: Allocator::new(session, memory(MemoryType::CPUInput)?)?,
         })
@@ -54,10 +59,12 @@ impl Staging {
         self.binding.bind_input(name, tensor)
     }
 
-    /// Runs the graph on what was put; the output is in page-locked memory, and complete.
+    /// Runs the graph on what was put; the outputs are in page-locked memory, and complete.
     pub(super) fn run<'a>(&'a mut self, session: &'a mut Session) -> ort::Result<SessionOutputs<'a>> {
         // Bound anew each time: otherwise the last batch's output would be taken for the place of this one's.
-        self.binding.bind_output_to_device(&self.output, &self.memory)?;
+        for output in &self.outputs {
+            self.binding.bind_output_to_device(output, &self.memory)?;
+        }
         let outputs = session.run_binding(&self.binding)?;
         self.binding.synchronize_outputs()?;
         Ok(outputs)
@@ -87,7 +94,7 @@ mod tests {
         graph.output("y", DataType::Float, &dims);
         write_model(&graph.finish(), &path).unwrap();
         let mut session = Session::builder(&runtime.environment).unwrap().commit_from_file(&path).unwrap();
-        let mut staging = Staging::new(&session, AllocationDevice::CPU, 0, "y").unwrap();
+        let mut staging = Staging::new(&session, AllocationDevice::CPU, 0, ["y".to_owned()].into_iter()).unwrap();
         for n in [1, 3, 3, 2] {
             let a: Vec<f32> = (0..2 * n).map(|i| i as f32 + n as f32).collect();
             staging.put("a", &[n, 2], &a).unwrap();

@@ -47,6 +47,16 @@ pub fn attr_ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
+/// A text attribute.
+pub fn attr_string(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { s: Some(Bytes::copy_from_slice(value.as_bytes())), ..attribute(name, AttributeType::String) }
+}
+
+/// A tensor attribute.
+pub fn attr_tensor(name: &str, value: TensorProto) -> AttributeProto {
+    AttributeProto { t: Some(value), ..attribute(name, AttributeType::Tensor) }
+}
+
 /// A float attribute.
 pub fn attr_float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float) }
@@ -66,6 +76,17 @@ pub fn tensor_f32(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
 pub fn tensor_i64(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
     let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     tensor(name, dims, DataType::Int64, raw)
+}
+
+/// A constant tensor of texts of the given shape.
+pub fn tensor_string(name: &str, dims: &[i64], values: &[String]) -> TensorProto {
+    TensorProto {
+        name: Some(name.to_owned()),
+        dims: dims.to_vec(),
+        data_type: Some(DataType::String as i32),
+        string_data: values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect(),
+        ..Default::default()
+    }
 }
 
 fn tensor(name: &str, dims: &[i64], kind: DataType, raw: Vec<u8>) -> TensorProto {

@@ -30,9 +30,23 @@ pub struct CutPoint {
 /// # Errors
 /// When a tensor does not exist (near names are listed), or an output's name is taken by another tensor or twice.
 pub fn cut(model: ModelProto, points: &[CutPoint], name: &str) -> Result<ModelProto> {
+    cut_between(model, &[], points, name)
+}
+
+/// As [`cut`], and the inner tensors `starts` become inputs: what only they need goes too. Inputs and constants that the
+/// points need besides stay.
+///
+/// # Errors
+/// As [`cut`], for the tensors of `starts` too.
+pub fn cut_between(model: ModelProto, starts: &[Port], points: &[CutPoint], name: &str) -> Result<ModelProto> {
     let mut graph = model.graph.unwrap_or_default();
     check(&graph, points, name)?;
-    let needed = needed(&graph, points.iter().map(|p| p.tensor.as_str()));
+    let known: HashSet<&str> = defined(&graph).collect();
+    if let Some(start) = starts.iter().find(|start| !known.contains(start.name.as_str())) {
+        return Err(unknown(&graph, &start.name, name));
+    }
+    let starting: HashSet<&str> = starts.iter().map(|start| start.name.as_str()).collect();
+    let needed = needed(&graph, points.iter().map(|p| p.tensor.as_str()), &starting);
 
     let mut keep = needed.nodes.iter();
     graph.node.retain(|_| keep.next().copied().unwrap_or(false));
@@ -40,8 +54,13 @@ pub fn cut(model: ModelProto, points: &[CutPoint], name: &str) -> Result<ModelPr
     graph.initializer.retain(|t| names.contains(t.name()));
     graph.sparse_initializer.retain(|t| t.values.as_ref().is_some_and(|v| names.contains(v.name())));
     graph.input.retain(|v| names.contains(v.name()));
-    graph.value_info.retain(|v| names.contains(v.name()));
+    graph.value_info.retain(|v| names.contains(v.name()) && !starting.contains(v.name()));
     graph.quantization_annotation.retain(|a| names.contains(a.tensor_name()));
+    let inputs: Vec<&str> = graph.input.iter().map(|v| v.name()).collect();
+    let new: Vec<ValueInfoProto> =
+        starts.iter().filter(|start| !inputs.contains(&start.name.as_str())).map(declared).collect();
+    // Whoever reads the inputs by their order expects what was cut first.
+    graph.input.splice(0..0, new);
 
     graph.output.clear();
     for point in points {
@@ -120,7 +139,7 @@ struct Needed {
     names: HashSet<String>,
 }
 
-fn needed<'a>(graph: &'a GraphProto, tensors: impl Iterator<Item = &'a str>) -> Needed {
+fn needed<'a>(graph: &'a GraphProto, tensors: impl Iterator<Item = &'a str>, starts: &HashSet<&str>) -> Needed {
     let outputs = |(i, node): (usize, &'a NodeProto)| node.output.iter().map(move |o| (o.as_str(), i));
     let producer: HashMap<&str, usize> = graph.node.iter().enumerate().flat_map(outputs).collect();
     let mut nodes = vec![false; graph.node.len()];
@@ -130,7 +149,7 @@ fn needed<'a>(graph: &'a GraphProto, tensors: impl Iterator<Item = &'a str>) -> 
         if name.is_empty() || !names.insert(name.to_owned()) {
             continue;
         }
-        let Some(&i) = producer.get(name) else { continue };
+        let Some(&i) = producer.get(name).filter(|_| !starts.contains(name)) else { continue };
         if let (Some(node), Some(seen @ false)) = (graph.node.get(i), nodes.get_mut(i)) {
             *seen = true;
             open.extend(uses(node));

@@ -8,6 +8,7 @@ mod external;
 mod float16;
 mod graph;
 mod model;
+mod opset;
 mod pixels;
 #[allow(missing_docs, clippy::all)]
 pub mod proto {
@@ -15,16 +16,19 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
 mod signature;
+mod splice;
 mod tensor;
 
-pub use cut::{CutPoint, check_tensors, cut};
+pub use cut::{CutPoint, check_tensors, cut, cut_between};
 pub use expose::{Join, expose, has_tensor, joined_name, layer_candidates};
 pub use external::{external_files, external_paths};
 pub use float16::to_half;
 pub use graph::GraphBuilder;
-pub use model::{metadata, opset, read_model, set_metadata, write_model};
+pub use model::{metadata, read_model, set_metadata, write_model};
+pub use opset::{opset, raise};
 pub use pixels::{PixelLayout, PixelScale, take_bytes};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use signature::{Dimension, Port, Signature, signature};
+pub use splice::splice;
 pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, same_computation};

@@ -49,9 +49,3 @@ pub fn set_metadata(model: &mut ModelProto, key: &str, value: impl Into<String>)
     model.metadata_props.retain(|p| p.key() != key);
     model.metadata_props.push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.into()) });
 }
-
-/// The version of the standard operator set that the model uses; 1 when the file does not say, as ONNX defines.
-pub fn opset(model: &ModelProto) -> i64 {
-    let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    model.opset_import.iter().find(|o| standard(o.domain())).map_or(1, |o| o.version())
-}

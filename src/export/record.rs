@@ -1,0 +1,42 @@
+//! What an exported model says of itself besides what its head says.
+
+use serde::{Deserialize, Serialize};
+
+/// The metadata key of an [`ExportRecord`].
+pub(super) const KEY: &str = "engraft.export";
+
+/// What an exported file takes, and what it was verified with: JSON under `engraft.export`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportRecord {
+    /// What its input is.
+    pub input: ExportInput,
+    /// Of the tokenizer, for text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerRecord>,
+    /// SPDX expression of the backbone's weights, or the publisher's words, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// Of the weights and the arithmetic: `f32`, `f16` or `int8`.
+    pub precision: String,
+}
+
+/// What the file is fed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportInput {
+    /// Images as the provenance's preprocessing makes them: f32 `[n, 3, height, width]`.
+    Pixels,
+    /// Images of any size, one size a batch: bytes `[n, height, width, 3]`, RGB. The preprocessing is in the graph.
+    RawImages,
+    /// Tokens of the tokenizer, as the backbone takes them.
+    Tokens,
+}
+
+/// A tokenizer that lies beside the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenizerRecord {
+    /// The file's name in the model's folder.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+}

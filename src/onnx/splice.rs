@@ -1,0 +1,153 @@
+//! Splicing: two models become one, the outputs of the first feeding inputs of the second.
+
+use std::collections::{HashMap, HashSet};
+
+use super::cut::defined;
+use super::opset::{opset, raise};
+use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
+use crate::error::{Error, Result};
+
+/// Puts `second` behind `first`: each pair of `joins` is an output of `first` and the input of `second` that it feeds. What
+/// `second` takes besides stays an input of the whole, and where `first` has an input of that name both read it.
+///
+/// The outputs are those of `second`, and then the outputs of `first` that feed nothing. The joined tensors have the names that `second`
+/// knows them by, and all of `second` keeps its names; inner tensors of `first` whose names it uses get `/1` behind them. The older of two standard
+/// operator sets is raised to the newer. Metadata of `first` is kept, and that of `second` besides, which wins where both have a
+/// key. `name` is what errors call the whole.
+///
+/// # Errors
+/// [`Error::Model`] when there is no such output or input, an input or remaining output of `first` has the name of another
+/// tensor of `second`, both import another version of a custom operator set or define functions of one name, or a model cannot be raised.
+pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], name: &str) -> Result<ModelProto> {
+    let version = opset(&first).max(opset(&second));
+    let (mut first, mut second) = (raise(first, version, name)?, raise(second, version, name)?);
+    let (mut front, back) = (first.graph.take().unwrap_or_default(), second.graph.take().unwrap_or_default());
+    check(&front, &back, joins, name)?;
+
+    let names = renamed(&front, &back, joins, name)?;
+    rename(&mut front, &names);
+    let fed: HashSet<&str> = joins.iter().map(|(_, input)| *input).collect();
+    let known: HashSet<String> = front.input.iter().map(|v| v.name().to_owned()).collect();
+    front.output.retain(|v| !fed.contains(v.name()));
+    front.output.splice(0..0, back.output);
+    front.input.extend(back.input.into_iter().filter(|v| !fed.contains(v.name()) && !known.contains(v.name())));
+    front.node.extend(back.node);
+    front.initializer.extend(back.initializer);
+    front.sparse_initializer.extend(back.sparse_initializer);
+    front.quantization_annotation.extend(back.quantization_annotation);
+    front.value_info.extend(back.value_info);
+
+    let opset_import = imports(&first.opset_import, &second.opset_import, name)?;
+    let mut functions = first.functions;
+    for function in second.functions {
+        let same = |f: &super::proto::FunctionProto| (f.domain(), f.name()) == (function.domain(), function.name());
+        match functions.iter().find(|f| same(f)) {
+            Some(known) if *known == function => {}
+            Some(_) => return Err(Error::model(name, format!("two functions are called {:?}", function.name()))),
+            None => functions.push(function),
+        }
+    }
+    let mut metadata_props = first.metadata_props;
+    metadata_props.retain(|p| second.metadata_props.iter().all(|q| q.key() != p.key()));
+    metadata_props.extend(second.metadata_props);
+    let ir_version = first.ir_version.max(second.ir_version);
+    Ok(ModelProto { graph: Some(front), functions, metadata_props, opset_import, ir_version, ..first })
+}
+
+fn check(front: &GraphProto, back: &GraphProto, joins: &[(&str, &str)], name: &str) -> Result<()> {
+    for (output, input) in joins {
+        if !front.output.iter().any(|v| v.name() == *output) {
+            return Err(Error::model(name, format!("the first part has no output {output:?}")));
+        }
+        if !back.input.iter().any(|v| v.name() == *input) {
+            return Err(Error::model(name, format!("the second part has no input {input:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// The new names of tensors of `front`.
+fn renamed(
+    front: &GraphProto,
+    back: &GraphProto,
+    joins: &[(&str, &str)],
+    name: &str,
+) -> Result<HashMap<String, String>> {
+    let (mut used, mut own) = (HashSet::new(), HashSet::new());
+    every_name(back, &mut used);
+    every_name(front, &mut own);
+    let free = |name: &String| !used.contains(name.as_str()) && !own.contains(name.as_str());
+    let joined = |tensor: &str| joins.iter().find(|(output, _)| *output == tensor).map(|(_, input)| *input);
+    let port = |values: &[ValueInfoProto], tensor: &str| values.iter().any(|v| v.name() == tensor);
+    let mut names = HashMap::new();
+    for &tensor in &own {
+        if let Some(input) = joined(tensor) {
+            if port(&front.input, tensor) && input != tensor {
+                return Err(Error::model(name, format!("its input {tensor:?} cannot be joined under another name")));
+            }
+            names.insert(tensor.to_owned(), input.to_owned());
+        } else if used.contains(tensor) && !(port(&front.input, tensor) && port(&back.input, tensor)) {
+            if port(&front.input, tensor) || port(&front.output, tensor) {
+                return Err(Error::model(name, format!("both of its parts have a tensor {tensor:?}")));
+            }
+            let new = (1..).map(|i| format!("{tensor}/{i}")).find(free).unwrap_or_default();
+            names.insert(tensor.to_owned(), new);
+        }
+    }
+    Ok(names)
+}
+
+/// The names of all tensors of a graph, those inside its subgraphs too.
+fn every_name<'a>(graph: &'a GraphProto, names: &mut HashSet<&'a str>) {
+    names.extend(defined(graph));
+    for attribute in graph.node.iter().flat_map(|node| &node.attribute) {
+        attribute.g.iter().chain(&attribute.graphs).for_each(|inner| every_name(inner, names));
+    }
+}
+
+/// Renames tensors wherever a graph names them, in subgraphs too. The new names must be free.
+pub(super) fn rename(graph: &mut GraphProto, names: &HashMap<String, String>) {
+    let change = |name: &mut String| {
+        if let Some(new) = names.get(name.as_str()) {
+            name.clone_from(new);
+        }
+    };
+    let change_some = |name: &mut Option<String>| name.as_mut().map_or((), change);
+    for value in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
+        change_some(&mut value.name);
+    }
+    graph.initializer.iter_mut().for_each(|t| change_some(&mut t.name));
+    for tensor in graph.sparse_initializer.iter_mut().filter_map(|t| t.values.as_mut()) {
+        change_some(&mut tensor.name);
+    }
+    for annotation in &mut graph.quantization_annotation {
+        change_some(&mut annotation.tensor_name);
+        annotation.quant_parameter_tensor_names.iter_mut().for_each(|entry| change_some(&mut entry.value));
+    }
+    for NodeProto { input, output, attribute, .. } in &mut graph.node {
+        input.iter_mut().chain(output).for_each(change);
+        for AttributeProto { g, graphs, .. } in attribute {
+            g.iter_mut().chain(graphs).for_each(|inner| rename(inner, names));
+        }
+    }
+}
+
+fn imports(first: &[OperatorSetIdProto], second: &[OperatorSetIdProto], name: &str) -> Result<Vec<OperatorSetIdProto>> {
+    let mut all = first.to_vec();
+    for import in second {
+        let domain =
+            |i: &OperatorSetIdProto| if i.domain() == "ai.onnx" { String::new() } else { i.domain().to_owned() };
+        match all.iter().find(|known| domain(known) == domain(import)) {
+            None => all.push(import.clone()),
+            Some(known) if known.version() == import.version() => {}
+            Some(known) => {
+                let (a, b, domain) = (known.version(), import.version(), import.domain());
+                return Err(Error::model(
+                    name,
+                    format!("its parts use versions {a} and {b} of the operators {domain:?}"),
+                ));
+            }
+        }
+    }
+    Ok(all)
+}
