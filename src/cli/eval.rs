@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
+use super::classifier::Classifier;
 use super::confidence::{OodFigures, SetFigures, ood_marks};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
-use super::predict::{backbone_of, check_same_backbone};
 use super::report::{Evaluation, ReportArgs};
 use super::results::table;
 use super::{Context, Status, multi_label};
@@ -16,22 +16,23 @@ use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::{GroupScores, Options, Report, group_scores};
 use crate::features::FeatureSet;
-use crate::head::{HeadFile, Link};
+use crate::head::{HeadFile, Link, Scored};
 use crate::progress::Progress;
 use crate::report::{Figure, figures, worst};
 
-/// Tell how good a trained head is on labelled data it has not seen
+/// Tell how good a trained head or an exported model is on labelled data it has not seen
 ///
 /// Examples:
 ///   engraft eval head.onnx test.parquet
 ///   engraft eval head.onnx test-photos/ --json
+///   engraft eval model.onnx test-photos/
 ///   engraft eval head.onnx test-photos/ --report report.html
 ///   engraft eval head.onnx test.csv --group-column site
 ///   engraft eval head.onnx test.parquet --report report.html --samples test-photos/ --curve train.parquet
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Eval {
-    /// A head from `engraft train`
+    /// A head from `engraft train`, or a model from `engraft export`
     #[arg(value_name = "MODEL.onnx")]
     head: PathBuf,
     /// Labelled images, texts or features
@@ -52,15 +53,15 @@ pub(super) struct Eval {
 impl Eval {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         self.page.check()?;
-        let head = HeadFile::read(&self.head)?;
+        let classifier = Classifier::read(&self.head)?;
+        let head = classifier.head();
         if head.link == Link::Sigmoid {
-            return self.multi_label(context, &head);
+            return self.multi_label(context, &classifier);
         }
-        let backbone = || backbone_of(&head, &self.model, context);
+        let backbone = || classifier.backbone(&self.model, context);
         let loaded =
             inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
         let features = loaded.features;
-        check_same_backbone(&head, &features)?;
         let known: Vec<usize> = (0..features.ids.len())
             .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
             .collect();
@@ -78,9 +79,9 @@ impl Eval {
             ));
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
-        super::predict::warn_of_unknown(context, &head, &features);
-        let features = features.into_rows(&known);
-        let mut judged = judge(&head, &features, context.seed)?;
+        let mut features = features.into_rows(&known);
+        let scored = classifier.score(context, &mut features)?;
+        let mut judged = judge(head, &features, scored, context.seed)?;
         if let Some(name) = &self.group_column {
             judged.verdict.groups = Some(groups(context, &features, name, &judged)?);
         }
@@ -88,14 +89,18 @@ impl Eval {
             model: &self.head,
             inputs: &self.inputs,
             source: &self.source,
-            head: &head,
+            head,
             features: &features,
             judged: &judged,
             left_out,
             rejects: loaded.rejects.len(),
         };
-        self.page
-            .write(context, &evaluation, |train| Ok(inputs::load(context, train, &self.source, backbone)?.features))?;
+        self.page.write(context, &evaluation, |train| match &classifier {
+            Classifier::Head(_) => Ok(inputs::load(context, train, &self.source, backbone)?.features),
+            Classifier::Exported(_) => {
+                Err(Error::Usage("--curve fits heads: give the head that the model was exported from".into()))
+            }
+        })?;
         let verdict = &judged.verdict;
         context.result(verdict, || {
             let groups = verdict.groups.as_ref().map(|groups| group_table(groups));
@@ -114,17 +119,18 @@ impl Eval {
     }
 
     /// Of a head whose rows may have any number of labels.
-    fn multi_label(&self, context: &Context, head: &HeadFile) -> Result<Status> {
+    fn multi_label(&self, context: &Context, classifier: &Classifier) -> Result<Status> {
+        let head = classifier.head();
         if self.group_column.is_some() {
             multi_label::one_class(head, "--group-column")?;
         }
         if self.page.is_wanted() {
             multi_label::one_class(head, "--report")?;
         }
-        let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(head, &self.model, context))?;
+        let backbone = || classifier.backbone(&self.model, context);
+        let loaded = inputs::load(context, &self.inputs, &self.source, backbone)?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.len());
-        super::predict::warn_of_unknown(context, head, &loaded.features);
-        let report = multi_label::evaluate(context, head, loaded.features)?;
+        let report = multi_label::evaluate(context, classifier, loaded.features)?;
         context.result(&report, || multi_label::text(&report))?;
         Ok(status)
     }
@@ -153,13 +159,12 @@ pub(super) struct Verdict {
     pub(super) groups: Option<Vec<GroupScores>>,
 }
 
-/// Evaluates a head on features whose labels it knows.
-pub(super) fn judge(head: &HeadFile, features: &FeatureSet, seed: u64) -> Result<Judged> {
+/// Tells how good what `head` scored is, on rows whose labels it knows.
+pub(super) fn judge(head: &HeadFile, features: &FeatureSet, scored: Scored, seed: u64) -> Result<Judged> {
     let truth = features.class_indices(&head.labels)?;
     let options = Options { seed, ..Options::default() };
-    let logits = head.head.logits(features.matrix.view())?;
-    let strange = ood_marks(head, features.matrix.view(), logits.view())?.map(|marks| OodFigures::of(&marks));
-    let probabilities = head.probabilities_of(logits)?;
+    let strange = ood_marks(head, &scored).map(|marks| OodFigures::of(&marks));
+    let probabilities = scored.probabilities;
     let report = Report::new(&truth, probabilities.view(), &head.labels, options)?;
     let sets = SetFigures::of(head, probabilities.view(), &truth)?;
     Ok(Judged { truth, probabilities, verdict: Verdict { report, sets, strange, groups: None } })

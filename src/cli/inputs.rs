@@ -15,7 +15,7 @@ use crate::features::{
 };
 use crate::preprocess::Preprocessing;
 use crate::source::{
-    Modality, Reject, Separator, Source, SourceOptions, TableOptions, exist, holds_embeddings, open_all,
+    Entry, Listed, Modality, Reject, Separator, Source, SourceOptions, TableOptions, exist, holds_embeddings, open_all,
 };
 
 /// How inputs are read and run.
@@ -338,6 +338,48 @@ pub(super) fn embed(
     sink: &mut dyn Sink,
 ) -> Result<Summary> {
     open(context, inputs, source, (keep, Precision::F32), backbone)?.run(context, sink)
+}
+
+/// So many of the inputs' entries, drawn at random and in their order; all where there are no more. Reads the inputs to their
+/// end.
+pub(super) fn draw(inputs: &[PathBuf], options: &SourceOptions, most: usize, seed: u64) -> Result<Vec<Entry>> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut drawn: Vec<Listed> = Vec::new();
+    // Vitter's reservoir.
+    for (seen, listed) in open_all(inputs, options)?.list.enumerate() {
+        let listed = listed?;
+        if drawn.len() < most {
+            drawn.push(listed);
+        } else if let Some(place) = drawn.get_mut(rng.usize(..=seen)) {
+            *place = listed;
+        }
+    }
+    drawn.sort_by_key(|listed| listed.position);
+    Ok(drawn.into_iter().map(|listed| listed.entry).collect())
+}
+
+/// Embeds entries in batches of one size, one after the other, so that two runs differ in nothing but the backbone.
+pub(super) fn embed_entries(
+    context: &Context,
+    source: &SourceArgs,
+    backbone: &Backbone,
+    entries: Vec<Entry>,
+) -> Result<FeatureSet> {
+    let options = Options {
+        device: context.device,
+        threads: context.threads.get(),
+        workers: Some(1),
+        batch_size: Some(source.batch_size.given().unwrap_or(8)),
+        run_precision: source.precision_run,
+        ..Options::default()
+    };
+    let extraction = Extraction::new(context.runtime()?, &context.home, backbone, options)?;
+    let mut memory = Memory { keep: &[], parts: Vec::new(), rejects: Vec::new() };
+    extraction.run(Source::of(entries), &mut memory, &context.console)?;
+    if memory.parts.is_empty() {
+        return Err(nothing_embedded(memory.rejects.first(), memory.rejects.len()));
+    }
+    FeatureSet::concat(memory.parts)
 }
 
 /// Keeps everything in memory.

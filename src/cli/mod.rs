@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod audit;
+mod classifier;
 mod completions;
 mod confidence;
 mod console;
@@ -11,6 +12,7 @@ mod demo;
 mod doctor;
 mod embed;
 mod eval;
+mod export;
 mod fit;
 mod inputs;
 mod inspect;
@@ -90,6 +92,7 @@ enum Verb {
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
+    Export(export::Export),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -152,6 +155,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),
+        Verb::Export(verb) => verb.run(context),
         Verb::Demo(verb) => verb.run(context),
         Verb::Completions(verb) => verb.run(),
     }

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use ndarray::ArrayView1;
 use serde::Serialize;
 
+use super::classifier::Classifier;
 use super::confidence::{OodMark, ood_marks, prediction_sets};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::{Context, Status, multi_label};
 use crate::error::{Error, Result};
-use crate::features::FeatureSet;
-use crate::head::{HeadFile, Link};
-use crate::progress::Progress;
+use crate::head::{HeadFile, Link, Scored};
 
-/// Classify images, texts or features with a trained head
+/// Classify images, texts or features with a trained head or an exported model
 ///
-/// The head knows its backbone: raw inputs are embedded with it, and features of another backbone are refused. One line
+/// A head knows its backbone: raw inputs are embedded with it, and features of another backbone are refused. An exported model is
+/// run as it is. One line
 /// for each input: id, label, probability, separated by tabs; with --json one JSON object a line, with the
 /// `prediction_set` of a head that was trained with --conformal, and
 /// `ood_score` and `out_of_distribution` of one that was trained with --ood. A head that was trained with --label-separator
@@ -26,11 +26,12 @@ use crate::progress::Progress;
 ///
 /// Examples:
 ///   engraft predict head.onnx new-photos/
+///   engraft predict model.onnx new-photos/
 ///   echo "what a lovely day" | engraft predict head.onnx - --top-k 2
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Predict {
-    /// A head from `engraft train`
+    /// A head from `engraft train`, or a model from `engraft export`
     #[arg(value_name = "MODEL.onnx")]
     head: PathBuf,
     /// Images, texts or features
@@ -68,18 +69,20 @@ pub(super) struct Choice {
 
 impl Predict {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
-        let head = HeadFile::read(&self.head)?;
-        let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(&head, &self.model, context))?;
-        warn_of_unknown(context, &head, &loaded.features);
+        let classifier = Classifier::read(&self.head)?;
+        let backbone = || classifier.backbone(&self.model, context);
+        let mut loaded = inputs::load(context, &self.inputs, &self.source, backbone)?;
+        let scored = classifier.score(context, &mut loaded.features)?;
+        let (head, ids) = (classifier.head(), &loaded.features.ids);
         let top_k = self.top_k.map(NonZeroUsize::get);
         match head.link {
             Link::Softmax => {
-                for prediction in predict(&head, &loaded.features, top_k.unwrap_or(1))? {
+                for prediction in predictions(head, ids, &scored, top_k.unwrap_or(1))? {
                     context.result(&prediction, || fields(&prediction.id, &prediction.top))?;
                 }
             }
             Link::Sigmoid => {
-                for found in multi_label::predict(&head, &loaded.features, top_k)? {
+                for found in multi_label::predict(head, ids, &scored, top_k) {
                     context.result(&found, || found.line())?;
                 }
             }
@@ -99,33 +102,12 @@ pub(super) fn one_field(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
 }
 
-/// Says so when nothing proves that features and head belong together.
-pub(super) fn warn_of_unknown(context: &Context, head: &HeadFile, features: &FeatureSet) {
-    if head.provenance.is_none() || features.provenance.is_none() {
-        let which = if head.provenance.is_none() { "head" } else { "features" };
-        context.console.note(&format!(
-            "warning: the {which} do not say which backbone they are of; if it is not the same, the results mean nothing"
-        ));
-    }
-}
-
-/// The backbone a head was trained on; `--model` for one that does not say.
-pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context) -> Result<crate::backbone::Backbone> {
-    match &head.provenance {
-        Some(provenance) => model.recall(context, provenance),
-        None => model.resolve(context),
-    }
-}
-
-/// Classifies features, after checking that they are of the head's backbone.
-pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
-    check_same_backbone(head, features)?;
-    let logits = head.head.logits(features.matrix.view())?;
-    let strange = ood_marks(head, features.matrix.view(), logits.view())?;
-    let probabilities = head.probabilities_of(logits)?;
-    let sets = prediction_sets(head, probabilities.view())?;
+/// The predictions for rows that `head` scored.
+pub(super) fn predictions(head: &HeadFile, ids: &[String], scored: &Scored, top_k: usize) -> Result<Vec<Prediction>> {
+    let strange = ood_marks(head, scored);
+    let sets = prediction_sets(head, scored.probabilities.view())?;
     let named = |set: &Vec<usize>| set.iter().map(|&class| head.labels[class].clone()).collect();
-    let predictions = features.ids.iter().zip(probabilities.outer_iter()).enumerate().map(|(place, (id, row))| {
+    let predictions = ids.iter().zip(scored.probabilities.outer_iter()).enumerate().map(|(place, (id, row))| {
         let mut top = ranked(head, row);
         top.truncate(top_k);
         let best = top.first().cloned().ok_or_else(|| Error::Data("the head has no classes".into()))?;
@@ -150,9 +132,4 @@ pub(super) fn ranked(head: &HeadFile, row: ArrayView1<f32>) -> Vec<Choice> {
         choices.map(|(label, &probability)| Choice { label: label.clone(), probability }).collect();
     choices.sort_by(|a, b| b.probability.total_cmp(&a.probability));
     choices
-}
-
-/// Fails unless features may be of the head's backbone, preprocessing and pooling.
-pub(super) fn check_same_backbone(head: &HeadFile, features: &FeatureSet) -> Result<()> {
-    inputs::check_same_making(head.provenance.as_ref(), features, "the head and the features")
 }

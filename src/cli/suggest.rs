@@ -8,10 +8,11 @@ use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 use super::audit::workers;
+use super::classifier::{backbone_of, check_same_backbone, warn_of_unknown};
 use super::fit::probe;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
-use super::predict::{backbone_of, check_same_backbone, one_field, warn_of_unknown};
+use super::predict::one_field;
 use super::{Context, Status, multi_label};
 use crate::counted::counted;
 use crate::curate::{Suggestion, k_centre, margins, typicality};

@@ -13,9 +13,11 @@ use super::model_args::ModelArgs;
 use super::{Context, Status};
 use crate::counted::counted;
 use crate::error::{Error, Result};
+use crate::export::{Metric, Metrics};
 use crate::features::FeatureSet;
 use crate::head::{Certificate, HeadFile};
 use crate::progress::Progress;
+use crate::report::Figure;
 use crate::source::Split;
 
 /// Train a head, a linear probe unless told otherwise, and save it as an ONNX file
@@ -172,8 +174,15 @@ impl FitArgs {
         let report = match cross_validated {
             Some(report) => Some(Verdict { report, sets: None, strange: None, groups: None }),
             None if held_out.is_empty() => None,
-            None => Some(judge(&head, &held_out, context.seed)?.verdict),
+            None => {
+                let scored = head.score(held_out.matrix.view())?;
+                Some(judge(&head, &held_out, scored, context.seed)?.verdict)
+            }
         };
+        let judged = self.judging.judged();
+        if let Some(verdict) = &report {
+            head.attach(METRICS, &metrics(&judged, verdict.report.n, verdict.figures()))?;
+        }
         head.write(output)?;
         Ok(Trained {
             head: output.to_path_buf(),
@@ -184,10 +193,19 @@ impl FitArgs {
             ood_threshold: head.detector.map(|detector| detector.threshold),
             choice: chosen,
             report,
-            judged: self.judging.judged(),
+            judged,
             held_out,
         })
     }
+}
+
+/// What the figures of a head on rows it has not seen are attached to it as.
+pub(super) const METRICS: &str = "metrics";
+
+/// The figures on `n` rows, to travel with the head.
+pub(super) fn metrics(judged: &str, n: usize, figures: Vec<Figure>) -> Metrics {
+    let metric = |Figure { name, value, interval }| Metric { name, value, interval };
+    Metrics { judged: judged.to_owned(), n, figures: figures.into_iter().map(metric).collect() }
 }
 
 /// Says so when a fit ended before it reached the optimum.

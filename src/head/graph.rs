@@ -14,7 +14,9 @@ use super::linear::Input;
 use super::link::{Link, THRESHOLD};
 use super::standardize::MIN_LENGTH;
 use crate::onnx::build::{Dim, attr_int, attr_ints};
-use crate::onnx::{DataType, FloatTensor, GraphBuilder, Model, float_constant, int_constant, same_computation};
+use crate::onnx::{
+    DataType, FloatTensor, GraphBuilder, Model, float_constant, int_constant, opset, raise, same_computation,
+};
 
 /// `embedding [n, d]` in; `logits [n, K]`, `probabilities [n, K]` and `label [n]` out, or `labels [n, K]` after sigmoids. The
 /// logits are the head's, the probabilities and the label calibrated; `ood_score [n]` beside them
@@ -68,7 +70,8 @@ pub(super) fn check(
     detector: Option<&Detector>,
     model: &Model,
 ) -> Result<(), String> {
-    let expected = write(head, link, calibrator, detector);
+    // In an exported model the backbone may have asked for newer operators.
+    let expected = raise(write(head, link, calibrator, detector), opset(model), "head").map_err(|e| e.to_string())?;
     if !same_computation(model, &expected) {
         return Err("its graph is not the one that engraft writes for this kind of head".into());
     }

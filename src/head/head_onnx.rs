@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,17 @@ impl HeadKind {
     }
 }
 
+/// What a head says of n rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// n×K.
+    pub logits: Array2<f32>,
+    /// n×K, calibrated where the head is.
+    pub probabilities: Array2<f32>,
+    /// n, of a head that has a [`Detector`]: higher is stranger.
+    pub ood_scores: Option<Array1<f32>>,
+}
+
 /// A head with all that travels with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadFile {
@@ -84,7 +95,8 @@ pub struct HeadFile {
 }
 
 /// Keys of the metadata that are not attachments.
-const OWN: [&str; 8] = ["head", "labels", "link", "provenance", "certificate", "calibration", "ood", "version"];
+const OWN: [&str; 9] =
+    ["head", "labels", "link", "provenance", "certificate", "calibration", "ood", "version", "export"];
 
 impl HeadFile {
     /// A file of this version that tells nothing else of its head. `labels` are the names of its K classes.
@@ -101,6 +113,16 @@ impl HeadFile {
             attached: BTreeMap::new(),
             engraft_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    /// What the head says of n×d embeddings.
+    ///
+    /// # Errors
+    /// As [`Head::logits`], [`Self::probabilities_of`] and [`Detector::scores`].
+    pub fn score(&self, x: ArrayView2<f32>) -> Result<Scored> {
+        let logits = self.head.logits(x)?;
+        let ood_scores = self.detector.as_ref().map(|detector| detector.scores(x, logits.view())).transpose()?;
+        Ok(Scored { probabilities: self.probabilities_of(logits.clone())?, logits, ood_scores })
     }
 
     /// The n×K probabilities of n×d embeddings, calibrated where the head is.
@@ -197,7 +219,8 @@ impl HeadFile {
         Self::from_model(&read_model(path)?).map_err(|reason| Error::malformed(path, reason))
     }
 
-    fn from_model(model: &Model) -> Result<Self, String> {
+    /// The head that a model is, or the reason why it is none.
+    pub(crate) fn from_model(model: &Model) -> Result<Self, String> {
         let kind = metadata(model, "engraft.head").ok_or("it is not a head that engraft trained (no engraft.head)")?;
         let kind = word(kind).ok_or_else(|| format!("it is a head of a kind this version does not know: {kind:?}"))?;
         let link = match metadata(model, "engraft.link") {

@@ -34,7 +34,7 @@ pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
 pub use detector::{Detector, Strangeness};
 pub use fitted::Head;
-pub use head_onnx::{HeadFile, HeadKind};
+pub use head_onnx::{HeadFile, HeadKind, Scored};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
 pub(crate) use linear::first_maximum;
 pub use linear::{Input, LinearHead, softmax};

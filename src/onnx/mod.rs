@@ -29,6 +29,6 @@ pub use opset::{opset, raise};
 pub use pixels::{PixelLayout, PixelScale, take_bytes};
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
-pub use signature::{Dimension, Port, Signature, signature};
-pub use splice::splice;
+pub use signature::{Dimension, Port, Signature, described, signature};
+pub use splice::{rename_tensor, splice};
 pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, same_computation};

@@ -77,6 +77,13 @@ pub fn signature(model: &ModelProto) -> Signature {
     }
 }
 
+/// What the model says of one of its tensors, an inner one too.
+pub fn described(model: &ModelProto, tensor: &str) -> Option<Port> {
+    let graph = model.graph.as_ref()?;
+    let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+    values.into_iter().find(|v| v.name() == tensor).map(port)
+}
+
 fn port(value: &ValueInfoProto) -> Port {
     let tensor = match value.r#type.as_ref().and_then(|t| t.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => Some(tensor),

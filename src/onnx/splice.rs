@@ -30,12 +30,15 @@ pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], nam
     let known: HashSet<String> = front.input.iter().map(|v| v.name().to_owned()).collect();
     front.output.retain(|v| !fed.contains(v.name()));
     front.output.splice(0..0, back.output);
-    front.input.extend(back.input.into_iter().filter(|v| !fed.contains(v.name()) && !known.contains(v.name())));
+    let (joined, open): (Vec<_>, Vec<_>) = back.input.into_iter().partition(|v| fed.contains(v.name()));
+    front.input.extend(open.into_iter().filter(|v| !known.contains(v.name())));
     front.node.extend(back.node);
     front.initializer.extend(back.initializer);
     front.sparse_initializer.extend(back.sparse_initializer);
     front.quantization_annotation.extend(back.quantization_annotation);
-    front.value_info.extend(back.value_info);
+    front.value_info.retain(|v| !fed.contains(v.name()));
+    // Now inner tensors, of which the types stay known.
+    front.value_info.extend(joined.into_iter().chain(back.value_info));
 
     let opset_import = imports(&first.opset_import, &second.opset_import, name)?;
     let mut functions = first.functions;
@@ -105,8 +108,15 @@ fn every_name<'a>(graph: &'a GraphProto, names: &mut HashSet<&'a str>) {
     }
 }
 
+/// Renames one tensor of a model wherever its graph names it. The new name must be free.
+pub fn rename_tensor(model: &mut ModelProto, from: &str, to: &str) {
+    if let Some(graph) = &mut model.graph {
+        rename(graph, &HashMap::from([(from.to_owned(), to.to_owned())]));
+    }
+}
+
 /// Renames tensors wherever a graph names them, in subgraphs too. The new names must be free.
-pub(super) fn rename(graph: &mut GraphProto, names: &HashMap<String, String>) {
+fn rename(graph: &mut GraphProto, names: &HashMap<String, String>) {
     let change = |name: &mut String| {
         if let Some(new) = names.get(name.as_str()) {
             name.clone_from(new);

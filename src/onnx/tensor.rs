@@ -1,5 +1,6 @@
 //! Reading constants back out of a graph, and telling whether two graphs compute alike.
 
+use super::opset::opset;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use super::proto::{ModelProto, TensorProto};
 
@@ -92,7 +93,7 @@ fn sizes(tensor: &TensorProto, values: usize) -> Result<Vec<usize>, String> {
     Ok(dims)
 }
 
-/// Whether two models have the same operator set, inputs, outputs and nodes. Constants are compared by name only.
+/// Whether two models have the same version of the standard operators, inputs, outputs and nodes. Constants are compared by name only.
 pub fn same_computation(a: &ModelProto, b: &ModelProto) -> bool {
     let (Some(one), Some(two)) = (&a.graph, &b.graph) else { return false };
     let nodes = one.node.iter().zip(&two.node).all(|(x, y)| {
@@ -103,7 +104,7 @@ pub fn same_computation(a: &ModelProto, b: &ModelProto) -> bool {
     let names = |constants: &[TensorProto]| constants.iter().map(|t| t.name().to_owned()).collect::<Vec<_>>();
     nodes
         && one.node.len() == two.node.len()
-        && a.opset_import == b.opset_import
+        && opset(a) == opset(b)
         && (&one.input, &one.output) == (&two.input, &two.output)
         && names(&one.initializer) == names(&two.initializer)
 }

@@ -34,6 +34,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// These entries, in their order.
+    pub fn of(entries: Vec<Entry>) -> Self {
+        Self::new(Box::new(entries.into_iter().map(Ok)), Arc::default())
+    }
+
     pub(super) fn new(entries: Entries, extent: Arc<Extent>) -> Self {
         let list = (0..).zip(entries).map(|(position, entry)| {
             let entry = entry?;

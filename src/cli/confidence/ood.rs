@@ -1,11 +1,9 @@
 //! What a head's out-of-distribution score says of rows.
 
-use ndarray::ArrayView2;
 use serde::Serialize;
 
-use crate::error::Result;
 use crate::eval::{Interval, wilson};
-use crate::head::HeadFile;
+use crate::head::{HeadFile, Scored};
 use crate::report::Figure;
 
 /// How unlike the head's training rows an input is; only of a head that was given a score.
@@ -15,15 +13,11 @@ pub(in super::super) struct OodMark {
     out_of_distribution: bool,
 }
 
-/// How unlike the head's training rows each of these is, where the head was given a score. `logits` are the head's.
-pub(in super::super) fn ood_marks(
-    head: &HeadFile,
-    x: ArrayView2<f32>,
-    logits: ArrayView2<f32>,
-) -> Result<Option<Vec<OodMark>>> {
-    let Some(detector) = &head.detector else { return Ok(None) };
+/// How unlike the head's training rows each of these is, where the head was given a score.
+pub(in super::super) fn ood_marks(head: &HeadFile, scored: &Scored) -> Option<Vec<OodMark>> {
+    let (Some(detector), Some(scores)) = (&head.detector, &scored.ood_scores) else { return None };
     let mark = |&ood_score: &f32| OodMark { ood_score, out_of_distribution: f64::from(ood_score) > detector.threshold };
-    Ok(Some(detector.scores(x, logits)?.iter().map(mark).collect()))
+    Some(scores.iter().map(mark).collect())
 }
 
 /// How many rows a head marks.

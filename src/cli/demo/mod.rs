@@ -133,7 +133,8 @@ impl Demo {
             let held_out = &trained.held_out;
             let few: Vec<usize> = (0..held_out.len()).step_by((held_out.len() / 6).max(1)).take(6).collect();
             let few = held_out.select(&few);
-            let mut predictions = predict::predict(&HeadFile::read(&head_path)?, &few, 3)?;
+            let head = HeadFile::read(&head_path)?;
+            let mut predictions = predict::predictions(&head, &few.ids, &head.score(few.matrix.view())?, 3)?;
             let right = predictions.iter().zip(&few.labels).filter(|(p, l)| Some(&p.label) == l.as_ref()).count();
             if self.text {
                 // A number says nothing of a tweet.

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::super::Context;
+use super::super::classifier::Classifier;
 use super::super::eval::{MOST_CLASSES, figure_table};
-use super::super::predict::check_same_backbone;
 use super::super::results::table;
 use super::super::train::labelled;
 use super::{labels, names, separator, targets};
@@ -12,13 +12,18 @@ use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::{MultiLabelOptions, MultiLabelReport};
 use crate::features::FeatureSet;
-use crate::head::HeadFile;
+use crate::head::{HeadFile, Scored};
 use crate::progress::Progress;
 use crate::report::multi_label_figures;
 
-/// The report of a head on the rows that have a cell of labels. Labels that the head does not know are passed over.
-pub(in super::super) fn evaluate(context: &Context, head: &HeadFile, features: FeatureSet) -> Result<MultiLabelReport> {
-    let features = labelled(context, features)?;
+/// The report of a model on the rows that have a cell of labels. Labels that it does not know are passed over.
+pub(in super::super) fn evaluate(
+    context: &Context,
+    classifier: &Classifier,
+    features: FeatureSet,
+) -> Result<MultiLabelReport> {
+    let mut features = labelled(context, features)?;
+    let head = classifier.head();
     let separator = separator(head)?;
     let known: HashSet<&String> = head.labels.iter().collect();
     let found = names(&features, &separator);
@@ -36,16 +41,20 @@ pub(in super::super) fn evaluate(context: &Context, head: &HeadFile, features: F
             counted(rows, "row")
         ));
     }
-    judge(context, head, &features)
+    let scored = classifier.score(context, &mut features)?;
+    judge(context, head, &features, &scored)
 }
 
-/// The report of a head on rows of which each has a cell of labels.
-pub(super) fn judge(context: &Context, head: &HeadFile, features: &FeatureSet) -> Result<MultiLabelReport> {
-    check_same_backbone(head, features)?;
+/// The report of what a head scored, on rows of which each has a cell of labels.
+pub(super) fn judge(
+    context: &Context,
+    head: &HeadFile,
+    features: &FeatureSet,
+    scored: &Scored,
+) -> Result<MultiLabelReport> {
     let targets = targets(features, &head.labels, &separator(head)?);
-    let probabilities = head.probabilities(features.matrix.view())?;
     let options = MultiLabelOptions { seed: context.seed, ..MultiLabelOptions::default() };
-    MultiLabelReport::new(targets.view(), probabilities.view(), &head.labels, options)
+    MultiLabelReport::new(targets.view(), scored.probabilities.view(), &head.labels, options)
 }
 
 /// The figures with their intervals, a line each.

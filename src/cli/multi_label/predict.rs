@@ -2,10 +2,8 @@
 
 use serde::Serialize;
 
-use super::super::predict::{Choice, check_same_backbone, fields, ranked};
-use crate::error::Result;
-use crate::features::FeatureSet;
-use crate::head::{HeadFile, THRESHOLD};
+use super::super::predict::{Choice, fields, ranked};
+use crate::head::{HeadFile, Scored, THRESHOLD};
 
 /// The labels of one input, most probable first.
 #[derive(Debug, Serialize)]
@@ -24,11 +22,14 @@ impl LabelSet {
     }
 }
 
-/// The labels of each row, after checking that the features are of the head's backbone.
-pub(in super::super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: Option<usize>) -> Result<Vec<LabelSet>> {
-    check_same_backbone(head, features)?;
-    let probabilities = head.probabilities(features.matrix.view())?;
-    let rows = features.ids.iter().zip(probabilities.outer_iter());
+/// The labels of rows that `head` scored.
+pub(in super::super) fn predict(
+    head: &HeadFile,
+    ids: &[String],
+    scored: &Scored,
+    top_k: Option<usize>,
+) -> Vec<LabelSet> {
+    let rows = ids.iter().zip(scored.probabilities.outer_iter());
     let of_row = |(id, row): (&String, ndarray::ArrayView1<f32>)| {
         let mut top = ranked(head, row);
         let likely = top.iter().take_while(|choice| choice.probability >= THRESHOLD).count();
@@ -36,5 +37,5 @@ pub(in super::super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: O
         top.truncate(top_k.unwrap_or(likely));
         LabelSet { id: id.clone(), labels, top }
     };
-    Ok(rows.map(of_row).collect())
+    rows.map(of_row).collect()
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::Context;
 use super::super::fit::FitArgs;
 use super::super::judging::{warn_of_repeated, warn_of_shared};
-use super::super::train::{certified, closing, warn_unconverged};
+use super::super::train::{METRICS, certified, closing, metrics, warn_unconverged};
 use super::eval::{headline, judge};
 use super::{SEPARATOR, names, targets};
 use crate::counted::counted;
@@ -17,6 +17,7 @@ use crate::eval::{Fold, MultiLabelOptions, MultiLabelReport, fold_label_sets, ho
 use crate::features::FeatureSet;
 use crate::head::{Certificate, HeadFile, HeadKind, Link, sigmoid};
 use crate::progress::Progress;
+use crate::report::multi_label_figures;
 use crate::source::Split;
 
 /// What training did; the report is of the rows that were held out.
@@ -68,8 +69,12 @@ impl FitArgs {
         let report = match cross_validated {
             Some(report) => Some(report),
             None if held_out.is_empty() => None,
-            None => Some(judge(context, &head, &held_out)?),
+            None => Some(judge(context, &head, &held_out, &head.score(held_out.matrix.view())?)?),
         };
+        let judged = self.judging.judged();
+        if let Some(report) = &report {
+            head.attach(METRICS, &metrics(&judged, report.n, multi_label_figures(report)))?;
+        }
         head.write(output)?;
         Ok(TrainedMultiLabel {
             head: output.to_path_buf(),
@@ -77,7 +82,7 @@ impl FitArgs {
             n_train,
             certificate: fitted.certificate,
             report,
-            judged: self.judging.judged(),
+            judged,
         })
     }
 

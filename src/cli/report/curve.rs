@@ -1,8 +1,8 @@
 //! What more labels brought: heads of the model's kind, fitted to growing parts of what was trained on.
 
+use super::super::classifier::check_same_backbone;
 use super::super::curve::points as measure;
 use super::super::fit::HeadArgs;
-use super::super::predict::check_same_backbone;
 use super::{Context, Evaluation};
 use crate::curate::{Known, Shots};
 use crate::error::{Error, Result};

@@ -1,0 +1,90 @@
+//! A trained model at work: a head beside its backbone, or an exported file that holds both.
+
+use std::path::Path;
+
+use super::Context;
+use super::inputs;
+use super::model_args::ModelArgs;
+use crate::backbone::Backbone;
+use crate::error::{Error, Result};
+use crate::export::Exported;
+use crate::features::FeatureSet;
+use crate::head::{HeadFile, Scored};
+use crate::progress::Progress;
+
+/// What MODEL.onnx names.
+#[derive(Debug)]
+pub(super) enum Classifier {
+    /// A head from `train`.
+    Head(HeadFile),
+    /// A model from `export`.
+    Exported(Exported),
+}
+
+impl Classifier {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        match Exported::is(path)? {
+            true => Exported::read(path).map(Self::Exported),
+            false => HeadFile::read(path).map(Self::Head),
+        }
+    }
+
+    /// The head; what an exported model says of its own.
+    pub(super) fn head(&self) -> &HeadFile {
+        match self {
+            Self::Head(head) => head,
+            Self::Exported(exported) => &exported.head,
+        }
+    }
+
+    /// What raw inputs go through: the backbone that the head was trained on (`--model` for one that does not say), or the whole
+    /// exported file.
+    pub(super) fn backbone(&self, model: &ModelArgs, context: &Context) -> Result<Backbone> {
+        match self {
+            Self::Exported(_) if model.model.is_some() => {
+                Err(Error::Usage("an exported model holds its backbone: leave out --model".into()))
+            }
+            Self::Exported(exported) => exported.as_backbone(),
+            Self::Head(head) => backbone_of(head, model, context),
+        }
+    }
+
+    /// What the model says of features, after checking that they are of its backbone. Rows that went through an exported file
+    /// become its embeddings, or its logits where it does not give any.
+    pub(super) fn score(&self, context: &Context, features: &mut FeatureSet) -> Result<Scored> {
+        if let Self::Exported(exported) = self
+            && let Some(own) = &features.provenance
+            && own.output == exported.output()
+        {
+            let (scored, embeddings) = exported.scored(std::mem::take(&mut features.matrix))?;
+            features.matrix = embeddings.unwrap_or_else(|| scored.logits.clone());
+            return Ok(scored);
+        }
+        check_same_backbone(self.head(), features)?;
+        warn_of_unknown(context, self.head(), features);
+        self.head().score(features.matrix.view())
+    }
+}
+
+/// The backbone a head was trained on; `--model` for one that does not say.
+pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context) -> Result<Backbone> {
+    match &head.provenance {
+        Some(provenance) => model.recall(context, provenance),
+        None => model.resolve(context),
+    }
+}
+
+/// Says so when nothing proves that features and head belong together.
+pub(super) fn warn_of_unknown(context: &Context, head: &HeadFile, features: &FeatureSet) {
+    if head.provenance.is_none() || features.provenance.is_none() {
+        let which = if head.provenance.is_none() { "head" } else { "features" };
+        context.console.note(&format!(
+            "warning: the {which} do not say which backbone they are of; if it is not the same, the results mean nothing"
+        ));
+    }
+}
+
+/// Fails unless features may be of the head's backbone, preprocessing and pooling.
+pub(super) fn check_same_backbone(head: &HeadFile, features: &FeatureSet) -> Result<()> {
+    inputs::check_same_making(head.provenance.as_ref(), features, "the head and the features")
+}

@@ -1,0 +1,192 @@
+//! `engraft export`.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::classifier::{backbone_of, check_same_backbone};
+use super::inputs::{self, SourceArgs, count};
+use super::model_args::ModelArgs;
+use super::results::table;
+use super::train::METRICS;
+use super::{Context, Status};
+use crate::backbone::Backbone;
+use crate::error::{Error, Result};
+use crate::export::{Agreement, Exported, Extra, Metrics, TOLERANCE, TokenizerRecord, built_in, card, fuse};
+use crate::features::FeatureSet;
+use crate::file::{self, AtomicFolder};
+use crate::head::{HeadFile, Scored};
+use crate::onnx::{read_model, signature, write_model};
+use crate::progress::Progress;
+use crate::source::Entry;
+
+/// Make one ONNX file of a head and its backbone, verified before it is kept
+///
+/// The file takes what the backbone takes and gives label, probabilities and logits (ood_score and embedding where there are
+/// any). Samples go through backbone and head one after the other and through the file: where logits differ by more than
+/// 1e-5 or a label by more than a tie, no file is written. A model card, and the tokenizer for texts, are put beside it.
+///
+/// Examples:
+///   engraft export head.onnx -o model.onnx
+///   engraft export head.onnx -o model.onnx --samples photos/
+///   engraft predict model.onnx new-photos/
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Export {
+    /// A head from `engraft train`
+    #[arg(value_name = "HEAD.onnx")]
+    head: PathBuf,
+    /// The model to write
+    #[arg(long, short, value_name = "MODEL.onnx")]
+    output: PathBuf,
+    /// Replace the output if it is there
+    #[arg(long)]
+    overwrite: bool,
+    /// Images or texts to verify with [default: drawn pictures, common sentences]
+    #[arg(long, value_name = "INPUT")]
+    samples: Vec<PathBuf>,
+    /// How many of them, drawn at random
+    #[arg(long, short = 'n', value_name = "N", default_value = "64", value_parser = count)]
+    verify: NonZeroUsize,
+    /// Let the file give the embedding too
+    #[arg(long)]
+    embedding: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// What was written, and how far it agrees with what it was made of.
+#[derive(Debug, Serialize)]
+struct Written {
+    model: PathBuf,
+    card: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokenizer: Option<PathBuf>,
+    /// Bytes of the model.
+    size: u64,
+    agreement: Agreement,
+}
+
+impl Export {
+    pub(super) fn run(self, context: &Context) -> Result<Status> {
+        if self.output.extension().is_none_or(|extension| extension != "onnx") {
+            return Err(Error::Usage(format!("a model is an ONNX file: name it .onnx, not {}", self.output.display())));
+        }
+        if self.output.exists() && !self.overwrite {
+            return Err(Error::Exists(self.output));
+        }
+        let mut head = HeadFile::read(&self.head)?;
+        let backbone = backbone_of(&head, &self.model, context)?;
+        let (entries, samples) = self.entries(context, &backbone)?;
+        let two_steps = self.embed(context, &backbone, entries.clone())?;
+        check_same_backbone(&head, &two_steps)?;
+        head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());
+        let expected = head.score(two_steps.matrix.view())?;
+
+        // A sibling, so that all can be renamed into place.
+        let staging = AtomicFolder::create(&self.output)?;
+        let file = |path: &Path| staging.staging().join(path.file_name().unwrap_or_default());
+        let tokenizer = backbone.tokenizer.as_ref().map(|_| self.output.with_extension("tokenizer.json"));
+        let record = match (&backbone.tokenizer, &tokenizer) {
+            (Some(from), Some(to)) => {
+                std::fs::copy(from, file(to)).map_err(Error::io("write", to))?;
+                let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Some(TokenizerRecord { file: name, sha256: file::sha256_file(from)? })
+            }
+            _ => None,
+        };
+        let extra = if self.embedding { Extra::Embedding } else { Extra::Nothing };
+        let model = fuse(&backbone, record, &head, extra)?;
+        let staged = file(&self.output);
+        write_model(&model, &staged)?;
+
+        let exported = Exported::read(&staged)?;
+        let agreement = self.verify(context, &exported, entries, &two_steps.ids, &expected)?;
+        if !agreement.holds(TOLERANCE) {
+            context.console.say(&worst(&agreement, &head));
+            return Err(refused(&self.output, &agreement));
+        }
+        let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
+        let metrics: Option<Metrics> = head.attached(METRICS)?;
+        let about = (&exported.head, &exported.record, metrics.as_ref());
+        let text = card(&name, about, &signature(&read_model(&staged)?), (&agreement, samples));
+        let card = self.output.with_extension("md");
+        file::write_atomic(&file(&card), text.as_bytes())?;
+        let size = std::fs::metadata(&staged).map_err(Error::io("read", &staged))?.len();
+        // The model last: where it is, all is.
+        for path in tokenizer.iter().chain([&card, &self.output]) {
+            std::fs::rename(file(path), path).map_err(Error::io("rename", path))?;
+        }
+        let written = Written { model: self.output, card, tokenizer, size, agreement };
+        context.result(&written, || written.text(samples))?;
+        Ok(Status::Done)
+    }
+
+    /// What to verify with, and what that is called.
+    fn entries(&self, context: &Context, backbone: &Backbone) -> Result<(Vec<Entry>, &'static str)> {
+        let modality = inputs::modality(&backbone.preprocessing);
+        if self.samples.is_empty() {
+            return Ok((built_in(modality)?, "built-in samples"));
+        }
+        let drawn = inputs::draw(&self.samples, &self.source.options(modality, &[]), self.verify.get(), context.seed)?;
+        Ok((drawn, "of your samples"))
+    }
+
+    fn embed(&self, context: &Context, backbone: &Backbone, entries: Vec<Entry>) -> Result<FeatureSet> {
+        inputs::embed_entries(context, &self.source, backbone, entries)
+    }
+
+    fn verify(
+        &self,
+        context: &Context,
+        exported: &Exported,
+        entries: Vec<Entry>,
+        ids: &[String],
+        expected: &Scored,
+    ) -> Result<Agreement> {
+        context.console.note("verifying: the same samples through the file");
+        let through = self.embed(context, &exported.as_backbone()?, entries)?;
+        if through.ids != ids {
+            return Err(Error::Data("the file took other samples than the backbone".into()));
+        }
+        let (got, _) = exported.scored(through.matrix)?;
+        Agreement::of(ids, expected, &got, TOLERANCE)
+    }
+}
+
+fn refused(path: &Path, agreement: &Agreement) -> Error {
+    let Agreement { samples, greatest_difference, greatest_probability_difference, other_labels, .. } = agreement;
+    Error::Data(format!(
+        "{} was not written: of {samples} samples {other_labels} got another label, logits differ by up to \
+         {greatest_difference:.1e} of the greatest and probabilities by {greatest_probability_difference:.1e}, where \
+         {TOLERANCE:.0e} is allowed",
+        path.display()
+    ))
+}
+
+/// The samples that differ most.
+fn worst(agreement: &Agreement, head: &HeadFile) -> String {
+    let class = |class: usize| head.labels.get(class).cloned().unwrap_or_default();
+    let lines = agreement
+        .worst
+        .iter()
+        .map(|row| vec![row.id.clone(), format!("{:.1e}", row.difference), class(row.expected), class(row.got)]);
+    table(&["sample", "difference", "two steps", "file"], lines)
+}
+
+impl Written {
+    fn text(&self, samples: &str) -> String {
+        let Agreement { samples: n, greatest_difference, other_labels, ties, .. } = &self.agreement;
+        let beside = self.tokenizer.iter().chain([&self.card]).map(|path| path.display().to_string());
+        format!(
+            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} ties\n\
+             {:.1} MB: {}\nbeside it: {}",
+            self.size as f64 / 1e6,
+            self.model.display(),
+            beside.collect::<Vec<_>>().join(", ")
+        )
+    }
+}

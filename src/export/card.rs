@@ -1,0 +1,134 @@
+//! The model card: what a person should know of an exported model, as Markdown.
+
+use std::fmt::Write;
+
+use super::agreement::Agreement;
+use super::record::{ExportInput, ExportRecord};
+use crate::head::{HeadFile, Link};
+use crate::onnx::{Dimension, Port, Signature};
+
+/// Classes that are listed by name.
+const NAMED: usize = 200;
+
+/// How good a head was on rows that it had not seen, as `train` found it: JSON under `engraft.metrics`.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Metrics {
+    /// Which rows: "held-out rows", ...
+    pub judged: String,
+    /// How many.
+    pub n: usize,
+    /// The figures.
+    pub figures: Vec<Metric>,
+}
+
+/// A figure with its 95 % interval, where there is one.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+    /// The interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
+}
+
+/// The card of the model `name`.
+pub fn card(
+    name: &str,
+    (head, record, metrics): (&HeadFile, &ExportRecord, Option<&Metrics>),
+    signature: &Signature,
+    (agreement, samples): (&Agreement, &str),
+) -> String {
+    let mut text =
+        format!("# {name}\n\nOne ONNX file from input to label, exported by engraft {}.\n", head.engraft_version);
+    let mut section = |title: &str, body: String| {
+        if !body.is_empty() {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "\n## {title}\n\n{}\n", body.trim_end());
+        }
+    };
+    section("Inputs", ports(&signature.inputs) + &fed(record));
+    section("Outputs", ports(&signature.outputs));
+    section("Classes", classes(head));
+    section("How good it is", metrics.map_or_else(String::new, figures));
+    section("What it is made of", made_of(head, record));
+    section("Verified", verified(agreement, samples));
+    text
+}
+
+fn ports(ports: &[Port]) -> String {
+    let size = |dimension: &Dimension| match dimension {
+        Dimension::Fixed(n) => n.to_string(),
+        Dimension::Named(name) => name.clone(),
+        Dimension::Unknown => "?".to_owned(),
+    };
+    let line = |port: &Port| {
+        let shape = port.shape.iter().flatten().map(size).collect::<Vec<_>>().join(", ");
+        format!("- `{}`: {} [{shape}]\n", port.name, format!("{:?}", port.element).to_lowercase())
+    };
+    ports.iter().map(line).collect()
+}
+
+fn fed(record: &ExportRecord) -> String {
+    match (record.input, &record.tokenizer) {
+        (ExportInput::Pixels, _) => {
+            "\nPixels must be prepared as `engraft.provenance` in the file's metadata says; `engraft predict` does it.\n".into()
+        }
+        (ExportInput::RawImages, _) => {
+            "\nRGB images of any size, one size a batch, as decoders give them: resizing, cropping and normalising are in the file.\n".into()
+        }
+        (ExportInput::Tokens, Some(tokenizer)) => format!(
+            "\nTokens of `{}` beside the model (sha256 {}), which Hugging Face's tokenizers read in every language.\n",
+            tokenizer.file, tokenizer.sha256
+        ),
+        (ExportInput::Tokens, None) => String::new(),
+    }
+}
+
+fn classes(head: &HeadFile) -> String {
+    let named = head.labels.iter().take(NAMED).map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+    let more = head.labels.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let kind = match head.link {
+        Link::Softmax => "one of",
+        Link::Sigmoid => "any of",
+    };
+    format!("{kind} {}: {named}{rest}", head.labels.len())
+}
+
+fn figures(metrics: &Metrics) -> String {
+    let mut text = format!("On {} {}, which the head had not seen:\n\n", metrics.n, metrics.judged);
+    text += "| figure | value | 95 % interval |\n| --- | --- | --- |\n";
+    for Metric { name, value, interval } in &metrics.figures {
+        let interval = interval.map_or_else(String::new, |[low, high]| format!("{low:.4} to {high:.4}"));
+        let _ = writeln!(text, "| {name} | {value:.4} | {interval} |");
+    }
+    text
+}
+
+fn made_of(head: &HeadFile, record: &ExportRecord) -> String {
+    let mut text = format!("- head: {:?}\n", head.kind).to_lowercase();
+    if let Some(c) = &head.certificate {
+        let converged = if c.converged { "converged" } else { "not converged" };
+        let _ =
+            writeln!(text, "- fit: {converged} in {} iterations, within {:.1e} of the optimum", c.iterations, c.gap);
+    }
+    if let Some(p) = &head.provenance {
+        let _ = writeln!(text, "- backbone: {} (sha256 {})", p.backbone, p.backbone_sha256);
+    }
+    let licence = record.licence.as_deref().unwrap_or("not known");
+    let _ = writeln!(text, "- licence of the backbone: {licence}\n- precision: {}", record.precision);
+    text
+}
+
+fn verified(agreement: &Agreement, samples: &str) -> String {
+    format!(
+        "{} {samples}, in two steps and through this file: logits differ by at most {:.1e} of the greatest, probabilities by {:.1e}; {} other labels, {} ties.",
+        agreement.samples,
+        agreement.greatest_difference,
+        agreement.greatest_probability_difference,
+        agreement.other_labels,
+        agreement.ties
+    )
+}
