@@ -6,11 +6,11 @@ use ndarray::{Array2, Axis, s};
 
 use super::fuse::INDEX;
 use super::pooling::EMBEDDING;
-use super::record::{ExportRecord, KEY, TokenizerRecord};
+use super::record::{ExportRecord, TokenizerRecord};
 use crate::backbone::{Backbone, Output, Pooling};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::head::{HeadFile, Scored};
+use crate::head::{EXPORT_KEY, HeadFile, Scored};
 use crate::onnx::{
     CutPoint, DataType, Dimension, Model, Port, cut_between, described, metadata, read_model, rename_tensor, signature,
 };
@@ -34,7 +34,7 @@ impl Exported {
     /// # Errors
     /// When it cannot be read.
     pub fn is(path: &Path) -> Result<bool> {
-        Ok(metadata(&read_model(path)?, KEY).is_some())
+        Ok(metadata(&read_model(path)?, EXPORT_KEY).is_some())
     }
 
     /// Reads an exported model.
@@ -45,8 +45,9 @@ impl Exported {
         let model = read_model(path)?;
         let wrong = |reason: String| Error::malformed(path, reason);
         let record =
-            metadata(&model, KEY).ok_or_else(|| wrong("it is not a model that engraft exported".to_owned()))?;
-        let record = serde_json::from_str(record).map_err(|e| wrong(format!("its {KEY} cannot be read: {e}")))?;
+            metadata(&model, EXPORT_KEY).ok_or_else(|| wrong("it is not a model that engraft exported".to_owned()))?;
+        let record =
+            serde_json::from_str(record).map_err(|e| wrong(format!("its {EXPORT_KEY} cannot be read: {e}")))?;
         let outputs = signature(&model).outputs;
         let embeds = outputs.iter().any(|port| port.name == EMBEDDING);
         let head = HeadFile::from_model(&head(model, &outputs, &path.display().to_string())?).map_err(wrong)?;

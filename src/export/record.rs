@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The metadata key of an [`ExportRecord`].
-pub(super) const KEY: &str = "engraft.export";
-
 /// What an exported file takes, and what it was verified with: JSON under `engraft.export`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExportRecord {

@@ -94,6 +94,9 @@ pub struct HeadFile {
     pub engraft_version: String,
 }
 
+/// What tells an exported model, in which a head is only the last part.
+pub(crate) const EXPORT_KEY: &str = "engraft.export";
+
 /// Keys of the metadata that are not attachments.
 const OWN: [&str; 9] =
     ["head", "labels", "link", "provenance", "certificate", "calibration", "ood", "version", "export"];
@@ -216,7 +219,11 @@ impl HeadFile {
     /// [`Error::Malformed`] when the file is no such head: not ONNX, another graph than this kind of head has, tensors
     /// that do not fit together, missing or wrong metadata.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::from_model(&read_model(path)?).map_err(|reason| Error::malformed(path, reason))
+        let model = read_model(path)?;
+        if metadata(&model, EXPORT_KEY).is_some() {
+            return Err(Error::malformed(path, "it was exported already: give the head that it was made from"));
+        }
+        Self::from_model(&model).map_err(|reason| Error::malformed(path, reason))
     }
 
     /// The head that a model is, or the reason why it is none.

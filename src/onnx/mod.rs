@@ -31,4 +31,4 @@ pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use signature::{Dimension, Port, Signature, described, signature};
 pub use splice::{rename_tensor, splice};
-pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, same_computation};
+pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, replace_constant, same_computation};

@@ -1,5 +1,6 @@
 //! Reading constants back out of a graph, and telling whether two graphs compute alike.
 
+use super::build;
 use super::opset::opset;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use super::proto::{ModelProto, TensorProto};
@@ -93,6 +94,23 @@ fn sizes(tensor: &TensorProto, values: usize) -> Result<Vec<usize>, String> {
     Ok(dims)
 }
 
+/// Gives the constant f32 tensor `name` other values, as many as it had.
+///
+/// # Errors
+/// The reason, when there is no such constant or its size differs.
+pub fn replace_constant(model: &mut ModelProto, name: &str, values: &[f32]) -> Result<(), String> {
+    let known = float_constant(model, name)?;
+    if known.values.len() != values.len() {
+        return Err(format!("tensor {name} has {} values, not {}", known.values.len(), values.len()));
+    }
+    let dims: Vec<i64> = known.dims.iter().map(|&n| n as i64).collect();
+    let tensors = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+    if let Some(tensor) = tensors.into_iter().find(|tensor| tensor.name() == name) {
+        *tensor = build::tensor_f32(name, &dims, values);
+    }
+    Ok(())
+}
+
 /// Whether two models have the same version of the standard operators, inputs, outputs and nodes. Constants are compared by name only.
 pub fn same_computation(a: &ModelProto, b: &ModelProto) -> bool {
     let (Some(one), Some(two)) = (&a.graph, &b.graph) else { return false };
@@ -111,7 +129,6 @@ pub fn same_computation(a: &ModelProto, b: &ModelProto) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::build;
     use super::super::proto::GraphProto;
     use super::*;
 
