@@ -22,8 +22,12 @@ pub(super) enum Classifier {
 }
 
 impl Classifier {
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    /// Reads it; `model` is what `--model` says.
+    pub(super) fn read(path: &Path, model: &ModelArgs) -> Result<Self> {
         match Exported::is(path)? {
+            true if model.model.is_some() => {
+                Err(Error::Usage(format!("{} holds its backbone: leave out --model", path.display())))
+            }
             true => Exported::read(path).map(Self::Exported),
             false => HeadFile::read(path).map(Self::Head),
         }
@@ -41,9 +45,6 @@ impl Classifier {
     /// exported file.
     pub(super) fn backbone(&self, model: &ModelArgs, context: &Context) -> Result<Backbone> {
         match self {
-            Self::Exported(_) if model.model.is_some() => {
-                Err(Error::Usage("an exported model holds its backbone: leave out --model".into()))
-            }
             Self::Exported(exported) => exported.as_backbone(),
             Self::Head(head) => backbone_of(head, model, context),
         }

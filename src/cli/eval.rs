@@ -53,7 +53,7 @@ pub(super) struct Eval {
 impl Eval {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         self.page.check()?;
-        let classifier = Classifier::read(&self.head)?;
+        let classifier = Classifier::read(&self.head, &self.model)?;
         let head = classifier.head();
         if head.link == Link::Sigmoid {
             return self.multi_label(context, &classifier);

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod audit;
+mod bench;
 mod classifier;
 mod completions;
 mod confidence;
@@ -93,6 +94,7 @@ enum Verb {
     Eval(eval::Eval),
     Predict(predict::Predict),
     Export(export::Export),
+    Bench(bench::Bench),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -156,6 +158,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),
         Verb::Export(verb) => verb.run(context),
+        Verb::Bench(verb) => verb.run(context),
         Verb::Demo(verb) => verb.run(context),
         Verb::Completions(verb) => verb.run(),
     }

@@ -69,7 +69,7 @@ pub(super) struct Choice {
 
 impl Predict {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
-        let classifier = Classifier::read(&self.head)?;
+        let classifier = Classifier::read(&self.head, &self.model)?;
         let backbone = || classifier.backbone(&self.model, context);
         let mut loaded = inputs::load(context, &self.inputs, &self.source, backbone)?;
         let scored = classifier.score(context, &mut loaded.features)?;

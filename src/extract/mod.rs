@@ -5,6 +5,7 @@ mod buckets;
 mod extraction;
 mod form;
 mod inputs;
+mod latency;
 mod meter;
 mod options;
 mod pipeline;
@@ -17,6 +18,7 @@ mod work;
 mod writer;
 
 pub use extraction::{Extraction, Stages, Summary};
+pub use latency::{Latency, latency};
 pub use meter::{Limit, StageRate};
 pub use options::Options;
 pub use verify::{Verified, verify};
