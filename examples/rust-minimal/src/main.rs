@@ -1,0 +1,27 @@
+//! Classifies images with a model from `engraft export --with-preprocess`: ort and image alone.
+//!
+//!     ORT_DYLIB_PATH=/path/to/libonnxruntime.so cargo run --release -- model.onnx photo.jpg…
+
+use std::error::Error;
+
+use ort::session::Session;
+use ort::value::Tensor;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let model = arguments.next().ok_or("usage: classify MODEL.onnx IMAGE…")?;
+    let library = std::env::var("ORT_DYLIB_PATH").map_err(|_| "ORT_DYLIB_PATH names no ONNX Runtime")?;
+    ort::init_from(library)?.commit();
+    let mut session = Session::builder()?.commit_from_file(&model)?;
+    for path in arguments {
+        let image = image::open(&path)?.to_rgb8();
+        let shape = [1, image.height() as usize, image.width() as usize, 3];
+        let pixels = Tensor::from_array((shape, image.into_raw()))?;
+        let outputs = session.run(ort::inputs!["image" => pixels])?;
+        let (_, labels) = outputs["label"].try_extract_strings()?;
+        let (_, probabilities) = outputs["probabilities"].try_extract_tensor::<f32>()?;
+        let probability = probabilities.iter().copied().fold(0.0, f32::max);
+        println!("{path}\t{}\t{probability:.4}", labels[0]);
+    }
+    Ok(())
+}
