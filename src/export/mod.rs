@@ -3,14 +3,19 @@
 mod agreement;
 mod card;
 mod exported;
+mod filter;
+mod formula;
 mod fuse;
+mod images;
 mod pooling;
 mod record;
+mod resample;
 mod samples;
 
 pub use agreement::{Agreement, Disagreement, TOLERANCE};
 pub use card::{Metric, Metrics, card};
 pub use exported::Exported;
 pub use fuse::{Extra, fuse};
+pub use images::take_images;
 pub use record::{ExportInput, ExportRecord, TokenizerRecord};
 pub use samples::built_in;

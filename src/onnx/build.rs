@@ -62,6 +62,11 @@ pub fn attr_float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float) }
 }
 
+/// A graph attribute, such as a branch of an `If`: the graph of `model`.
+pub fn attr_graph(name: &str, model: ModelProto) -> AttributeProto {
+    AttributeProto { g: model.graph, ..attribute(name, AttributeType::Graph) }
+}
+
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), r#type: Some(kind as i32), ..Default::default() }
 }
@@ -70,6 +75,12 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
 pub fn tensor_f32(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     tensor(name, dims, DataType::Float, raw)
+}
+
+/// A constant f64 tensor of the given shape.
+pub fn tensor_f64(name: &str, dims: &[i64], values: &[f64]) -> TensorProto {
+    let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    tensor(name, dims, DataType::Double, raw)
 }
 
 /// A constant i64 tensor of the given shape.

@@ -33,6 +33,12 @@ impl GraphBuilder {
         name.to_owned()
     }
 
+    /// Adds a constant f64 tensor.
+    pub fn tensor_f64(&mut self, name: &str, dims: &[i64], values: &[f64]) -> String {
+        self.graph.initializer.push(build::tensor_f64(name, dims, values));
+        name.to_owned()
+    }
+
     /// Adds a constant i64 tensor.
     pub fn tensor_i64(&mut self, name: &str, dims: &[i64], values: &[i64]) -> String {
         self.graph.initializer.push(build::tensor_i64(name, dims, values));

@@ -103,6 +103,18 @@ impl ImagePreprocessor {
         self.file(bytes, scratch, out, |pixel| pixel)
     }
 
+    /// The pixels of an image file as [`process`](Self::process) decodes them, for a model that resizes them itself: height and width,
+    /// and three bytes a pixel (R, G, B), row by row.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    pub fn decode<'a>(&self, bytes: &[u8], scratch: &'a mut Scratch) -> Result<([usize; 2], &'a [u8]), String> {
+        scratch.trim();
+        let Scratch { rgb, raw, .. } = scratch;
+        let Size { height, width } = decode(bytes, &self.spec, raw, rgb)?;
+        Ok(([height, width], rgb))
+    }
+
     /// As [`process`](Self::process), from `width` × `height` decoded pixels, three bytes each, row by row.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ impl Axis {
         }
         let scale = from as f64 / to as f64;
         let filter_scale = scale.max(1.0);
-        let support = support(filter) * filter_scale;
+        let support = filter.support() * filter_scale;
         let inputs = |output: usize| inputs((output as f64 + 0.5) * scale, support, from);
         self.taps = outputs.clone().map(|output| inputs(output).len()).max().unwrap_or(0);
         self.starts.clear();
@@ -75,7 +75,7 @@ impl Axis {
 
 /// How many inputs an output may see at most.
 fn taps(filter: Interpolation, from: usize, to: usize) -> usize {
-    let support = support(filter) * (from as f64 / to as f64).max(1.0);
+    let support = filter.support() * (from as f64 / to as f64).max(1.0);
     support.ceil() as usize * 2 + 1
 }
 
@@ -95,19 +95,9 @@ pub(super) fn needed(filter: Interpolation, from: usize, to: usize, outputs: Ran
     let scale = from as f64 / to as f64;
     // One more pixel on each side than nearest needs, for the rounding of its sums.
     let margin = if filter == Interpolation::Nearest { 1.0 } else { 0.0 };
-    let support = support(filter) * scale.max(1.0) + margin;
+    let support = filter.support() * scale.max(1.0) + margin;
     let seen = |output: usize| inputs((output as f64 + 0.5) * scale, support, from);
     seen(outputs.start).start..seen(outputs.end - 1).end
-}
-
-/// Half the width of the filter, in pixels of the smaller image.
-fn support(filter: Interpolation) -> f64 {
-    match filter {
-        Interpolation::Nearest | Interpolation::Box => 0.5,
-        Interpolation::Bilinear | Interpolation::Hamming => 1.0,
-        Interpolation::Bicubic => 2.0,
-        Interpolation::Lanczos => 3.0,
-    }
 }
 
 /// The filter's value at `x`, as `Resample.c` writes it; bicubic with a = -1/2.

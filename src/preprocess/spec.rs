@@ -72,6 +72,18 @@ pub enum Interpolation {
     Hamming,
 }
 
+impl Interpolation {
+    /// Half the width of the filter, in pixels of the smaller image.
+    pub fn support(self) -> f64 {
+        match self {
+            Self::Nearest | Self::Box => 0.5,
+            Self::Bilinear | Self::Hamming => 1.0,
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+}
+
 /// The EXIF orientation policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
