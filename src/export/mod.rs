@@ -5,6 +5,7 @@ mod card;
 mod exported;
 mod fuse;
 mod pooling;
+mod quantize;
 mod record;
 mod samples;
 
@@ -12,5 +13,8 @@ pub use agreement::{Agreement, Disagreement, TOLERANCE};
 pub use card::{Metric, Metrics, card};
 pub use exported::Exported;
 pub use fuse::{Extra, fuse};
-pub use record::{ExportInput, ExportRecord, TokenizerRecord};
+pub use quantize::{
+    Accuracy, Calibration, Contract, Kept, LayerReport, Part, Run, Shrinker, Shrunk, calibrate, search,
+};
+pub use record::{ExportInput, ExportPrecision, ExportRecord, TokenizerRecord};
 pub use samples::built_in;
