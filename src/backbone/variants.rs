@@ -2,6 +2,7 @@
 //!
 //! Variants are kept in engraft's own folder under a digest of what they were made from, whole or not at all.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayView2};
@@ -74,7 +75,7 @@ pub fn half_precision(
     probe: &mut dyn FnMut(&mut Session) -> Result<Array2<f32>>,
     progress: &dyn Progress,
 ) -> Result<HalfPrecision> {
-    let half = make(home, model, "float16", progress, onnx::to_half)?;
+    let half = make(home, model, "float16", progress, |graph, name| onnx::to_half(graph, &HashSet::new(), name))?;
     let gate = |provider: Provider| {
         let card = match provider {
             Provider::Cuda(n) | Provider::TensorRt(n) => {

@@ -15,7 +15,7 @@ use super::{Context, Status};
 use crate::backbone::Backbone;
 use crate::error::{Error, Result};
 use crate::eval::Interval;
-use crate::export::built_in;
+use crate::export::{ExportPrecision, built_in};
 use crate::extract::latency;
 use crate::head::Link;
 use crate::progress::Progress;
@@ -58,7 +58,7 @@ pub(super) struct Bench {
 struct Measured {
     model: PathBuf,
     /// `f32`, `f16` or `int8`.
-    precision: String,
+    precision: ExportPrecision,
     /// Of the file, in bytes.
     size: u64,
     /// Of one sample, in milliseconds.
@@ -131,7 +131,7 @@ impl Bench {
         let (accuracy, accuracy_interval) = self.accuracy(context, &classifier)?.unzip();
         Ok(Measured {
             model: path.clone(),
-            precision: exported.record.precision.clone(),
+            precision: exported.record.precision,
             size: std::fs::metadata(path).map_err(Error::io("read", path))?.len(),
             latency_p50_ms: one.p50_ms,
             latency_p99_ms: one.p99_ms,
@@ -201,7 +201,7 @@ fn text(all: &[Measured]) -> String {
         };
         vec![
             format!("{}{}", if m.pareto { "* " } else { "  " }, m.model.display()),
-            m.precision.clone(),
+            m.precision.name().to_owned(),
             format!("{:.1}", m.size as f64 / 1e6),
             format!("{:.2}", m.latency_p50_ms),
             format!("{:.2}", m.latency_p99_ms),

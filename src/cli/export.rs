@@ -1,9 +1,14 @@
 //! `engraft export`.
 
+mod shrink;
+
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+use shrink::{ShrinkArgs, Smaller, Whole, size};
 
 use super::classifier::{backbone_of, check_same_backbone};
 use super::inputs::{self, SourceArgs, count};
@@ -46,12 +51,14 @@ pub(super) struct Export {
     /// Images or texts to verify with [default: drawn pictures, common sentences]
     #[arg(long, value_name = "INPUT")]
     samples: Vec<PathBuf>,
-    /// How many of them, drawn at random
-    #[arg(long, short = 'n', value_name = "N", default_value = "64", value_parser = count)]
-    verify: NonZeroUsize,
+    /// How many of them, drawn at random [default: 64, and 1,024 for f16 and int8]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count)]
+    verify: Option<NonZeroUsize>,
     /// Let the file give the embedding too
     #[arg(long)]
     embedding: bool,
+    #[command(flatten)]
+    shrink: ShrinkArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -68,6 +75,9 @@ struct Written {
     /// Bytes of the model.
     size: u64,
     agreement: Agreement,
+    /// Of f16 and int8.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    smaller: Option<Smaller>,
 }
 
 impl Export {
@@ -80,8 +90,11 @@ impl Export {
         }
         let mut head = HeadFile::read(&self.head)?;
         let backbone = backbone_of(&head, &self.model, context)?;
-        let (entries, samples) = self.entries(context, &backbone)?;
+        let (mut entries, samples) = self.entries(context, &backbone)?;
         let two_steps = self.embed(context, &backbone, entries.clone())?;
+        // What was rejected is no sample.
+        let embedded: HashSet<&str> = two_steps.ids.iter().map(String::as_str).collect();
+        entries.retain(|entry| matches!(entry, Entry::Sample(sample) if embedded.contains(sample.id.as_str())));
         check_same_backbone(&head, &two_steps)?;
         head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());
         let expected = head.score(two_steps.matrix.view())?;
@@ -104,23 +117,36 @@ impl Export {
         write_model(&model, &staged)?;
 
         let exported = Exported::read(&staged)?;
-        let agreement = self.verify(context, &exported, entries, &two_steps.ids, &expected)?;
+        let agreement = self.verify(context, &exported, entries.clone(), &two_steps.ids, &expected)?;
         if !agreement.holds(TOLERANCE) {
             context.console.say(&worst(&agreement, &head));
             return Err(refused(&self.output, &agreement));
         }
+        let smaller = self.shrink.is_wanted().then(|| {
+            let (features, scored) = (&two_steps, &expected);
+            let whole = Whole { model: &model, exported: &exported, entries: &entries, features, scored };
+            self.shrink.run(context, &self.source, whole)
+        });
+        let smaller = smaller.transpose()?;
+        if let Some(smaller) = &smaller {
+            context.console.say(&smaller.table());
+        }
+        let exported = Exported::read(&staged)?;
+        let size = size(&staged)?;
         let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = head.attached(METRICS)?;
         let about = (&exported.head, &exported.record, metrics.as_ref());
-        let text = card(&name, about, &signature(&read_model(&staged)?), (&agreement, samples));
+        let mut text = card(&name, about, &signature(&read_model(&staged)?), (&agreement, samples));
+        if let Some(smaller) = &smaller {
+            text += &format!("\n## What the precision costs\n\n{}\n", smaller.text(size));
+        }
         let card = self.output.with_extension("md");
         file::write_atomic(&file(&card), text.as_bytes())?;
-        let size = std::fs::metadata(&staged).map_err(Error::io("read", &staged))?.len();
         // The model last: where it is, all is.
         for path in tokenizer.iter().chain([&card, &self.output]) {
             std::fs::rename(file(path), path).map_err(Error::io("rename", path))?;
         }
-        let written = Written { model: self.output, card, tokenizer, size, agreement };
+        let written = Written { model: self.output, card, tokenizer, size, agreement, smaller };
         context.result(&written, || written.text(samples))?;
         Ok(Status::Done)
     }
@@ -131,7 +157,8 @@ impl Export {
         if self.samples.is_empty() {
             return Ok((built_in(modality)?, "built-in samples"));
         }
-        let drawn = inputs::draw(&self.samples, &self.source.options(modality, &[]), self.verify.get(), context.seed)?;
+        let most = self.shrink.samples(self.verify);
+        let drawn = inputs::draw(&self.samples, &self.source.options(modality, &[]), most, context.seed)?;
         Ok((drawn, "of your samples"))
     }
 
@@ -180,9 +207,10 @@ fn worst(agreement: &Agreement, head: &HeadFile) -> String {
 impl Written {
     fn text(&self, samples: &str) -> String {
         let Agreement { samples: n, greatest_difference, other_labels, ties, .. } = &self.agreement;
+        let smaller = self.smaller.as_ref().map(|smaller| format!("\n{}", smaller.text(self.size))).unwrap_or_default();
         let beside = self.tokenizer.iter().chain([&self.card]).map(|path| path.display().to_string());
         format!(
-            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} ties\n\
+            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} ties{smaller}\n\
              {:.1} MB: {}\nbeside it: {}",
             self.size as f64 / 1e6,
             self.model.display(),

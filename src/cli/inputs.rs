@@ -14,6 +14,7 @@ use crate::features::{
     FeatureSet, Finished, Format, Part, Precision, Provenance, RunState, ShardFolder, check_kept, run_state,
 };
 use crate::preprocess::Preprocessing;
+use crate::progress::Progress;
 use crate::source::{
     Entry, Listed, Modality, Reject, Separator, Source, SourceOptions, TableOptions, exist, holds_embeddings, open_all,
 };
@@ -365,6 +366,22 @@ pub(super) fn embed_entries(
     backbone: &Backbone,
     entries: Vec<Entry>,
 ) -> Result<FeatureSet> {
+    let mut memory = Memory { keep: &[], parts: Vec::new(), rejects: Vec::new() };
+    embed_entries_into(context, source, backbone, entries, (&mut memory, &context.console))?;
+    if memory.parts.is_empty() {
+        return Err(nothing_embedded(memory.rejects.first(), memory.rejects.len()));
+    }
+    FeatureSet::concat(memory.parts)
+}
+
+/// The same into `sink`.
+pub(super) fn embed_entries_into(
+    context: &Context,
+    source: &SourceArgs,
+    backbone: &Backbone,
+    entries: Vec<Entry>,
+    (sink, progress): (&mut dyn Sink, &dyn Progress),
+) -> Result<Summary> {
     let options = Options {
         device: context.device,
         threads: context.threads.get(),
@@ -374,12 +391,7 @@ pub(super) fn embed_entries(
         ..Options::default()
     };
     let extraction = Extraction::new(context.runtime()?, &context.home, backbone, options)?;
-    let mut memory = Memory { keep: &[], parts: Vec::new(), rejects: Vec::new() };
-    extraction.run(Source::of(entries), &mut memory, &context.console)?;
-    if memory.parts.is_empty() {
-        return Err(nothing_embedded(memory.rejects.first(), memory.rejects.len()));
-    }
-    FeatureSet::concat(memory.parts)
+    extraction.run(Source::of(entries), sink, progress)
 }
 
 /// Keeps everything in memory.

@@ -115,7 +115,7 @@ fn largest(row: ArrayView1<f32>) -> f64 {
     row.iter().fold(0.0, |largest, &x| f64::from(x).abs().max(largest))
 }
 
-fn first_maximum(row: ArrayView1<f32>) -> usize {
+pub(super) fn first_maximum(row: ArrayView1<f32>) -> usize {
     row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best })
 }
 

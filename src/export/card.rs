@@ -118,7 +118,7 @@ fn made_of(head: &HeadFile, record: &ExportRecord) -> String {
         let _ = writeln!(text, "- backbone: {} (sha256 {})", p.backbone, p.backbone_sha256);
     }
     let licence = record.licence.as_deref().unwrap_or("not known");
-    let _ = writeln!(text, "- licence of the backbone: {licence}\n- precision: {}", record.precision);
+    let _ = writeln!(text, "- licence of the backbone: {licence}\n- precision: {}", record.precision.name());
     text
 }
 

@@ -1,14 +1,12 @@
 //! Backbone, pooling and head as one graph.
 
 use super::pooling::{EMBEDDING, MASK, Pooled, TOKENS, pooling};
-use super::record::{ExportInput, ExportRecord, TokenizerRecord};
+use super::record::{ExportInput, ExportPrecision, ExportRecord, TokenizerRecord};
 use crate::backbone::{Backbone, Pooling};
 use crate::error::{Error, Result};
-use crate::head::{EXPORT_KEY, HeadFile, Link};
+use crate::head::{HeadFile, Link};
 use crate::onnx::build::{Dim, attr_int, node, tensor_string, value};
-use crate::onnx::{
-    CutPoint, DataType, Model, Port, cut, external_files, read_model, rename_tensor, set_metadata, signature, splice,
-};
+use crate::onnx::{CutPoint, DataType, Model, Port, cut, external_files, read_model, rename_tensor, signature, splice};
 use crate::preprocess::Preprocessing;
 
 /// The head's class indices, which its own file calls `label`.
@@ -62,10 +60,9 @@ pub fn fuse(backbone: &Backbone, tokenizer: Option<TokenizerRecord>, head: &Head
         },
         tokenizer,
         licence: backbone.licence.clone(),
-        precision: "f32".to_owned(),
+        precision: ExportPrecision::F32,
     };
-    let record = serde_json::to_string(&record).map_err(|e| Error::Data(format!("metadata of the model: {e}")))?;
-    set_metadata(&mut whole, EXPORT_KEY, record);
+    record.put(&mut whole)?;
     whole.producer_name = Some("engraft".to_owned());
     whole.producer_version = Some(env!("CARGO_PKG_VERSION").to_owned());
     Ok(whole)

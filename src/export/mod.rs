@@ -8,6 +8,7 @@ mod formula;
 mod fuse;
 mod images;
 mod pooling;
+mod quantize;
 mod record;
 mod resample;
 mod samples;
@@ -17,5 +18,8 @@ pub use card::{Metric, Metrics, card};
 pub use exported::Exported;
 pub use fuse::{Extra, fuse};
 pub use images::take_images;
-pub use record::{ExportInput, ExportRecord, TokenizerRecord};
+pub use quantize::{
+    Accuracy, Calibration, Contract, Kept, LayerReport, Part, Run, Shrinker, Shrunk, calibrate, search,
+};
+pub use record::{ExportInput, ExportPrecision, ExportRecord, TokenizerRecord};
 pub use samples::built_in;

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+use crate::head::EXPORT_KEY;
+use crate::onnx::{Model, set_metadata};
+
 /// What an exported file takes, and what it was verified with: JSON under `engraft.export`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExportRecord {
@@ -13,8 +17,41 @@ pub struct ExportRecord {
     /// SPDX expression of the backbone's weights, or the publisher's words, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
-    /// Of the weights and the arithmetic: `f32`, `f16` or `int8`.
-    pub precision: String,
+    /// Of the backbone's weights and arithmetic; the head's are f32.
+    pub precision: ExportPrecision,
+}
+
+impl ExportRecord {
+    /// Lets a model say this of itself.
+    pub(super) fn put(&self, model: &mut Model) -> Result<()> {
+        let record = serde_json::to_string(self).map_err(|e| Error::Data(format!("metadata of the model: {e}")))?;
+        set_metadata(model, EXPORT_KEY, record);
+        Ok(())
+    }
+}
+
+/// What the backbone of an exported file computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportPrecision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats where they are safe.
+    F16,
+    /// 8-bit integers where they are good enough.
+    Int8,
+}
+
+impl ExportPrecision {
+    /// `f32`, `f16` or `int8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
 }
 
 /// What the file is fed with.

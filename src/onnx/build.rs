@@ -100,7 +100,8 @@ pub fn tensor_string(name: &str, dims: &[i64], values: &[String]) -> TensorProto
     }
 }
 
-fn tensor(name: &str, dims: &[i64], kind: DataType, raw: Vec<u8>) -> TensorProto {
+/// A constant tensor from the bytes of its values, little-endian.
+pub fn tensor(name: &str, dims: &[i64], kind: DataType, raw: Vec<u8>) -> TensorProto {
     TensorProto {
         name: Some(name.to_owned()),
         dims: dims.to_vec(),

@@ -97,6 +97,12 @@ pub(super) fn defined(graph: &GraphProto) -> impl Iterator<Item = &str> {
     inputs.chain(dense).chain(sparse).chain(computed).filter(|name| !name.is_empty())
 }
 
+/// The first output of each node at the top level, in the order of the graph.
+pub fn outputs_of_nodes(model: &ModelProto) -> impl Iterator<Item = &str> {
+    let nodes = model.graph.iter().flat_map(|graph| &graph.node);
+    nodes.filter_map(|node| node.output.first()).map(String::as_str)
+}
+
 /// Checks that `model` (called `name` in errors) defines each of `tensors` at its top level.
 ///
 /// # Errors

@@ -15,7 +15,8 @@ use half::f16;
 use prost::bytes::Bytes;
 
 use super::build;
-use super::proto::tensor_proto::{DataLocation, DataType};
+use super::plain::{check, lift_constants};
+use super::proto::tensor_proto::DataType;
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, type_proto};
 use crate::error::{Error, Result};
 
@@ -74,17 +75,6 @@ const NOT_FLOATS: [&str; 17] = [
 /// Take a tensor of either precision as it comes.
 const INDIFFERENT: [&str; 3] = ["Cast", "Shape", "Size"];
 
-/// Only in graphs of integers.
-const QUANTIZED: [&str; 7] = [
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "MatMulInteger",
-    "ConvInteger",
-    "QLinearMatMul",
-    "QLinearConv",
-];
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Precision {
     Single,
@@ -93,16 +83,17 @@ enum Precision {
 use Precision::{Half, Single};
 
 /// Converts a model (called `name` in errors) to half precision. A lone constant beyond ±65,504, as in attention masks,
-/// becomes ±65,504; a constant that 16 bits cannot hold otherwise keeps its operation in 32 bits.
+/// becomes ±65,504; a constant that 16 bits cannot hold otherwise keeps its operation in 32 bits, and so do the nodes whose first
+/// output is in `single`.
 ///
 /// # Errors
 /// When the model is quantised, has subgraphs or functions of its own, keeps weights in other files, or has nothing to
 /// convert.
-pub fn to_half(model: ModelProto, name: &str) -> Result<ModelProto> {
+pub fn to_half(model: ModelProto, single: &HashSet<String>, name: &str) -> Result<ModelProto> {
     let mut graph = model.graph.unwrap_or_default();
     lift_constants(&mut graph);
-    check(&graph, !model.functions.is_empty()).map_err(|reason| Error::model(name, reason))?;
-    let mut converter = Converter::new(&graph, name)?;
+    check(&graph, !model.functions.is_empty(), "half precision").map_err(|reason| Error::model(name, reason))?;
+    let mut converter = Converter::new(&graph, single, name)?;
     let nodes = std::mem::take(&mut graph.node);
     let readers = readers(&nodes);
     for node in &nodes {
@@ -118,51 +109,6 @@ pub fn to_half(model: ModelProto, name: &str) -> Result<ModelProto> {
     Ok(ModelProto { graph: Some(graph), ..model })
 }
 
-fn check(graph: &GraphProto, functions: bool) -> Result<(), String> {
-    let halfway = |what: &str| Err(format!("half precision is not to be had for {what}"));
-    if functions || graph.node.iter().any(|n| n.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())) {
-        return halfway("a model with subgraphs or functions of its own");
-    }
-    if let Some(node) = graph.node.iter().find(|n| QUANTIZED.contains(&n.op_type())) {
-        return halfway(&format!("a quantised model ({})", node.op_type()));
-    }
-    if graph.initializer.iter().any(|t| t.data_location() == DataLocation::External) {
-        return halfway("a model that keeps weights in other files");
-    }
-    Ok(())
-}
-
-/// Float `Constant` nodes become initializers: one form of constants is enough.
-fn lift_constants(graph: &mut GraphProto) {
-    let mut lifted = Vec::new();
-    graph.node.retain(|node| match constant(node) {
-        Some(tensor) => {
-            lifted.push(tensor);
-            false
-        }
-        None => true,
-    });
-    graph.initializer.extend(lifted);
-}
-
-fn constant(node: &NodeProto) -> Option<TensorProto> {
-    let (["Constant"], [output], [attribute]) = ([node.op_type()], &node.output[..], &node.attribute[..]) else {
-        return None;
-    };
-    match attribute.name() {
-        "value" => {
-            let tensor = attribute.t.as_ref().filter(|t| t.data_type() == DataType::Float as i32)?;
-            Some(TensorProto { name: Some(output.clone()), ..tensor.clone() })
-        }
-        "value_float" => Some(build::tensor_f32(output, &[], &[attribute.f()])),
-        "value_floats" => {
-            let length = i64::try_from(attribute.floats.len()).ok()?;
-            Some(build::tensor_f32(output, &[length], &attribute.floats))
-        }
-        _ => None,
-    }
-}
-
 /// The operations that read each tensor.
 fn readers(nodes: &[NodeProto]) -> HashMap<String, Vec<String>> {
     let mut uses: HashMap<String, Vec<String>> = HashMap::new();
@@ -174,7 +120,9 @@ fn readers(nodes: &[NodeProto]) -> HashMap<String, Vec<String>> {
     uses
 }
 
-struct Converter {
+struct Converter<'a> {
+    /// First outputs of nodes that compute in 32 bits whatever they are.
+    single: &'a HashSet<String>,
     /// What each float tensor is computed in; constants are not among them, other types neither.
     precision: HashMap<String, Precision>,
     /// What the node that gives the tensor of this name computes in.
@@ -195,8 +143,8 @@ struct Constant {
     fits: bool,
 }
 
-impl Converter {
-    fn new(graph: &GraphProto, name: &str) -> Result<Self> {
+impl<'a> Converter<'a> {
+    fn new(graph: &GraphProto, single: &'a HashSet<String>, name: &str) -> Result<Self> {
         let mut constants = HashMap::new();
         for tensor in graph.initializer.iter().filter(|t| t.data_type() == DataType::Float as i32) {
             let constant = Constant::new(tensor).map_err(|reason| Error::model(name, reason))?;
@@ -206,6 +154,7 @@ impl Converter {
         let inputs = graph.input.iter().filter(float).map(|v| v.name().to_owned());
         let inputs = inputs.filter(|n| !constants.contains_key(n)).map(|n| (n, Single)).collect();
         Ok(Self {
+            single,
             precision: inputs,
             computes: HashMap::new(),
             constants,
@@ -225,7 +174,8 @@ impl Converter {
             let readers = node.output.iter().filter_map(|o| uses.get(o)).flatten();
             readers.into_iter().any(|reader| ops.contains(&reader.as_str()))
         };
-        let computes = if SENSITIVE.contains(&op) || unfit {
+        let told = node.output.first().is_some_and(|output| self.single.contains(output));
+        let computes = if SENSITIVE.contains(&op) || unfit || told {
             Single
         } else if PRODUCTS.contains(&op) {
             Half
@@ -383,6 +333,7 @@ fn element(value: &super::proto::ValueInfoProto) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::super::build::{Dim, node, tensor_f32, tensor_i64, value};
+    use super::super::proto::tensor_proto::DataLocation;
     use super::*;
 
     fn graph(nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> ModelProto {
@@ -412,7 +363,7 @@ mod tests {
     #[test]
     fn products_are_halved_between_casts_and_the_ends_keep_their_types() {
         let nodes = vec![node("MatMul", &["x", "w"], &["a"], vec![]), node("Relu", &["a"], &["y"], vec![])];
-        let model = to_half(graph(nodes, vec![weights()]), "m").unwrap();
+        let model = to_half(graph(nodes, vec![weights()]), &HashSet::new(), "m").unwrap();
         assert_eq!(shown(&model), ["Cast(x) x/f16", "MatMul(x/f16,w/f16) a", "Relu(a) y/f16", "Cast(y/f16) y"]);
         assert_eq!(element_of(&model, "w/f16"), DataType::Float16 as i32);
         assert_eq!(model.graph.unwrap().initializer.len(), 1);
@@ -438,7 +389,7 @@ mod tests {
             tensor_f32("eps", &[], &[1e-12]),
             tensor_f32("gamma", &[2], &[1.0, 1.0]),
         ];
-        let model = to_half(graph(nodes, constants), "m").unwrap();
+        let model = to_half(graph(nodes, constants), &HashSet::new(), "m").unwrap();
         assert_eq!(
             shown(&model)[2..],
             [
@@ -466,7 +417,7 @@ mod tests {
             node("Add", &["b", "eps"], &["y"], vec![]),
         ];
         let constants = vec![weights(), tensor_f32("mask", &[], &[-1e9]), tensor_f32("eps", &[1], &[1e-12])];
-        let model = to_half(graph(nodes, constants), "m").unwrap();
+        let model = to_half(graph(nodes, constants), &HashSet::new(), "m").unwrap();
         assert_eq!(shown(&model)[2..], ["Mul(a,mask/f16) b", "Cast(b) b/f32", "Add(b/f32,eps) y"]);
         let graph = model.graph.unwrap();
         let mask = graph.initializer.iter().find(|t| t.name() == "mask/f16").unwrap();
@@ -485,7 +436,8 @@ mod tests {
             node("Add", &["g", "fill"], &["sum"], vec![]),
             node("Mul", &["sum", "c"], &["y"], vec![]),
         ];
-        let model = to_half(graph(nodes, vec![weights(), tensor_i64("index", &[1], &[0])]), "m").unwrap();
+        let model =
+            to_half(graph(nodes, vec![weights(), tensor_i64("index", &[1], &[0])]), &HashSet::new(), "m").unwrap();
         assert_eq!(
             shown(&model),
             [
@@ -505,7 +457,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_halved_is_refused_with_the_reason() {
-        let refused = |model: ModelProto| to_half(model, "m").unwrap_err().to_string();
+        let refused = |model: ModelProto| to_half(model, &HashSet::new(), "m").unwrap_err().to_string();
         let relu = || node("Relu", &["x"], &["y"], vec![]);
         assert!(refused(graph(vec![relu()], vec![])).contains("no matrix product"));
         let quantised = node("DynamicQuantizeLinear", &["x"], &["q", "s", "z"], vec![]);

@@ -1,0 +1,262 @@
+//! `engraft export --precision`: the exported model made smaller.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::super::Context;
+use super::super::inputs::{self, SourceArgs, json_word};
+use super::super::results::table;
+use crate::counted::counted;
+use crate::error::{Error, Result};
+use crate::export::{
+    Accuracy, Calibration, Contract, ExportPrecision, Exported, Kept, LayerReport, Part, Run, Shrinker, Shrunk,
+    calibrate, search,
+};
+use crate::extract::Sink;
+use crate::features::{FeatureSet, Part as Rows, Provenance};
+use crate::head::Scored;
+use crate::onnx::{Model, OBSERVED, write_model};
+use crate::progress::{Progress, Unstaged};
+use crate::source::Entry;
+
+/// Of the samples every so-manieth is for calibrating.
+const CALIBRATES: usize = 4;
+/// And so many at most.
+const MOST: usize = 128;
+/// Samples with which single layers are tried.
+const TRIAL: usize = 16;
+
+/// How an exported model is made smaller.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Precision")]
+pub(super) struct ShrinkArgs {
+    /// Precision of the backbone in the file: f32, f16 or int8; the head stays in f32
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = json_word::<ExportPrecision>)]
+    pub(super) precision: ExportPrecision,
+    /// Points of accuracy that f16 or int8 may cost: the most sensitive layers stay in f32 until it holds, else no file is written
+    #[arg(long, value_name = "POINTS", default_value = "0.5", value_parser = points)]
+    max_drop: f64,
+    /// How the ranges of int8 are found: min-max, percentile or entropy
+    #[arg(long, value_name = "HOW", default_value = "min-max", value_parser = json_word::<Calibration>)]
+    calibration: Calibration,
+}
+
+fn points(text: &str) -> Result<f64, String> {
+    let points = text.parse().ok().filter(|points| (0.0..=100.0).contains(points));
+    points.ok_or_else(|| "give points of accuracy, from 0 to 100".to_owned())
+}
+
+impl ShrinkArgs {
+    pub(super) fn is_wanted(&self) -> bool {
+        self.precision != ExportPrecision::F32
+    }
+
+    /// How many samples are drawn.
+    pub(super) fn samples(&self, given: Option<NonZeroUsize>) -> usize {
+        given.map_or(if self.is_wanted() { 1024 } else { 64 }, NonZeroUsize::get)
+    }
+}
+
+/// What the smaller model is worth.
+#[derive(Debug, Serialize)]
+pub(super) struct Smaller {
+    precision: ExportPrecision,
+    /// Bytes of the model in f32.
+    size_f32: u64,
+    #[serde(flatten)]
+    kept: Kept,
+    layers: Vec<LayerReport>,
+}
+
+/// The exported model in f32, and the samples that it was verified with.
+pub(super) struct Whole<'a> {
+    pub(super) model: &'a Model,
+    pub(super) exported: &'a Exported,
+    pub(super) entries: &'a [Entry],
+    /// What the backbone gave for them.
+    pub(super) features: &'a FeatureSet,
+    /// What the head said of that.
+    pub(super) scored: &'a Scored,
+}
+
+impl ShrinkArgs {
+    /// Writes the smaller model in place of the exported one.
+    pub(super) fn run(&self, context: &Context, source: &SourceArgs, whole: Whole) -> Result<Smaller> {
+        let Whole { model, exported, entries, features, scored } = whole;
+        let name = exported.path.display().to_string();
+        let shrinker = Shrinker::new(model, &exported.record, self.precision, &name)?;
+        let samples = Samples::of(entries, features, exported);
+        if samples.truth.is_none() {
+            context.console.say(
+                "warning: without labelled --samples of your own the accuracy is only how often the label is that of f32",
+            );
+        }
+        let single = |rows: &[usize]| Scored {
+            logits: scored.logits.select(ndarray::Axis(0), rows),
+            probabilities: scored.probabilities.select(ndarray::Axis(0), rows),
+            ood_scores: None,
+        };
+        let truth = samples.truth.as_deref();
+        let judged = single(&samples.judged);
+        let contract = Contract::new(truth, &judged, exported.head.link, self.max_drop / 100.0);
+        let trial = single(&samples.trial);
+        let mut runner = Runner { context, source, path: &exported.path, entries, samples: &samples };
+        let tensors = shrinker.tensors()?;
+        if !tensors.is_empty() {
+            context.console.begin(&format!("calibrating on {}", counted(samples.calibrating.len(), "sample")), None);
+        }
+        let ranges = calibrate(model, &tensors, self.calibration, &mut runner, &name)?;
+        context.console.end();
+        let shrinker = shrinker.with_ranges(ranges);
+        let size_f32 = size(&exported.path)?;
+        let Shrunk { model, layers, kept } = search(&shrinker, &contract, &trial, &mut runner, &context.console)?;
+        write_model(&model, &exported.path)?;
+        Ok(Smaller { precision: self.precision, size_f32, kept, layers })
+    }
+}
+
+pub(super) fn size(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path).map_err(Error::io("read", path))?.len())
+}
+
+/// Which entry does what; all are places among the entries.
+struct Samples {
+    calibrating: Vec<usize>,
+    trial: Vec<usize>,
+    judged: Vec<usize>,
+    /// The classes of those that are judged, where they have labels.
+    truth: Option<Vec<usize>>,
+}
+
+impl Samples {
+    fn of(entries: &[Entry], features: &FeatureSet, exported: &Exported) -> Self {
+        let class = |row: &usize| {
+            let label = features.labels.get(*row)?.as_ref()?;
+            exported.head.labels.iter().position(|known| known == label)
+        };
+        let all = || 0..entries.len();
+        let (calibrating, rest): (Vec<usize>, Vec<usize>) = all().partition(|row| row % CALIBRATES == 0);
+        let (calibrating, more) = calibrating.split_at(calibrating.len().min(MOST));
+        let trial = calibrating.iter().copied().take(TRIAL).collect();
+        let known: Vec<usize> = rest.iter().chain(more).copied().filter(|row| class(row).is_some()).collect();
+        match known.is_empty() {
+            // The few that are built in do both.
+            true => Self { calibrating: all().take(MOST).collect(), trial, judged: all().collect(), truth: None },
+            false => {
+                let truth = known.iter().filter_map(class).collect();
+                Self { calibrating: calibrating.to_vec(), trial, judged: known, truth: Some(truth) }
+            }
+        }
+    }
+}
+
+/// Runs models on the samples.
+struct Runner<'a> {
+    context: &'a Context,
+    source: &'a SourceArgs,
+    /// Where they are written.
+    path: &'a Path,
+    entries: &'a [Entry],
+    samples: &'a Samples,
+}
+
+impl Runner<'_> {
+    fn entries(&self, places: &[usize]) -> Vec<Entry> {
+        places.iter().filter_map(|&place| self.entries.get(place).cloned()).collect()
+    }
+}
+
+impl Run for Runner<'_> {
+    fn score(&mut self, model: &Model, part: Part) -> Result<Scored> {
+        write_model(model, self.path)?;
+        let exported = Exported::read(self.path)?;
+        let places = match part {
+            Part::Trial => &self.samples.trial,
+            Part::Judged => &self.samples.judged,
+        };
+        let mut rows = Collected(Vec::new());
+        let silent = Unstaged(&self.context.console);
+        let backbone = exported.as_backbone()?;
+        inputs::embed_entries_into(self.context, self.source, &backbone, self.entries(places), (&mut rows, &silent))?;
+        let views: Vec<_> = rows.0.iter().map(|part| part.view()).collect();
+        let rows = ndarray::concatenate(ndarray::Axis(0), &views)
+            .map_err(|e| Error::Data(format!("the smaller model gave other rows than the first: {e}")))?;
+        if rows.nrows() != places.len() {
+            return Err(Error::Data(format!("the smaller model took {} of {} samples", rows.nrows(), places.len())));
+        }
+        Ok(exported.scored(rows)?.0)
+    }
+
+    fn observe(&mut self, model: &Model, each: &mut dyn FnMut(&[f32])) -> Result<()> {
+        let path = self.path.with_extension("observed.onnx");
+        write_model(model, &path)?;
+        let mut backbone = Exported::read(self.path)?.as_backbone()?;
+        backbone.model = path.clone();
+        backbone.output.tensor = OBSERVED.to_owned();
+        let entries = self.entries(&self.samples.calibrating);
+        let silent = Unstaged(&self.context.console);
+        let mut shown = Shown(each);
+        let done = inputs::embed_entries_into(self.context, self.source, &backbone, entries, (&mut shown, &silent));
+        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        done.map(|_| ())
+    }
+}
+
+/// Keeps the rows.
+struct Collected(Vec<ndarray::Array2<f32>>);
+
+impl Sink for Collected {
+    fn part(&mut self, part: Rows, _: &Provenance) -> Result<()> {
+        self.0.extend((!part.rows.ids.is_empty()).then_some(part.rows.matrix));
+        Ok(())
+    }
+}
+
+/// Shows each row, and keeps none.
+struct Shown<'a>(&'a mut dyn FnMut(&[f32]));
+
+impl Sink for Shown<'_> {
+    fn part(&mut self, part: Rows, _: &Provenance) -> Result<()> {
+        part.rows.matrix.outer_iter().filter_map(|row| row.to_slice()).for_each(&mut *self.0);
+        Ok(())
+    }
+}
+
+impl Smaller {
+    /// The table of the layers.
+    pub(super) fn table(&self) -> String {
+        let precision = self.precision.name();
+        let row = |layer: &LayerReport| {
+            let kept = if layer.in_f32 { "f32" } else { precision };
+            let sensitivity = format!("{:.4}", layer.sensitivity);
+            vec![layer.layer.clone(), layer.op.clone(), layer.weights.to_string(), sensitivity, kept.to_owned()]
+        };
+        table(&["layer", "operator", "weights", "sensitivity", "kept in"], self.layers.iter().map(row))
+    }
+
+    /// Size and accuracy in a sentence.
+    pub(super) fn text(&self, size: u64) -> String {
+        let Kept { accuracy_is, accuracy_before, accuracy_after, comparison } = &self.kept;
+        let [low, high] = comparison.difference_interval.map(|bound| 100.0 * bound);
+        let of = match accuracy_is {
+            Accuracy::Labels => "accuracy",
+            Accuracy::Agreement => "agreement with the labels of f32",
+        };
+        let in_f32 = self.layers.iter().filter(|layer| layer.in_f32).count();
+        format!(
+            "{}: {:.1} MB for {:.1} MB in f32 ({:.3}); {of} {:.2} % for {:.2} % on {} (lost {:.2} points, 95 % interval {low:.2} to \
+             {high:.2}); {in_f32} of {} in f32",
+            self.precision.name(),
+            size as f64 / 1e6,
+            self.size_f32 as f64 / 1e6,
+            size as f64 / self.size_f32.max(1) as f64,
+            100.0 * accuracy_after,
+            100.0 * accuracy_before,
+            counted(comparison.n, "sample"),
+            100.0 * comparison.difference,
+            counted(self.layers.len(), "layer"),
+        )
+    }
+}
