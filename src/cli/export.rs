@@ -13,11 +13,15 @@ use super::train::METRICS;
 use super::{Context, Status};
 use crate::backbone::Backbone;
 use crate::error::{Error, Result};
-use crate::export::{Agreement, Exported, Extra, Metrics, TOLERANCE, TokenizerRecord, built_in, card, fuse};
+use crate::export::{
+    Agreement, Exported, Extra, Metrics, PixelAgreement, ROUNDED, TOLERANCE, TokenizerRecord, Verification, built_in,
+    card, fuse, pixel_backbones, with_preprocessing,
+};
 use crate::features::FeatureSet;
 use crate::file::{self, AtomicFolder};
 use crate::head::{HeadFile, Scored};
 use crate::onnx::{read_model, signature, write_model};
+use crate::preprocess::{ImageSpec, Preprocessing};
 use crate::progress::Progress;
 use crate::source::Entry;
 
@@ -27,9 +31,14 @@ use crate::source::Entry;
 /// any). Samples go through backbone and head one after the other and through the file: where logits differ by more than
 /// 1e-5 or a label by more than a tie, no file is written. A model card, and the tokenizer for texts, are put beside it.
 ///
+/// With --with-preprocess the file takes decoded images of any size: bytes [n, height, width, 3], RGB, one size a batch. It resizes,
+/// crops and normalises in standard ONNX operators, as engraft and Pillow do; how far its pixels, logits and labels are from
+/// engraft's own on the samples is measured and told.
+///
 /// Examples:
 ///   engraft export head.onnx -o model.onnx
 ///   engraft export head.onnx -o model.onnx --samples photos/
+///   engraft export head.onnx -o model.onnx --with-preprocess
 ///   engraft predict model.onnx new-photos/
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -52,6 +61,9 @@ pub(super) struct Export {
     /// Let the file give the embedding too
     #[arg(long)]
     embedding: bool,
+    /// Let the file take images as they are decoded, and preprocess them
+    #[arg(long)]
+    with_preprocess: bool,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -68,6 +80,15 @@ struct Written {
     /// Bytes of the model.
     size: u64,
     agreement: Agreement,
+    /// The same of decoded images through the file with its preprocessing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preprocessed: Option<Preprocessed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Preprocessed {
+    pixels: PixelAgreement,
+    agreement: Agreement,
 }
 
 impl Export {
@@ -80,6 +101,14 @@ impl Export {
         }
         let mut head = HeadFile::read(&self.head)?;
         let backbone = backbone_of(&head, &self.model, context)?;
+        let images = match &backbone.preprocessing {
+            _ if !self.with_preprocess => None,
+            Preprocessing::Image(spec) => Some(spec),
+            Preprocessing::Text(_) => {
+                let reason = "--with-preprocess is for images: texts are tokenised by the tokenizer beside the model";
+                return Err(Error::Usage(reason.into()));
+            }
+        };
         let (entries, samples) = self.entries(context, &backbone)?;
         let two_steps = self.embed(context, &backbone, entries.clone())?;
         check_same_backbone(&head, &two_steps)?;
@@ -103,16 +132,22 @@ impl Export {
         let staged = file(&self.output);
         write_model(&model, &staged)?;
 
-        let exported = Exported::read(&staged)?;
-        let agreement = self.verify(context, &exported, entries, &two_steps.ids, &expected)?;
-        if !agreement.holds(TOLERANCE) {
-            context.console.say(&worst(&agreement, &head));
-            return Err(refused(&self.output, &agreement));
+        let mut exported = Exported::read(&staged)?;
+        let agreement = self.verify(context, &exported, entries.clone(), &two_steps.ids, &expected)?;
+        self.check(context, &head, &agreement, TOLERANCE)?;
+        let mut verification = Verification { samples, agreement, pixels: None };
+        if let Some(spec) = images {
+            let pixels = self.pixels(context, spec, &entries, staging.staging())?;
+            write_model(&with_preprocessing(model, spec, &backbone.name)?, &staged)?;
+            exported = Exported::read(&staged)?;
+            let agreement = self.verify(context, &exported, entries, &two_steps.ids, &expected)?;
+            self.check(context, &head, &agreement, if pixels.is_exact() { TOLERANCE } else { ROUNDED })?;
+            verification.pixels = Some((pixels, agreement));
         }
         let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = head.attached(METRICS)?;
         let about = (&exported.head, &exported.record, metrics.as_ref());
-        let text = card(&name, about, &signature(&read_model(&staged)?), (&agreement, samples));
+        let text = card(&name, about, &signature(&read_model(&staged)?), &verification);
         let card = self.output.with_extension("md");
         file::write_atomic(&file(&card), text.as_bytes())?;
         let size = std::fs::metadata(&staged).map_err(Error::io("read", &staged))?.len();
@@ -120,7 +155,9 @@ impl Export {
         for path in tokenizer.iter().chain([&card, &self.output]) {
             std::fs::rename(file(path), path).map_err(Error::io("rename", path))?;
         }
-        let written = Written { model: self.output, card, tokenizer, size, agreement };
+        let Verification { agreement, pixels, .. } = verification;
+        let preprocessed = pixels.map(|(pixels, agreement)| Preprocessed { pixels, agreement });
+        let written = Written { model: self.output, card, tokenizer, size, agreement, preprocessed };
         context.result(&written, || written.text(samples))?;
         Ok(Status::Done)
     }
@@ -155,14 +192,40 @@ impl Export {
         let (got, _) = exported.scored(through.matrix)?;
         Agreement::of(ids, expected, &got, TOLERANCE)
     }
+
+    fn check(&self, context: &Context, head: &HeadFile, agreement: &Agreement, tolerance: f64) -> Result<()> {
+        if agreement.holds(tolerance) {
+            return Ok(());
+        }
+        context.console.say(&worst(agreement, head));
+        Err(refused(&self.output, agreement, tolerance))
+    }
+
+    /// The samples' pixels, by engraft and by the graph alone.
+    fn pixels(&self, context: &Context, spec: &ImageSpec, entries: &[Entry], staging: &Path) -> Result<PixelAgreement> {
+        context.console.note("measuring the preprocessing in the file against engraft's own");
+        let folder = tempfile::tempdir_in(staging).map_err(Error::io("create", staging))?;
+        let [own, graph] = pixel_backbones(spec, folder.path())?;
+        let [own, graph] = [own, graph].map(|backbone| self.embed(context, &backbone, entries.to_vec()));
+        let pixels = PixelAgreement::of(own?.matrix.view(), graph?.matrix.view())?;
+        if !pixels.holds() {
+            return Err(Error::Data(format!(
+                "{} was not written: the pixels that its preprocessing makes differ by up to {} of 255 from engraft's: export it \
+                 without --with-preprocess",
+                self.output.display(),
+                pixels.greatest_difference
+            )));
+        }
+        Ok(pixels)
+    }
 }
 
-fn refused(path: &Path, agreement: &Agreement) -> Error {
+fn refused(path: &Path, agreement: &Agreement, tolerance: f64) -> Error {
     let Agreement { samples, greatest_difference, greatest_probability_difference, other_labels, .. } = agreement;
     Error::Data(format!(
         "{} was not written: of {samples} samples {other_labels} got another label, logits differ by up to \
          {greatest_difference:.1e} of the greatest and probabilities by {greatest_probability_difference:.1e}, where \
-         {TOLERANCE:.0e} is allowed",
+         {tolerance:.0e} is allowed",
         path.display()
     ))
 }
@@ -181,9 +244,20 @@ impl Written {
     fn text(&self, samples: &str) -> String {
         let Agreement { samples: n, greatest_difference, other_labels, ties, .. } = &self.agreement;
         let beside = self.tokenizer.iter().chain([&self.card]).map(|path| path.display().to_string());
+        let preprocessed = self.preprocessed.as_ref().map(|Preprocessed { pixels, agreement }| {
+            format!(
+                "\nwith the preprocessing in the file: pixels within {} of 255 ({:.1e} in the mean), logits within {:.1e} of the \
+                 greatest, {} other labels",
+                pixels.greatest_difference,
+                pixels.mean_difference,
+                agreement.greatest_difference,
+                agreement.other_labels
+            )
+        });
         format!(
-            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} ties\n\
-             {:.1} MB: {}\nbeside it: {}",
+            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} \
+             ties{}\n{:.1} MB: {}\nbeside it: {}",
+            preprocessed.unwrap_or_default(),
             self.size as f64 / 1e6,
             self.model.display(),
             beside.collect::<Vec<_>>().join(", ")

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+use crate::onnx::{Model, metadata, set_metadata};
+
 /// The metadata key of an [`ExportRecord`].
 pub(super) const KEY: &str = "engraft.export";
 
@@ -18,6 +21,21 @@ pub struct ExportRecord {
     pub licence: Option<String>,
     /// Of the weights and the arithmetic: `f32`, `f16` or `int8`.
     pub precision: String,
+}
+
+impl ExportRecord {
+    /// Of an exported model, or why there is none.
+    pub(super) fn of(model: &Model) -> Result<Self, String> {
+        let record = metadata(model, KEY).ok_or("it is not a model that engraft exported")?;
+        serde_json::from_str(record).map_err(|e| format!("its {KEY} cannot be read: {e}"))
+    }
+
+    /// Puts it into the model's metadata.
+    pub(super) fn attach(&self, model: &mut Model) -> crate::Result<()> {
+        let text = serde_json::to_string(self).map_err(|e| Error::Data(format!("metadata of the model: {e}")))?;
+        set_metadata(model, KEY, text);
+        Ok(())
+    }
 }
 
 /// What the file is fed with.
