@@ -119,7 +119,7 @@ fn pixels_equal_engrafts() {
         for steps in &steps {
             let spec = pixels(steps.clone(), filter);
             let mut session = session(runtime, folder.path(), &spec);
-            let extreme = [[1, 1], [1, 300], [500, 2], [24, 31], [640, 480], [33, 900]];
+            let extreme = [[1, 1], [1, 300], [500, 2], [24, 31], [640, 480], [33, 900], [3000, 40]];
             let drawn: Vec<[usize; 2]> = (0..12).map(|_| [random.usize(1..130), random.usize(1..130)]).collect();
             for size in drawn.into_iter().chain(extreme) {
                 let rgb = noise(2 * 3 * size[0] * size[1], 1);

@@ -27,6 +27,7 @@ pub use graph::GraphBuilder;
 pub use model::{metadata, read_model, set_metadata, write_model};
 pub use opset::{opset, raise};
 pub use pixels::{PixelLayout, PixelScale, take_bytes};
+pub use proto::AttributeProto as Attribute;
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use signature::{Dimension, Port, Signature, described, signature};
