@@ -42,6 +42,16 @@ use std::path::PathBuf;
 
 use crate::preprocess::Preprocessing;
 
+/// What a graph is fed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Feed {
+    /// What the preprocessing makes of inputs.
+    #[default]
+    Prepared,
+    /// Decoded images, which it preprocesses itself: bytes `[n, height, width, 3]`, RGB, of one size a batch.
+    Decoded,
+}
+
 /// A backbone that is ready to be opened: its files are here and everything about it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backbone {
@@ -53,6 +63,8 @@ pub struct Backbone {
     pub tokenizer: Option<PathBuf>,
     /// How inputs are prepared.
     pub preprocessing: Preprocessing,
+    /// How much of that is done before the graph.
+    pub feed: Feed,
     /// Which tensor is the embedding, and how it is pooled.
     pub output: Output,
     /// SPDX expression or the publisher's words, if known.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fetch::fetch_package;
 use super::folder::{self, Overrides};
 use super::hub::{self, Hub, HubConfig, HubRef};
-use super::{Backbone, Home, Manifest, Reference, import, select};
+use super::{Backbone, Feed, Home, Manifest, Reference, import, select};
 use crate::error::{Error, Result};
 use crate::file::{self, AtomicFolder};
 use crate::preprocess::Preprocessing;
@@ -130,6 +130,7 @@ fn ready(manifest: &Manifest, home: &Home) -> Backbone {
         model: folder.join("model.onnx"),
         tokenizer,
         preprocessing: manifest.preprocessing.clone(),
+        feed: Feed::Prepared,
         output: manifest.output.clone(),
         licence: Some(manifest.licence.clone()),
     }

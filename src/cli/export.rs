@@ -18,13 +18,20 @@ use super::train::METRICS;
 use super::{Context, Status};
 use crate::backbone::Backbone;
 use crate::error::{Error, Result};
-use crate::export::{Agreement, Exported, Extra, Metrics, TOLERANCE, TokenizerRecord, built_in, card, fuse};
+use crate::export::{
+    Agreement, Exported, Extra, Metrics, PixelAgreement, ROUNDED, TOLERANCE, TokenizerRecord, Verification, built_in,
+    card, fuse, pixel_backbones, with_preprocessing,
+};
 use crate::features::FeatureSet;
 use crate::file::{self, AtomicFolder};
 use crate::head::{HeadFile, Scored};
 use crate::onnx::{read_model, signature, write_model};
+use crate::preprocess::{ImageSpec, Preprocessing};
 use crate::progress::Progress;
 use crate::source::Entry;
+
+/// Samples of which the pixels are compared: those of more would not fit into every memory.
+const MOST_PIXELS: usize = 64;
 
 /// Make one ONNX file of a head and its backbone, verified before it is kept
 ///
@@ -32,9 +39,14 @@ use crate::source::Entry;
 /// any). Samples go through backbone and head one after the other and through the file: where logits differ by more than
 /// 1e-5 or a label by more than a tie, no file is written. A model card, and the tokenizer for texts, are put beside it.
 ///
+/// With --with-preprocess the file takes decoded images of any size: bytes [n, height, width, 3], RGB, one size a batch. It resizes,
+/// crops and normalises in standard ONNX operators, as engraft and Pillow do; how far its pixels, logits and labels are from
+/// engraft's own on the samples is measured and told.
+///
 /// Examples:
 ///   engraft export head.onnx -o model.onnx
 ///   engraft export head.onnx -o model.onnx --samples photos/
+///   engraft export head.onnx -o model.onnx --with-preprocess
 ///   engraft predict model.onnx new-photos/
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -57,6 +69,9 @@ pub(super) struct Export {
     /// Let the file give the embedding too
     #[arg(long)]
     embedding: bool,
+    /// Let the file take images as they are decoded, and preprocess them
+    #[arg(long)]
+    with_preprocess: bool,
     #[command(flatten)]
     shrink: ShrinkArgs,
     #[command(flatten)]
@@ -78,6 +93,15 @@ struct Written {
     /// Of f16 and int8.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     smaller: Option<Smaller>,
+    /// The same of decoded images through the file with its preprocessing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preprocessed: Option<Preprocessed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Preprocessed {
+    pixels: PixelAgreement,
+    agreement: Agreement,
 }
 
 impl Export {
@@ -90,6 +114,14 @@ impl Export {
         }
         let mut head = HeadFile::read(&self.head)?;
         let backbone = backbone_of(&head, &self.model, context)?;
+        let images = match &backbone.preprocessing {
+            _ if !self.with_preprocess => None,
+            Preprocessing::Image(spec) => Some(spec),
+            Preprocessing::Text(_) => {
+                let reason = "--with-preprocess is for images: texts are tokenised by the tokenizer beside the model";
+                return Err(Error::Usage(reason.into()));
+            }
+        };
         let (mut entries, samples) = self.entries(context, &backbone)?;
         let two_steps = self.embed(context, &backbone, entries.clone())?;
         // What was rejected is no sample.
@@ -118,10 +150,8 @@ impl Export {
 
         let exported = Exported::read(&staged)?;
         let agreement = self.verify(context, &exported, entries.clone(), &two_steps.ids, &expected)?;
-        if !agreement.holds(TOLERANCE) {
-            context.console.say(&worst(&agreement, &head));
-            return Err(refused(&self.output, &agreement));
-        }
+        self.check(context, &head, &agreement, TOLERANCE)?;
+        let mut verification = Verification { samples, agreement, pixels: None };
         let smaller = self.shrink.is_wanted().then(|| {
             let (features, scored) = (&two_steps, &expected);
             let whole = Whole { model: &model, exported: &exported, entries: &entries, features, scored };
@@ -131,12 +161,25 @@ impl Export {
         if let Some(smaller) = &smaller {
             context.console.say(&smaller.table());
         }
+        if let Some(spec) = images {
+            let pixels = self.pixels(context, spec, entries.iter().take(MOST_PIXELS), staging.staging())?;
+            // What the file says without its preprocessing.
+            let model = read_model(&staged)?;
+            let known = match smaller {
+                Some(_) => self.through(context, &Exported::read(&staged)?, entries.clone(), &two_steps.ids)?,
+                None => expected,
+            };
+            write_model(&with_preprocessing(model, spec, &backbone.name)?, &staged)?;
+            let agreement = self.verify(context, &Exported::read(&staged)?, entries, &two_steps.ids, &known)?;
+            self.check(context, &head, &agreement, if pixels.is_exact() { TOLERANCE } else { ROUNDED })?;
+            verification.pixels = Some((pixels, agreement));
+        }
         let exported = Exported::read(&staged)?;
         let size = size(&staged)?;
         let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = head.attached(METRICS)?;
         let about = (&exported.head, &exported.record, metrics.as_ref());
-        let mut text = card(&name, about, &signature(&read_model(&staged)?), (&agreement, samples));
+        let mut text = card(&name, about, &signature(&read_model(&staged)?), &verification);
         if let Some(smaller) = &smaller {
             text += &format!("\n## What the precision costs\n\n{}\n", smaller.text(size));
         }
@@ -146,7 +189,9 @@ impl Export {
         for path in tokenizer.iter().chain([&card, &self.output]) {
             std::fs::rename(file(path), path).map_err(Error::io("rename", path))?;
         }
-        let written = Written { model: self.output, card, tokenizer, size, agreement, smaller };
+        let Verification { agreement, pixels, .. } = verification;
+        let preprocessed = pixels.map(|(pixels, agreement)| Preprocessed { pixels, agreement });
+        let written = Written { model: self.output, card, tokenizer, size, agreement, smaller, preprocessed };
         context.result(&written, || written.text(samples))?;
         Ok(Status::Done)
     }
@@ -175,21 +220,57 @@ impl Export {
         expected: &Scored,
     ) -> Result<Agreement> {
         context.console.note("verifying: the same samples through the file");
-        let through = self.embed(context, &exported.as_backbone()?, entries)?;
-        if through.ids != ids {
+        Agreement::of(ids, expected, &self.through(context, exported, entries, ids)?, TOLERANCE)
+    }
+
+    /// What the file says of the entries.
+    fn through(&self, context: &Context, exported: &Exported, entries: Vec<Entry>, ids: &[String]) -> Result<Scored> {
+        let rows = self.embed(context, &exported.as_backbone()?, entries)?;
+        if rows.ids != ids {
             return Err(Error::Data("the file took other samples than the backbone".into()));
         }
-        let (got, _) = exported.scored(through.matrix)?;
-        Agreement::of(ids, expected, &got, TOLERANCE)
+        Ok(exported.scored(rows.matrix)?.0)
+    }
+
+    fn check(&self, context: &Context, head: &HeadFile, agreement: &Agreement, tolerance: f64) -> Result<()> {
+        if agreement.holds(tolerance) {
+            return Ok(());
+        }
+        context.console.say(&worst(agreement, head));
+        Err(refused(&self.output, agreement, tolerance))
+    }
+
+    /// The samples' pixels, by engraft and by the graph alone.
+    fn pixels<'a>(
+        &self,
+        context: &Context,
+        spec: &ImageSpec,
+        entries: impl Iterator<Item = &'a Entry>,
+        staging: &Path,
+    ) -> Result<PixelAgreement> {
+        context.console.note("measuring the preprocessing in the file against engraft's own");
+        let folder = tempfile::tempdir_in(staging).map_err(Error::io("create", staging))?;
+        let entries: Vec<Entry> = entries.cloned().collect();
+        let [own, graph] = pixel_backbones(spec, folder.path())?.map(|b| self.embed(context, &b, entries.clone()));
+        let pixels = PixelAgreement::of(own?.matrix.view(), graph?.matrix.view())?;
+        if !pixels.holds() {
+            return Err(Error::Data(format!(
+                "{} was not written: the pixels that its preprocessing makes differ by up to {} of 255 from engraft's: export it \
+                 without --with-preprocess",
+                self.output.display(),
+                pixels.greatest_difference
+            )));
+        }
+        Ok(pixels)
     }
 }
 
-fn refused(path: &Path, agreement: &Agreement) -> Error {
+fn refused(path: &Path, agreement: &Agreement, tolerance: f64) -> Error {
     let Agreement { samples, greatest_difference, greatest_probability_difference, other_labels, .. } = agreement;
     Error::Data(format!(
         "{} was not written: of {samples} samples {other_labels} got another label, logits differ by up to \
          {greatest_difference:.1e} of the greatest and probabilities by {greatest_probability_difference:.1e}, where \
-         {TOLERANCE:.0e} is allowed",
+         {tolerance:.0e} is allowed",
         path.display()
     ))
 }
@@ -209,9 +290,20 @@ impl Written {
         let Agreement { samples: n, greatest_difference, other_labels, ties, .. } = &self.agreement;
         let smaller = self.smaller.as_ref().map(|smaller| format!("\n{}", smaller.text(self.size))).unwrap_or_default();
         let beside = self.tokenizer.iter().chain([&self.card]).map(|path| path.display().to_string());
+        let preprocessed = self.preprocessed.as_ref().map(|Preprocessed { pixels, agreement }| {
+            format!(
+                "\nwith the preprocessing in the file: pixels within {} of 255 ({:.1e} in the mean), logits within {:.1e} of the \
+                 greatest, {} other labels",
+                pixels.greatest_difference,
+                pixels.mean_difference,
+                agreement.greatest_difference,
+                agreement.other_labels
+            )
+        });
         format!(
-            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} ties{smaller}\n\
-             {:.1} MB: {}\nbeside it: {}",
+            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} \
+             ties{smaller}{}\n{:.1} MB: {}\nbeside it: {}",
+            preprocessed.unwrap_or_default(),
             self.size as f64 / 1e6,
             self.model.display(),
             beside.collect::<Vec<_>>().join(", ")

@@ -8,6 +8,8 @@ use crate::head::Scored;
 
 /// The greatest difference of logits that passes, as a share of the row's greatest logit in absolute value.
 pub const TOLERANCE: f64 = 1e-5;
+/// The same where pixels differ by their last bit.
+pub const ROUNDED: f64 = 1e-2;
 /// How many samples are named.
 const WORST: usize = 5;
 
@@ -103,7 +105,7 @@ fn difference(a: f32, b: f32) -> f64 {
 }
 
 /// The greatest; NaN if there is one.
-fn worst_of(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn worst_of(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, |worst: f64, value| if value.is_nan() || value > worst { value } else { worst })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::agreement::Agreement;
+use super::pixels::PixelAgreement;
 use super::record::{ExportInput, ExportRecord};
 use crate::head::{HeadFile, Link};
 use crate::onnx::{Dimension, Port, Signature};
@@ -33,12 +34,23 @@ pub struct Metric {
     pub interval: Option<[f64; 2]>,
 }
 
+/// What an export was verified with, and what was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verification {
+    /// What the samples are.
+    pub samples: &'static str,
+    /// The fused graph against backbone and head, on the same tensors.
+    pub agreement: Agreement,
+    /// With the preprocessing in the file, on decoded images: pixels and what the whole file says of them.
+    pub pixels: Option<(PixelAgreement, Agreement)>,
+}
+
 /// The card of the model `name`.
 pub fn card(
     name: &str,
     (head, record, metrics): (&HeadFile, &ExportRecord, Option<&Metrics>),
     signature: &Signature,
-    (agreement, samples): (&Agreement, &str),
+    verification: &Verification,
 ) -> String {
     let mut text =
         format!("# {name}\n\nOne ONNX file from input to label, exported by engraft {}.\n", head.engraft_version);
@@ -53,7 +65,7 @@ pub fn card(
     section("Classes", classes(head));
     section("How good it is", metrics.map_or_else(String::new, figures));
     section("What it is made of", made_of(head, record));
-    section("Verified", verified(agreement, samples));
+    section("Verified", verified(verification));
     text
 }
 
@@ -122,9 +134,17 @@ fn made_of(head: &HeadFile, record: &ExportRecord) -> String {
     text
 }
 
-fn verified(agreement: &Agreement, samples: &str) -> String {
+fn verified(Verification { samples, agreement, pixels }: &Verification) -> String {
+    let pixels = pixels.as_ref().map(|(pixels, raw)| {
+        format!(
+            "\n\nThe preprocessing in the file was measured against engraft's own on the same images: pixels differ by at most {} of \
+             255, by {:.1e} in the mean; logits then by at most {:.1e} of the greatest; {} other labels, {} ties.",
+            pixels.greatest_difference, pixels.mean_difference, raw.greatest_difference, raw.other_labels, raw.ties
+        )
+    });
+    let pixels = pixels.unwrap_or_default();
     format!(
-        "{} {samples}, in two steps and through this file: logits differ by at most {:.1e} of the greatest, probabilities by {:.1e}; {} other labels, {} ties.",
+        "{} {samples}, in two steps and through this file: logits differ by at most {:.1e} of the greatest, probabilities by {:.1e}; {} other labels, {} ties.{pixels}",
         agreement.samples,
         agreement.greatest_difference,
         agreement.greatest_probability_difference,

@@ -6,8 +6,8 @@ use ndarray::{Array2, Axis, s};
 
 use super::fuse::INDEX;
 use super::pooling::EMBEDDING;
-use super::record::{ExportRecord, TokenizerRecord};
-use crate::backbone::{Backbone, Output, Pooling};
+use super::record::{ExportInput, ExportRecord, TokenizerRecord};
+use crate::backbone::{Backbone, Feed, Output, Pooling};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::head::{EXPORT_KEY, HeadFile, Scored};
@@ -44,10 +44,7 @@ impl Exported {
     pub fn read(path: &Path) -> Result<Self> {
         let model = read_model(path)?;
         let wrong = |reason: String| Error::malformed(path, reason);
-        let record =
-            metadata(&model, EXPORT_KEY).ok_or_else(|| wrong("it is not a model that engraft exported".to_owned()))?;
-        let record =
-            serde_json::from_str(record).map_err(|e| wrong(format!("its {EXPORT_KEY} cannot be read: {e}")))?;
+        let record = ExportRecord::of(&model).map_err(wrong)?;
         let outputs = signature(&model).outputs;
         let embeds = outputs.iter().any(|port| port.name == EMBEDDING);
         let head = HeadFile::from_model(&head(model, &outputs, &path.display().to_string())?).map_err(wrong)?;
@@ -74,6 +71,10 @@ impl Exported {
             model: self.path.clone(),
             tokenizer: self.record.tokenizer.as_ref().map(|record| self.tokenizer(record)).transpose()?,
             preprocessing: provenance.preprocessing.clone(),
+            feed: match self.record.input {
+                ExportInput::RawImages => Feed::Decoded,
+                ExportInput::Pixels | ExportInput::Tokens => Feed::Prepared,
+            },
             output: self.output(),
             licence: self.record.licence.clone(),
         })

@@ -1,7 +1,7 @@
 //! Arithmetic as nodes of a graph: each operation is a tensor with a name of its own.
 
 use crate::onnx::build::{Dim, attr_graph, attr_int};
-use crate::onnx::{DataType, GraphBuilder, Model};
+use crate::onnx::{Attribute, DataType, GraphBuilder, Model};
 
 /// A graph under construction, of which the inner tensors are numbered. Methods return the name of the tensor that they define.
 pub(super) struct Formula {
@@ -27,12 +27,7 @@ impl Formula {
     }
 
     /// `operator(inputs)` with attributes.
-    pub(super) fn with(
-        &mut self,
-        operator: &str,
-        inputs: &[&str],
-        attributes: Vec<crate::onnx::proto::AttributeProto>,
-    ) -> String {
+    pub(super) fn with(&mut self, operator: &str, inputs: &[&str], attributes: Vec<Attribute>) -> String {
         let name = self.name();
         self.graph.node(operator, inputs, &name, attributes)
     }

@@ -1,5 +1,6 @@
 //! Backbone, pooling and head as one graph.
 
+use super::images::take_images;
 use super::pooling::{EMBEDDING, MASK, Pooled, TOKENS, pooling};
 use super::record::{ExportInput, ExportPrecision, ExportRecord, TokenizerRecord};
 use crate::backbone::{Backbone, Pooling};
@@ -7,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::head::{HeadFile, Link};
 use crate::onnx::build::{Dim, attr_int, node, tensor_string, value};
 use crate::onnx::{CutPoint, DataType, Model, Port, cut, external_files, read_model, rename_tensor, signature, splice};
-use crate::preprocess::Preprocessing;
+use crate::preprocess::{ImageSpec, Preprocessing};
 
 /// The head's class indices, which its own file calls `label`.
 pub(super) const INDEX: &str = "label_index";
@@ -62,10 +63,21 @@ pub fn fuse(backbone: &Backbone, tokenizer: Option<TokenizerRecord>, head: &Head
         licence: backbone.licence.clone(),
         precision: ExportPrecision::F32,
     };
-    record.put(&mut whole)?;
+    record.attach(&mut whole)?;
     whole.producer_name = Some("engraft".to_owned());
     whole.producer_version = Some(env!("CARGO_PKG_VERSION").to_owned());
     Ok(whole)
+}
+
+/// The model of [`fuse`], called `name` in errors, with the preprocessing `spec` in it: as [`take_images`].
+///
+/// # Errors
+/// As [`take_images`]; when the model is not one of [`fuse`].
+pub fn with_preprocessing(model: Model, spec: &ImageSpec, name: &str) -> Result<Model> {
+    let mut model = take_images(model, spec, name)?;
+    let record = ExportRecord::of(&model).map_err(|reason| Error::model(name, reason))?;
+    ExportRecord { input: ExportInput::RawImages, ..record }.attach(&mut model)?;
+    Ok(model)
 }
 
 /// What the backbone's output is to the pooling.

@@ -6,11 +6,13 @@ use super::formula::Formula;
 use super::resample::{Line, resize};
 use crate::error::Result;
 use crate::onnx::build::Dim;
-use crate::onnx::{DataType, Model, PixelLayout, PixelScale, signature, splice, take_bytes};
+use crate::onnx::{DataType, Model, PixelLayout, PixelScale, has_tensor, rename_tensor, signature, splice, take_bytes};
 use crate::preprocess::{ImagePreprocessor, ImageSpec, Interpolation, Step};
 
 /// The input.
 const IMAGE: &str = "image";
+/// What a tensor of that name in the backbone is called then.
+const NORMALIZED: &str = "preprocess/image";
 /// The output of the steps.
 const RESIZED: &str = "preprocess/resized";
 
@@ -22,7 +24,10 @@ const RESIZED: &str = "preprocess/resized";
 /// When the model has not one such input, is older than the operators needed and cannot be raised, or the specification is not valid.
 pub fn take_images(model: Model, spec: &ImageSpec, name: &str) -> Result<Model> {
     let pixels = PixelScale { scale: spec.scale, mean: spec.mean, std: spec.std };
-    let model = take_bytes(model, PixelLayout::Hwc, pixels, name)?;
+    let mut model = take_bytes(model, PixelLayout::Hwc, pixels, name)?;
+    if has_tensor(&model, IMAGE) {
+        rename_tensor(&mut model, IMAGE, NORMALIZED);
+    }
     let inputs = signature(&model).inputs;
     let bytes = inputs.first().map_or("", |input| &input.name);
     splice(steps(spec)?, model, &[(RESIZED, bytes)], name)

@@ -7,17 +7,19 @@ mod filter;
 mod formula;
 mod fuse;
 mod images;
+mod pixels;
 mod pooling;
 mod quantize;
 mod record;
 mod resample;
 mod samples;
 
-pub use agreement::{Agreement, Disagreement, TOLERANCE};
-pub use card::{Metric, Metrics, card};
+pub use agreement::{Agreement, Disagreement, ROUNDED, TOLERANCE};
+pub use card::{Metric, Metrics, Verification, card};
 pub use exported::Exported;
-pub use fuse::{Extra, fuse};
+pub use fuse::{Extra, fuse, with_preprocessing};
 pub use images::take_images;
+pub use pixels::{PixelAgreement, pixel_backbones};
 pub use quantize::{
     Accuracy, Calibration, Contract, Kept, LayerReport, Part, Run, Shrinker, Shrunk, calibrate, search,
 };

@@ -3,7 +3,7 @@
 use crate::backbone::{Output, Pooling};
 use crate::error::{Error, Result};
 use crate::onnx::build::{Dim, attr_int, attr_ints};
-use crate::onnx::{DataType, GraphBuilder, Model};
+use crate::onnx::{Attribute, DataType, GraphBuilder, Model};
 
 /// The input of the graph.
 pub(super) const TOKENS: &str = "pooling/input";
@@ -103,7 +103,7 @@ pub(super) fn pooling(output: &Output, of: Pooled, name: &str) -> Result<Model> 
     Ok(graph.finish())
 }
 
-fn cast(to: DataType) -> Vec<crate::onnx::proto::AttributeProto> {
+fn cast(to: DataType) -> Vec<Attribute> {
     vec![attr_int("to", to as i64)]
 }
 

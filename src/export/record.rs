@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::head::EXPORT_KEY;
-use crate::onnx::{Model, set_metadata};
+use crate::onnx::{Model, metadata, set_metadata};
 
 /// What an exported file takes, and what it was verified with: JSON under `engraft.export`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,15 +19,6 @@ pub struct ExportRecord {
     pub licence: Option<String>,
     /// Of the backbone's weights and arithmetic; the head's are f32.
     pub precision: ExportPrecision,
-}
-
-impl ExportRecord {
-    /// Lets a model say this of itself.
-    pub(super) fn put(&self, model: &mut Model) -> Result<()> {
-        let record = serde_json::to_string(self).map_err(|e| Error::Data(format!("metadata of the model: {e}")))?;
-        set_metadata(model, EXPORT_KEY, record);
-        Ok(())
-    }
 }
 
 /// What the backbone of an exported file computes in.
@@ -51,6 +42,21 @@ impl ExportPrecision {
             Self::F16 => "f16",
             Self::Int8 => "int8",
         }
+    }
+}
+
+impl ExportRecord {
+    /// Of an exported model, or why there is none.
+    pub(super) fn of(model: &Model) -> Result<Self, String> {
+        let record = metadata(model, EXPORT_KEY).ok_or("it is not a model that engraft exported")?;
+        serde_json::from_str(record).map_err(|e| format!("its {EXPORT_KEY} cannot be read: {e}"))
+    }
+
+    /// Puts it into the model's metadata.
+    pub(super) fn attach(&self, model: &mut Model) -> crate::Result<()> {
+        let text = serde_json::to_string(self).map_err(|e| Error::Data(format!("metadata of the model: {e}")))?;
+        set_metadata(model, EXPORT_KEY, text);
+        Ok(())
     }
 }
 

@@ -10,12 +10,12 @@ use ndarray::Array2;
 
 use super::buckets::buckets;
 use super::form::{Form, Images};
-use super::inputs::{Inputs, Pixels};
+use super::inputs::{Decoded, Inputs, Pixels};
 use super::meter::{Lane, Limit, Meter};
 use super::options::{Batching, Options};
 use super::sizes::Sizes;
 use super::work::{Checked, Piece, Prepared, Work};
-use crate::backbone::{Backbone, Device, Home, Provider, Runtime, Session, SessionOptions};
+use crate::backbone::{Backbone, Device, Feed, Home, Provider, Runtime, Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::file::content_digest;
 use crate::guard;
@@ -28,6 +28,8 @@ use crate::source::{Content, MAX_IMAGE_BYTES, Reject, Sample, Stage};
 pub(super) enum Data {
     /// So many images.
     Images(usize, Pixels),
+    /// One image, for a graph that preprocesses it itself.
+    Decoded(Decoded),
     /// Texts.
     Texts(Vec<Encoded>),
 }
@@ -97,6 +99,9 @@ impl<'a> Backend<'a> {
         }
         let mut session = self.runner()?;
         let data = match &self.inputs {
+            Inputs::Image { feed: Feed::Decoded, .. } => {
+                Data::Decoded(Decoded { size: [8, 8], rgb: vec![0; 3 * 8 * 8] })
+            }
             Inputs::Image { processor, .. } => {
                 let [height, width] = processor.output_size();
                 Data::Images(1, self.blank(3 * height * width))
@@ -163,6 +168,25 @@ impl<'a> Backend<'a> {
         Prepared { checked, pieces }
     }
 
+    /// Decodes images, each a piece of its own: their sizes differ.
+    fn decode_images(
+        &self,
+        lane: Lane,
+        processor: &ImagePreprocessor,
+        scratch: &mut Scratch,
+        samples: &[Sample],
+    ) -> Prepared<Data> {
+        let (mut checked, mut pieces) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
+        for (slot, sample) in samples.iter().enumerate() {
+            let mut image = Decoded::default();
+            checked.push(self.decode(lane, processor, scratch, sample, Place::Decoded(&mut image)));
+            if !image.rgb.is_empty() {
+                pieces.push(Piece { slots: vec![slot], goal: 1, data: Data::Decoded(image) });
+            }
+        }
+        Prepared { checked, pieces }
+    }
+
     fn decode(
         &self,
         lane: Lane,
@@ -188,6 +212,9 @@ impl<'a> Backend<'a> {
         let outcome = guard::catch(|| match place {
             Place::Floats(values) => processor.process(&bytes, scratch, values),
             Place::Bytes(values) => processor.process_u8(&bytes, scratch, values),
+            Place::Decoded(image) => processor.decode(&bytes, scratch).map(|(size, rgb)| {
+                *image = Decoded { size, rgb: rgb.to_vec() };
+            }),
         });
         let outcome = outcome
             .unwrap_or_else(|panic| Err(format!("the image decoder failed on this file: {panic}")))
@@ -227,6 +254,7 @@ impl<'a> Backend<'a> {
 enum Place<'a> {
     Floats(&'a mut [f32]),
     Bytes(&'a mut [u8]),
+    Decoded(&'a mut Decoded),
 }
 
 /// Fills `values` with what `decode` makes of the samples, `each` values an image. Returns the outcomes, and the places of
@@ -264,6 +292,9 @@ impl Work for Backend<'_> {
 
     fn prepare(&self, lane: Lane, scratch: &mut Box<Scratch>, samples: &[Sample]) -> Prepared<Data> {
         match &self.inputs {
+            Inputs::Image { processor, feed: Feed::Decoded, .. } => {
+                self.decode_images(lane, processor, scratch, samples)
+            }
             Inputs::Image { processor, .. } => self.prepare_images(lane, processor, scratch, samples),
             Inputs::Text { processor, .. } => self.prepare_texts(processor, samples),
         }
@@ -294,8 +325,8 @@ impl Work for Backend<'_> {
                     values.extend_from_slice(others);
                 }
                 (Data::Texts(texts), Data::Texts(others)) => texts.extend_from_slice(others),
-                // A backbone takes one kind.
-                (Data::Images(..) | Data::Texts(_), _) => {}
+                // A backbone takes one kind, and decoded images are not joined.
+                (Data::Images(..) | Data::Decoded(_) | Data::Texts(_), _) => {}
             }
             self.recycle(piece);
         }
@@ -307,6 +338,7 @@ impl Work for Backend<'_> {
         let output = &self.backbone.output;
         let outcome = match data {
             Data::Images(_, pixels) => self.inputs.run_pixels(output, session, pixels, rows),
+            Data::Decoded(image) => self.inputs.run_decoded(output, session, image),
             Data::Texts(texts) => self.inputs.run_tokens(output, session, &texts[rows]),
         };
         self.meter.add(Limit::Run, started.elapsed());
@@ -322,6 +354,7 @@ impl Work for Backend<'_> {
     fn record(&self, goal: usize, data: &Data, elapsed: Duration) -> Option<String> {
         let units = match data {
             Data::Images(rows, _) => *rows,
+            Data::Decoded(_) => 1,
             Data::Texts(texts) => texts.len() * longest(texts),
         };
         self.batching.sizes.record(goal, units, elapsed)
@@ -329,7 +362,7 @@ impl Work for Backend<'_> {
 
     fn halve(&self, data: &Data, rows: usize) -> String {
         let size = match data {
-            Data::Images(..) => rows,
+            Data::Images(..) | Data::Decoded(_) => rows,
             Data::Texts(texts) => rows * longest(texts),
         };
         self.batching.sizes.halve(size)

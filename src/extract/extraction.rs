@@ -12,7 +12,7 @@ use super::options::Options;
 use super::pipeline;
 use super::trace::{self, Trace};
 use super::writer::{Counts, Sink, Writer};
-use crate::backbone::{Backbone, Home, Runtime, Weights};
+use crate::backbone::{Backbone, Feed, Home, Runtime, Weights};
 use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::features::Provenance;
@@ -82,6 +82,9 @@ impl<'a> Extraction<'a> {
     /// When the files cannot be read; [`Error::Usage`] when the trace would replace a file that is no trace.
     pub fn new(runtime: &'a Runtime, home: &'a Home, backbone: &'a Backbone, options: Options) -> Result<Self> {
         options.trace.as_deref().map_or(Ok(()), trace::replaceable)?;
+        // Decoded images are of many sizes, and large.
+        let single = backbone.feed == Feed::Decoded;
+        let options = Options { batch_size: if single { Some(1) } else { options.batch_size }, ..options };
         let weights = Weights::of(&backbone.model)?;
         let provenance = Provenance {
             backbone: backbone.name.clone(),

@@ -8,7 +8,9 @@ use ndarray::Array2;
 use super::inputs::{Inputs, Pixels};
 use super::options::Options;
 use super::synthetic::synthetic;
-use crate::backbone::{Backbone, Home, Provider, RunPrecision, Runtime, Session, SessionOptions, ShapeRange, variants};
+use crate::backbone::{
+    Backbone, Feed, Home, Provider, RunPrecision, Runtime, Session, SessionOptions, ShapeRange, variants,
+};
 use crate::error::{Error, Result};
 use crate::onnx::{self, Dimension, PixelLayout};
 use crate::preprocess::{ImagePreprocessor, Preprocessing};
@@ -48,6 +50,16 @@ impl Form {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let mut form = Self { model: backbone.model.clone(), images: Images::Floats, how };
+        if backbone.feed == Feed::Decoded {
+            let refused = match (options.run_precision, provider) {
+                (RunPrecision::F16, _) => "in half precision",
+                (_, Provider::TensorRt(_)) => "on TensorRT, which plans for one size",
+                _ => return Ok(form),
+            };
+            let reason =
+                format!("it preprocesses images itself and cannot run {refused}: export it without --with-preprocess");
+            return Err(Error::Usage(format!("{}: {reason}", backbone.name)));
+        }
         if options.run_precision == RunPrecision::F16 {
             let mut probe = |session: &mut Session| probe(backbone, session);
             let model = (backbone.model.as_path(), &backbone.output);

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::backbone::{Backbone, Output, Session, Tensor, normalize_rows};
+use crate::backbone::{Backbone, Feed, Output, Session, Tensor, normalize_rows};
 use crate::error::{Error, Result};
 use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, TextPreprocessor};
 
@@ -10,6 +10,7 @@ use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, TextPreproces
 pub(super) enum Inputs {
     Image {
         processor: ImagePreprocessor,
+        feed: Feed,
         pixels: String,
     },
     Text {
@@ -29,6 +30,15 @@ pub(super) enum Pixels {
     Bytes(Vec<u8>),
 }
 
+/// An image as it was decoded.
+#[derive(Debug, Default)]
+pub(super) struct Decoded {
+    /// Height and width.
+    pub(super) size: [usize; 2],
+    /// Pixel by pixel.
+    pub(super) rgb: Vec<u8>,
+}
+
 impl Inputs {
     /// # Errors
     /// When the inputs of the session's graph are not those of the backbone's modality.
@@ -40,7 +50,8 @@ impl Inputs {
         match &backbone.preprocessing {
             Preprocessing::Image(spec) => match names[..] {
                 [input] => {
-                    Ok(Self::Image { processor: ImagePreprocessor::new(spec.clone())?, pixels: input.to_owned() })
+                    let processor = ImagePreprocessor::new(spec.clone())?;
+                    Ok(Self::Image { processor, feed: backbone.feed, pixels: input.to_owned() })
                 }
                 _ => Err(wrong("exactly one image input")),
             },
@@ -71,7 +82,9 @@ impl Inputs {
         images: &Pixels,
         rows: std::ops::Range<usize>,
     ) -> Result<Array2<f32>> {
-        let Self::Image { processor, pixels } = self else { return Err(Error::model("backbone", "it takes texts")) };
+        let Self::Image { processor, pixels, .. } = self else {
+            return Err(Error::model("backbone", "it takes texts"));
+        };
         let [height, width] = processor.output_size();
         let (shape, each) = ([rows.len(), 3, height, width], 3 * height * width);
         let places = rows.start * each..rows.end * each;
@@ -82,6 +95,15 @@ impl Inputs {
         let tensor =
             tensor.ok_or_else(|| Error::model("backbone", format!("there are fewer than {} images", rows.end)))?;
         session.run_with(&[(pixels, tensor)], |shape, values| finish(output, shape, values, None))
+    }
+
+    /// The embedding of a decoded image.
+    pub(super) fn run_decoded(&self, output: &Output, session: &mut Session, image: &Decoded) -> Result<Array2<f32>> {
+        let Self::Image { pixels, .. } = self else { return Err(Error::model("backbone", "it takes texts")) };
+        let [height, width] = image.size;
+        let shape = [1, height, width, 3];
+        session
+            .run_with(&[(pixels, Tensor::U8(&shape, &image.rgb))], |shape, values| finish(output, shape, values, None))
     }
 
     /// Embeddings of texts.

@@ -31,6 +31,7 @@ pub use model::{metadata, read_model, set_metadata, write_model};
 pub use observe::{OBSERVED, observe_counts, observe_ranges};
 pub use opset::{opset, raise};
 pub use pixels::{PixelLayout, PixelScale, take_bytes};
+pub use proto::AttributeProto as Attribute;
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
 pub use quantize::{Affine, Layer, layers, observed, quantize};

@@ -20,7 +20,7 @@ pub(in crate::backbone) use text::SENTENCE_CONFIGS;
 use std::path::Path;
 
 use self::companions::Companions;
-use super::Backbone;
+use super::{Backbone, Feed};
 use crate::error::{Error, Result};
 use crate::file::is_inside;
 use crate::onnx::{
@@ -82,6 +82,7 @@ pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> 
                 name: name.to_owned(),
                 tokenizer: None,
                 preprocessing: Preprocessing::Image(spec),
+                feed: Feed::Prepared,
                 output: output::image(&graph, overrides).map_err(fail)?,
                 licence,
                 model: onnx,
@@ -95,6 +96,7 @@ pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> 
                 name: name.to_owned(),
                 tokenizer: Some(tokenizer),
                 preprocessing: Preprocessing::Text(spec),
+                feed: Feed::Prepared,
                 output: output::text(&graph, modules.as_ref(), overrides).map_err(fail)?,
                 licence: None,
                 model: onnx,

@@ -72,7 +72,7 @@ impl<'a> Shrinker<'a> {
                 quantize(whole, &names.filter(|name| !left_out.contains(name)).collect(), &self.ranges, self.name)?
             }
         };
-        ExportRecord { precision: self.precision, ..self.record.clone() }.put(&mut model)?;
+        ExportRecord { precision: self.precision, ..self.record.clone() }.attach(&mut model)?;
         Ok(model)
     }
 }
