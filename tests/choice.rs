@@ -383,6 +383,12 @@ fn groups_are_told_apart_by_eval_and_kept_from_tables() {
     table.flush().unwrap();
     let mut embed = verb("embed", &[&at("t.csv")]);
     embed.args(["--model", BERT, "--keep", "place", "-o"]).arg(at("t.npy")).assert().success();
+    // The counts are of rows, not of judgements: thirds of them.
+    let rows = |value: &Value| value.as_array().unwrap().iter().map(number).sum::<f64>();
+    for (report, class) in [(&once, 0), (&once, 1), (&thrice, 0), (&thrice, 1)] {
+        let (counted, support) = (rows(&report["confusion"][class]), number(&report["per_class"][class]["support"]));
+        assert!((counted - support).abs() < 1e-9, "{counted} {support}");
+    }
     let head = at("head.onnx");
     verb("train", &[&at("t.npy")]).args(["--holdout", "0", "-o"]).arg(&head).assert().success();
     let eval = |input: &str| {

@@ -256,7 +256,7 @@ fn details(report: &Report) -> String {
             class.support.to_string(),
         ];
         if counts {
-            cells.extend(report.confusion[i].iter().map(u64::to_string));
+            cells.extend(report.confusion[i].iter().map(f64::to_string));
         }
         cells
     });
