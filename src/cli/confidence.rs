@@ -163,9 +163,13 @@ impl FitArgs {
         let fit = |known: Known| Ok(self.head.fit(context, known, &context.console)?.head);
         let division = Division::new(FOLDS, context.seed).grouped(groups);
         let unseen = wanted != CalibrateArg::None || conformal.is_some() || ood == Some(OodArg::Energy);
-        let logits = || out_of_fold_logits(judgeable.features(x).view(), judged, &fit, division);
-        let logits = unseen.then(logits).transpose()?;
+        let features = judgeable.features(x);
+        let (virtual_logit, logits) = match ood {
+            Some(OodArg::Vim) => Some(vim_detector(head, features.view(), judged, &fit, division)?).unzip(),
+            _ => (None, unseen.then(|| out_of_fold_logits(features.view(), judged, &fit, division)).transpose()?),
+        };
         let detector = match ood {
+            Some(OodArg::Vim) => virtual_logit,
             None => None,
             Some(OodArg::Energy) => logits.as_ref().map(|logits| energy_detector(logits.view())).transpose()?,
             Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
@@ -177,13 +181,12 @@ impl FitArgs {
                 let workers = Workers { threads: context.threads, progress: &Unstaged(&context.console) };
                 Some(knn_detector(x, (NEIGHBOURS, MOST_ROWS), context.seed, workers)?)
             }
-            Some(OodArg::Vim) => Some(vim_detector(head, judgeable.features(x).view(), judged, &fit, division)?),
         };
         let Some(logits) = logits else { return Ok(Confidence { detector, ..Confidence::default() }) };
         let (calibration, probabilities) = match wanted.method() {
             Some(method) => {
                 let Calibrated { record, probabilities } =
-                    calibrate(method, logits.view(), &judgeable.labels, context.seed)?;
+                    calibrate(method, logits.view(), &judgeable.labels, division)?;
                 (Some(record), probabilities)
             }
             None => (None, softmax(logits)),
