@@ -345,6 +345,15 @@ fn no_group_is_on_both_sides() {
 
 #[test]
 fn repeats_steady_the_figures_of_as_many_rows() {
+    // Copies of a row would have ridge go through all of them: of groups it learns to shrink.
+    let alpha = |flags: &[&str]| -> f64 {
+        let mut ridge = verb("train", &[&features]);
+        ridge.args(["--head", "ridge", "--holdout", "0", "--overwrite", "-o"]).arg(folder.path().join("ridge.onnx"));
+        let said = stderr(ridge.args(flags).assert().success());
+        said.split_once("alpha ").unwrap().1.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let (by_rows, by_groups) = (alpha(&[]), alpha(&by_group));
+    assert!(by_groups > 3.0 * by_rows, "{by_rows} {by_groups}");
     let folder = tempfile::tempdir().unwrap();
     let (features, _) = tampered();
     let cv = |flags: &[&str]| json(&mut train(features, folder.path(), &[&["--cv", "4"], flags].concat()));

@@ -23,8 +23,8 @@ pub(super) struct HoldoutArgs {
     #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
     pub(super) holdout: f64,
     /// The column that names the group of each row, such as a patient or a site: no group is both trained and tested on. Of
-    /// features it must have been kept (`embed --keep`). What --head auto, --calibrate and --conformal choose by is divided so
-    /// too; ridge's alpha, k-NN's k and where an mlp stops are chosen by rows
+    /// features it must have been kept (`embed --keep`). What a head and --head auto choose by, and what --calibrate, --conformal and
+    /// --ood energy and vim are fitted on, is divided so too; --ood mahalanobis and knn keep 95 % of rows judged by other rows
     #[arg(long, value_name = "COLUMN")]
     group_column: Option<String>,
 }
