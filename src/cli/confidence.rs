@@ -223,12 +223,31 @@ impl Confidence {
         }
         head.calibration = self.calibration;
         head.detector = self.detector;
+            if let Some(warning) = boundless(conformal, head.labels.len()) {
+                context.console.note(&warning);
+            }
         if let Some(conformal) = &self.conformal {
             head.attach(CONFORMAL, conformal)?;
         }
         Ok(())
     }
 }
+/// A warning where some classes are in every set.
+fn boundless(conformal: &Conformal, classes: usize) -> Option<String> {
+    let (coverage, needed) = (1.0 - conformal.alpha(), counted(conformal.rows_needed(), "training row"));
+    let (all, rows) = match (conformal.in_every_set(), conformal.by_class()) {
+        (0, _) => return None,
+        (all, true) => (format!("{all} of {classes} classes"), format!("{needed} of each class")),
+        (_, false) => ("every class".to_owned(), needed),
+    };
+    let way_out = if conformal.by_class() {
+        "; give a lower --coverage, or --conformal lac"
+    } else {
+        "; give a lower --coverage"
+    };
+    Some(format!("warning: all prediction sets hold {all}: a coverage of {coverage:.4} takes {rows}{way_out}"))
+}
+
 
 /// The sets of classes of each row of `probabilities`, where the head was given thresholds.
 pub(super) fn prediction_sets(head: &HeadFile, probabilities: ArrayView2<f32>) -> Result<Option<Vec<Vec<usize>>>> {
