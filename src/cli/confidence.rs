@@ -127,14 +127,13 @@ impl ConfidenceArgs {
         }
     }
 
-    /// A flag that was given and has no meaning where rows may have any number of labels.
-    pub(super) fn of_one_class(&self) -> Option<&'static str> {
-        let flags = [
+    /// The flags that have no meaning where rows may have any number of labels, and whether they are given.
+    pub(super) fn of_one_class(&self) -> [(&'static str, bool); 3] {
+        [
             ("--calibrate", self.calibrate != CalibrateArg::None),
             ("--conformal", self.conformal.is_some()),
             ("--ood", self.ood.is_some()),
-        ];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        ]
     }
 }
 
@@ -169,8 +168,8 @@ impl FitArgs {
             _ => (None, unseen.then(|| out_of_fold_logits(features.view(), judged, &fit, division)).transpose()?),
         };
         let detector = match ood {
-            Some(OodArg::Vim) => virtual_logit,
             None => None,
+            Some(OodArg::Vim) => virtual_logit,
             Some(OodArg::Energy) => logits.as_ref().map(|logits| energy_detector(logits.view())).transpose()?,
             Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
             Some(OodArg::Knn) => {
@@ -223,15 +222,16 @@ impl Confidence {
         }
         head.calibration = self.calibration;
         head.detector = self.detector;
+        if let Some(conformal) = &self.conformal {
             if let Some(warning) = boundless(conformal, head.labels.len()) {
                 context.console.note(&warning);
             }
-        if let Some(conformal) = &self.conformal {
             head.attach(CONFORMAL, conformal)?;
         }
         Ok(())
     }
 }
+
 /// A warning where some classes are in every set.
 fn boundless(conformal: &Conformal, classes: usize) -> Option<String> {
     let (coverage, needed) = (1.0 - conformal.alpha(), counted(conformal.rows_needed(), "training row"));
@@ -247,7 +247,6 @@ fn boundless(conformal: &Conformal, classes: usize) -> Option<String> {
     };
     Some(format!("warning: all prediction sets hold {all}: a coverage of {coverage:.4} takes {rows}{way_out}"))
 }
-
 
 /// The sets of classes of each row of `probabilities`, where the head was given thresholds.
 pub(super) fn prediction_sets(head: &HeadFile, probabilities: ArrayView2<f32>) -> Result<Option<Vec<Vec<usize>>>> {

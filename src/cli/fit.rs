@@ -253,14 +253,13 @@ impl HeadArgs {
         }
     }
 
-    /// A flag that was given and has no meaning where rows may have any number of labels.
-    pub(super) fn of_one_class(&self) -> Option<&'static str> {
-        let flags = [
+    /// The flags that have no meaning where rows may have any number of labels, and whether they are given.
+    pub(super) fn of_one_class(&self) -> [(&'static str, bool); 3] {
+        [
             ("--head other than logistic", self.head != HeadArg::Logistic),
             ("--solver linfa", matches!(self.solver, Some(SolverArg::Linfa))),
             ("--class-weight", self.class_weight != ClassWeightArg::None),
-        ];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        ]
     }
 
     /// Fits what was asked for, telling `progress` of what takes long.
@@ -282,8 +281,8 @@ impl HeadArgs {
                         let chosen = choose_alpha(known, &ridge, (CHOICE_FOLDS, context.seed), progress)?;
                         (chosen, if chosen.is_none() { ", chosen by rows: the groups are too few" } else { "" })
                     }
-                let ridge = alpha.map_or(ridge.clone(), |alpha| ridge.alphas([alpha]));
                 };
+                let ridge = alpha.map_or(ridge.clone(), |alpha| ridge.alphas([alpha]));
                 let fitted = ridge.fit_watched(x, labels, progress)?;
                 let note = format!("alpha {}{how}", fitted.alpha);
                 Fitted { note, ..Fitted::certified(HeadKind::Ridge, fitted.head, fitted.certificate) }

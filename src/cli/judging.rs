@@ -167,10 +167,9 @@ impl JudgingArgs {
         self.repeats.map_or(1, NonZeroUsize::get)
     }
 
-    /// A flag that was given and has no meaning where rows may have any number of labels.
-    pub(super) fn of_one_class(&self) -> Option<&'static str> {
-        let flags = [("--group-column", self.holdout.group_column.is_some()), ("--repeats", self.repeats.is_some())];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    /// The flags that have no meaning where rows may have any number of labels, and whether they are given.
+    pub(super) fn of_one_class(&self) -> [(&'static str, bool); 2] {
+        [("--group-column", self.holdout.group_column.is_some()), ("--repeats", self.repeats.is_some())]
     }
 
     /// What rows a report is of, for a person.
