@@ -250,6 +250,12 @@ fn backbones_are_ranked_and_the_second_run_reads() {
         walkdir::WalkDir::new(&images).into_iter().flatten().find(|e| e.file_type().is_file()).unwrap().path(),
     )
     .unwrap();
+    // Another image of the same name.
+    let files =
+        || walkdir::WalkDir::new(&images).sort_by_file_name().into_iter().flatten().filter(|e| e.file_type().is_file());
+    std::fs::copy(files().last().unwrap().path(), files().next().unwrap().path()).unwrap();
+    assert!(stderr(rank().assert().success()).contains("embedding anew"));
+    assert!(!stderr(rank().assert().success()).contains("embedding anew"));
     assert!(stderr(rank().assert().success()).contains("embedding anew"));
     assert_eq!(json(&mut rank())["n"], 104);
 }

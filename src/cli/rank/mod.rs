@@ -45,7 +45,7 @@ pub(super) struct Rank {
     /// Where the features are kept [default: ranked/ in engraft's home]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Embed again what is in the cache: images may have changed under their names
+    /// Embed again what is in the cache. What has changed since, by name, size or time of a file, is in any case
     #[arg(long)]
     overwrite: bool,
     /// Rows to rank on at most, drawn from each class alike
