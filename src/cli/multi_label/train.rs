@@ -64,11 +64,11 @@ impl FitArgs {
             ..HeadFile::new(HeadKind::Logistic, fitted.head.into(), names)
         };
         head.attach(SEPARATOR, &separator)?;
-        let held_out = features.into_rows(&(n_train..order.len()).collect::<Vec<_>>());
+        let held_out = (features.matrix.slice(s![n_train.., ..]), labels.slice(s![n_train.., ..]));
         let report = match cross_validated {
             Some(report) => Some(report),
-            None if held_out.is_empty() => None,
-            None => Some(judge(context, &head, &held_out)?),
+            None if n_train == order.len() => None,
+            None => Some(judge(context, &head, held_out)?),
         };
         head.write(output)?;
         Ok(TrainedMultiLabel {
