@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::fit::probe;
 use super::inputs::{self, SourceArgs};
+use super::judging::tell_of_fewer_folds;
 use super::model_args::ModelArgs;
 use super::results::table;
 use super::{Context, Status};
@@ -261,6 +262,7 @@ impl Audit {
         let labelled = features.select(&(0..features.len()).filter(known).collect::<Vec<_>>());
         let labels = labelled.class_indices(&names)?;
         let folds = Division::new(self.cv, context.seed);
+        tell_of_fewer_folds(context, self.cv, (labels.len(), "rows"));
         let x = labelled.matrix.view();
         let fit = |known: Known| Ok(probe(context).fit_watched(known.x, known.labels, &context.console)?.head.into());
         let p = out_of_fold(x, (&labels, names.len()), &fit, folds)?;

@@ -162,6 +162,13 @@ pub(super) fn warn_of_repeated(context: &Context, features: &FeatureSet) {
     }
 }
 
+/// Says so when there cannot be so many folds.
+pub(super) fn tell_of_fewer_folds(context: &Context, wanted: usize, (most, what): (usize, &str)) {
+    if wanted > most {
+        context.console.note(&format!("{most} folds, not {wanted}: there are no more {what}"));
+    }
+}
+
 impl JudgingArgs {
     fn repeats(&self) -> usize {
         self.repeats.map_or(1, NonZeroUsize::get)
@@ -198,6 +205,11 @@ impl FitArgs {
             let what = if groups.is_some() { "one group" } else { "one sample" };
             context.console.note(&format!("{} of {what} only: trained on, not tested", counted(single, "class")));
         }
+        let most = match &groups {
+            Some(groups) => (groups.iter().collect::<HashSet<_>>().len(), "groups"),
+            None => (labels.len(), "rows"),
+        };
+        tell_of_fewer_folds(context, folds, most);
         warn_of_repeated(context, features);
         let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
         let judge = |known: Known, others: ArrayView2<f32>| {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::Context;
 use super::super::fit::FitArgs;
-use super::super::judging::{warn_of_repeated, warn_of_shared};
+use super::super::judging::{tell_of_fewer_folds, warn_of_repeated, warn_of_shared};
 use super::super::train::{certified, closing, warn_unconverged};
 use super::eval::{headline, judge};
 use super::{SEPARATOR, names, targets};
@@ -126,6 +126,7 @@ impl FitArgs {
             let which = counted(single, "label");
             context.console.note(&format!("{which} with one row that has it, or has not: trained on, not tested"));
         }
+        tell_of_fewer_folds(context, folds, (labels.nrows(), "rows"));
         warn_of_repeated(context, features);
         let labels = labels.select(Axis(1), &judgeable);
         let names: Vec<String> = judgeable.iter().map(|&label| names[label].clone()).collect();

@@ -113,7 +113,10 @@ impl Rank {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let of_features = self.inputs.iter().map(|path| inputs::are_features(path)).collect::<Result<Vec<_>>>()?;
         let (candidates, status) = match (of_features.iter().all(|&are| are), self.models.is_empty()) {
-            (true, true) => (self.read()?, Status::Done),
+            (true, true) => {
+                inputs::note_unused_device(context);
+                (self.read()?, Status::Done)
+            }
             (false, false) if !of_features.contains(&true) => self.embed(context)?,
             (false, true) => {
                 return Err(Error::Usage("which backbones? Give --models A,B,C (see `engraft models list`)".into()));
