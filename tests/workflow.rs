@@ -672,7 +672,7 @@ fn features_of_unknown_origin_are_warned_of() {
     let features = folder.path().join("unknown.npy");
     set.write(&features, engraft::features::Existing::Refuse).unwrap();
     let said = stderr(with_head("predict", &trained().head, &features).assert().success());
-    assert!(said.contains("do not say which backbone"), "{said}");
+    assert!(said.contains("nothing says which backbone"), "{said}");
 }
 
 #[test]

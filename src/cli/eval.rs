@@ -60,7 +60,7 @@ impl Eval {
         let loaded =
             inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
         let features = loaded.features;
-        check_same_backbone(&head, &features)?;
+        check_same_backbone(context, (&self.head, &head), (&self.inputs, &features))?;
         let known: Vec<usize> = (0..features.ids.len())
             .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
             .collect();
@@ -78,7 +78,6 @@ impl Eval {
             ));
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
-        super::predict::warn_of_unknown(context, &head, &features);
         let features = features.into_rows(&known);
         let mut judged = judge(&head, &features, context.seed)?;
         if let Some(name) = &self.group_column {
@@ -116,14 +115,14 @@ impl Eval {
     /// Of a head whose rows may have any number of labels.
     fn multi_label(&self, context: &Context, head: &HeadFile) -> Result<Status> {
         if self.group_column.is_some() {
-            multi_label::one_class(head, "--group-column")?;
+            multi_label::one_class((&self.head, head), "--group-column")?;
         }
         if self.page.is_wanted() {
-            multi_label::one_class(head, "--report")?;
+            multi_label::one_class((&self.head, head), "--report")?;
         }
         let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(head, &self.model, context))?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.len());
-        super::predict::warn_of_unknown(context, head, &loaded.features);
+        check_same_backbone(context, (&self.head, head), (&self.inputs, &loaded.features))?;
         let report = multi_label::evaluate(context, head, loaded.features)?;
         context.result(&report, || multi_label::text(&report))?;
         Ok(status)

@@ -1,7 +1,7 @@
 //! `engraft predict`.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::ArrayView1;
 use serde::Serialize;
@@ -70,7 +70,7 @@ impl Predict {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let head = HeadFile::read(&self.head)?;
         let loaded = inputs::load(context, &self.inputs, &self.source, || backbone_of(&head, &self.model, context))?;
-        warn_of_unknown(context, &head, &loaded.features);
+        check_same_backbone(context, (&self.head, &head), (&self.inputs, &loaded.features))?;
         let top_k = self.top_k.map(NonZeroUsize::get);
         match head.link {
             Link::Softmax => {
@@ -99,16 +99,6 @@ pub(super) fn one_field(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
 }
 
-/// Says so when nothing proves that features and head belong together.
-pub(super) fn warn_of_unknown(context: &Context, head: &HeadFile, features: &FeatureSet) {
-    if head.provenance.is_none() || features.provenance.is_none() {
-        let which = if head.provenance.is_none() { "head" } else { "features" };
-        context.console.note(&format!(
-            "warning: the {which} do not say which backbone they are of; if it is not the same, the results mean nothing"
-        ));
-    }
-}
-
 /// The backbone a head was trained on; `--model` for one that does not say.
 pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context) -> Result<crate::backbone::Backbone> {
     match &head.provenance {
@@ -119,7 +109,6 @@ pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context)
 
 /// Classifies features, after checking that they are of the head's backbone.
 pub(super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: usize) -> Result<Vec<Prediction>> {
-    check_same_backbone(head, features)?;
     let logits = head.head.logits(features.matrix.view())?;
     let strange = ood_marks(head, features.matrix.view(), logits.view())?;
     let probabilities = head.probabilities_of(logits)?;
@@ -152,7 +141,20 @@ pub(super) fn ranked(head: &HeadFile, row: ArrayView1<f32>) -> Vec<Choice> {
     choices
 }
 
-/// Fails unless features may be of the head's backbone, preprocessing and pooling.
-pub(super) fn check_same_backbone(head: &HeadFile, features: &FeatureSet) -> Result<()> {
-    inputs::check_same_making(head.provenance.as_ref(), features, "the head and the features")
+/// Fails unless features may be of the head's backbone, preprocessing and pooling; says so where nothing proves that they are.
+pub(super) fn check_same_backbone(
+    context: &Context,
+    (path, head): (&Path, &HeadFile),
+    (inputs, features): (&[PathBuf], &FeatureSet),
+) -> Result<()> {
+    let (head_file, files) = (path.display(), inputs::names(inputs));
+    if head.provenance.is_none() || features.provenance.is_none() {
+        let which = if head.provenance.is_none() { head_file.to_string() } else { files };
+        context.console.note(&format!(
+            "warning: nothing says which backbone {which} is of; if it is not the same, the results mean nothing"
+        ));
+        return Ok(());
+    }
+    let of = format!("the head {head_file} and the features of {files}");
+    inputs::check_same_making(head.provenance.as_ref(), features, &of)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::predict::{Choice, check_same_backbone, fields, ranked};
+use super::super::predict::{Choice, fields, ranked};
 use crate::error::Result;
 use crate::features::FeatureSet;
 use crate::head::{HeadFile, THRESHOLD};
@@ -24,9 +24,8 @@ impl LabelSet {
     }
 }
 
-/// The labels of each row, after checking that the features are of the head's backbone.
+/// The labels of each row.
 pub(in super::super) fn predict(head: &HeadFile, features: &FeatureSet, top_k: Option<usize>) -> Result<Vec<LabelSet>> {
-    check_same_backbone(head, features)?;
     let probabilities = head.probabilities(features.matrix.view())?;
     let rows = features.ids.iter().zip(probabilities.outer_iter());
     let of_row = |(id, row): (&String, ndarray::ArrayView1<f32>)| {
