@@ -91,8 +91,7 @@ fn an_audit_finds_labels_that_were_changed() {
     assert_eq!(top["counts"], audit["counts"]);
     // One thread and many, and another run, say the same.
     assert_eq!(json(verb("audit", &[features]).args(["--threads", "1"])), audit);
-    let text = verb("audit", &[features]).assert().success().get_output().stdout.clone();
-    let text = String::from_utf8(text).unwrap();
+    let text = support::stdout(&verb("audit", &[features]).assert().success());
     assert!(text.contains("label-error") && text.contains("what to do"), "{text}");
 }
 
@@ -180,8 +179,7 @@ fn suggestions_are_rows_without_a_label_each_once() {
         assert_eq!(one, found);
     }
     // For people and pipes: the ids alone.
-    let lines = verb("suggest", &[&features]).args(["-n", "7"]).assert().success().get_output().stdout.clone();
-    let lines = String::from_utf8(lines).unwrap();
+    let lines = support::stdout(&verb("suggest", &[&features]).args(["-n", "7"]).assert().success());
     assert!(lines.lines().count() == 7 && lines.lines().all(|id| open.contains(id)), "{lines}");
 }
 
@@ -235,7 +233,7 @@ fn backbones_are_ranked_and_the_second_run_reads() {
     let again = json(&mut rank());
     assert_eq!(again["models"], first["models"]);
     assert_eq!(times(&kept), written);
-    let text = String::from_utf8(rank().assert().success().get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&rank().assert().success());
     assert!(text.contains("LogME") && text.contains("best"), "{text}");
     // The same by files of features.
     let features: Vec<PathBuf> = written.iter().map(|(path, _)| path.clone()).collect();
@@ -252,6 +250,12 @@ fn backbones_are_ranked_and_the_second_run_reads() {
     .unwrap();
     assert!(stderr(rank().assert().success()).contains("embedding anew"));
     assert_eq!(json(&mut rank())["n"], 104);
+    // Another image of the same name.
+    let files =
+        || walkdir::WalkDir::new(&images).sort_by_file_name().into_iter().flatten().filter(|e| e.file_type().is_file());
+    std::fs::copy(files().last().unwrap().path(), files().next().unwrap().path()).unwrap();
+    assert!(stderr(rank().assert().success()).contains("embedding anew"));
+    assert!(!stderr(rank().assert().success()).contains("embedding anew"));
 }
 
 #[test]
@@ -277,7 +281,11 @@ fn what_cannot_be_ranked_is_refused() {
     says(&mut verb("rank", &[&table]), 2, &["--models"]);
     says(verb("rank", &[features]).args(["--models", BERT]), 2, &["feature files without"]);
     says(verb("rank", &[&table]).args(["--models", &format!("{BERT},{BERT}")]), 2, &["twice"]);
-    says(&mut verb("rank", &[features, emoji_features()]), 1, &["no labelled row is in"]);
+    says(
+        &mut verb("rank", &[features, emoji_features()]),
+        1,
+        &["no row is in the features of every backbone", "emoji"],
+    );
 }
 
 /// Fifty groups of six rows that are all but alike, each group of a class drawn at random: who has seen a group knows its
@@ -337,6 +345,15 @@ fn no_group_is_on_both_sides() {
         assert!(head["accuracy"].as_f64().unwrap() < 0.8, "{head}");
     }
     assert!(report["calibration"]["before"]["log_loss"].as_f64().unwrap() > 0.5, "{report}");
+    // Copies of a row would have ridge go through all of them: of groups it learns to shrink.
+    let alpha = |flags: &[&str]| -> f64 {
+        let mut ridge = verb("train", &[&features]);
+        ridge.args(["--head", "ridge", "--holdout", "0", "--overwrite", "-o"]).arg(folder.path().join("ridge.onnx"));
+        let said = stderr(ridge.args(flags).assert().success());
+        said.split_once("alpha ").unwrap().1.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let (by_rows, by_groups) = (alpha(&[]), alpha(&by_group));
+    assert!(by_groups > 3.0 * by_rows, "{by_rows} {by_groups}");
     let train = |flags: &[&str]| train(&features, folder.path(), flags);
     says(&mut train(&["--group-column", "doctor"]), 2, &["no column `doctor`", "`patient`", "`site`"]);
     says(&mut train(&["--repeats", "2"]), 2, &["--cv"]);
@@ -366,8 +383,14 @@ fn repeats_steady_the_figures_of_as_many_rows() {
         (count - count.round()).abs() < 1e-6 && (number(&thrice["log_loss"]) - number(&once["log_loss"])).abs() > 1e-9
     );
     assert_eq!(cv(&["--repeats", "3", "--threads", "1"])["log_loss"], thrice["log_loss"]);
+    // The counts are of rows, not of judgements: thirds of them.
+    let rows = |value: &Value| value.as_array().unwrap().iter().map(number).sum::<f64>();
+    for (report, class) in [(&once, 0), (&once, 1), (&thrice, 0), (&thrice, 1)] {
+        let (counted, support) = (rows(&report["confusion"][class]), number(&report["per_class"][class]["support"]));
+        assert!((counted - support).abs() < 1e-9, "{counted} {support}");
+    }
     let text = train(features, folder.path(), &["--cv", "2", "--repeats", "2"]).assert().success();
-    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&text);
     assert!(text.contains("400 cross-validated rows, 2 times each"), "{text}");
 }
 
@@ -397,7 +420,7 @@ fn groups_are_told_apart_by_eval_and_kept_from_tables() {
     assert_eq!(json(&mut eval("t.csv"))["groups"], report["groups"]);
     let text = eval("t.npy").assert().success();
     assert!(stderr(eval("t.npy").assert().success()).contains("20 rows without a `place`"));
-    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&text);
     assert!(text.contains("group  rows  accuracy") && text.contains("south"), "{text}");
     // Whom no group is known of cannot be kept from the other side.
     says(
@@ -469,7 +492,7 @@ fn a_curve_tells_what_labels_bring() {
     assert_eq!(curve(&["--threads", "1"]), told);
     assert_ne!(curve(&["--seed", "1"])["points"], told["points"]);
     let text = verb("curve", &[features]).args(["--head", "centroid", "--shots", "2,1,2"]).assert().success();
-    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&text);
     assert!(text.contains("1 a class") && text.contains("all") && text.contains("4 times, forecast"), "{text}");
     assert_eq!(text.lines().count(), 7, "{text}");
     says(verb("curve", &[features]).args(["--head", "auto"]), 1, &["with 1 a class", "take more"]);
@@ -490,4 +513,75 @@ fn a_curve_ends_with_ctrl_c() {
     let asked = std::time::Instant::now();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(asked.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
+fn what_is_done_otherwise_than_asked_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    support::digits().select(&(0..200).collect::<Vec<_>>()).write(&file("some.npy"), Existing::Refuse).unwrap();
+    let said = |command: &mut Command| stderr(command.assert().success());
+    let of = |name: &str| verb(name, &[&file("some.npy")]);
+    let train = |flags: &[&str]| {
+        let mut train = of("train");
+        train.args(["--head", "centroid", "--overwrite", "-o"]).arg(file("head.onnx")).args(flags);
+        train
+    };
+    assert!(said(&mut train(&["--cv", "1000"])).contains("200 folds, not 1000: there are no more rows"));
+    assert!(!said(&mut train(&["--cv", "5"])).contains("folds"));
+    let text = said(of("curve").args(["--head", "centroid", "--shots", "1,2,1000"]));
+    assert!(text.contains("left out of --shots: 1000: no class has more than"), "{text}");
+    assert!(!said(of("curve").args(["--head", "centroid"])).contains("left out"));
+    let help = support::stdout(&engraft().args(["curve", "--help"]).assert().success());
+    assert!(help.contains("above 0 and below 1") && !help.contains("0 trains on every row"), "{help}");
+    let text = said(train(&[]).args(["--device", "cuda"]));
+    assert!(text.contains("nothing is embedded") && text.contains("--device cuda is not used"), "{text}");
+    let sets = |rule: &str, coverage: &str| said(&mut train(&["--conformal", rule, "--coverage", coverage]));
+    let text = sets("class-lac", ".99");
+    assert!(text.contains("10 of 10 classes") && text.contains("takes 99 training rows of each class"), "{text}");
+    let text = sets("aps", ".999");
+    assert!(text.contains("hold every class") && text.contains("takes 999 training rows;"), "{text}");
+    assert!(!sets("lac", ".9").contains("warning: all prediction sets"));
+}
+
+#[test]
+fn what_is_wrong_with_files_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let write = |name: &str, change: &dyn Fn(&mut FeatureSet)| {
+        let mut set = support::digits().select(&(0..50).collect::<Vec<_>>());
+        change(&mut set);
+        set.write(&file(name), Existing::Refuse).unwrap();
+    };
+    let others = |set: &mut FeatureSet| set.ids.iter_mut().for_each(|id| id.insert(0, 'x'));
+    write("one.npy", &|_| ());
+    write("same.npy", &|_| ());
+    write("others.npy", &others);
+    write("shorter.npy", &|set| {
+        others(set);
+        set.matrix = set.matrix.slice(ndarray::s![.., ..7]).to_owned();
+    });
+    write("infinite.npy", &|set| set.matrix[[3, 0]] = f32::INFINITY);
+    write("bare.npy", &|set| set.labels.fill(None));
+    write("class.npy", &|set| set.labels.fill(Some("a".to_owned())));
+    let fails = |name: &str, inputs: &[&str], words: &[&str]| {
+        let paths: Vec<PathBuf> = inputs.iter().map(|name| file(name)).collect();
+        let mut command = verb(name, &paths.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        if name == "train" {
+            command.arg("-o").arg(file("head.onnx"));
+        }
+        says(&mut command, 1, &[inputs, words].concat());
+    };
+    fails("train", &["one.npy", "same.npy"], &["the id \"0\" occurs twice"]);
+    fails("train", &["one.npy", "shorter.npy"], &["lengths of embeddings of", "64", "7"]);
+    fails("train", &["infinite.npy"], &["NaN or infinite"]);
+    fails("suggest", &["one.npy"], &["every row has a label"]);
+    fails("rank", &["one.npy", "others.npy"], &["no row is in the features of every backbone"]);
+    fails("rank", &["infinite.npy"], &["NaN or infinite"]);
+    fails("rank", &["bare.npy"], &["no row has a label"]);
+    fails("rank", &["class.npy"], &["two classes"]);
+    // A head for features of another length.
+    verb("train", &[&file("one.npy")]).arg("-o").arg(file("head.onnx")).assert().success();
+    let mut eval = verb("eval", &[&file("head.onnx"), &file("one.npy")]);
+    assert!(stderr(eval.assert().success()).contains("head.onnx is of"));
 }

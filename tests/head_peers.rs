@@ -5,7 +5,6 @@
 mod close;
 mod support;
 
-use std::io::Read;
 use std::path::Path;
 
 use close::{Tolerance, assert_close};
@@ -54,8 +53,7 @@ fn agree(features: &Path, scaling: &str, classes: usize) {
     assert_eq!(provenance["backbone"], head.provenance.unwrap().backbone);
     assert_eq!(metadata["engraft.version"], env!("CARGO_PKG_VERSION"));
 
-    let bytes = std::fs::read(file("out.bin")).unwrap();
-    let got: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let got = support::floats(file("out.bin"));
     let got = Array2::from_shape_vec((x.nrows(), 2 * classes + 1), got).unwrap();
     let (logits, probabilities) = (head.head.logits(x.view()).unwrap(), head.head.probabilities(x.view()).unwrap());
     let label = head.head.classify(x.view()).unwrap();
@@ -144,32 +142,15 @@ fn texts_of_any_number_of_labels() {
     std::fs::write(file("x.bin"), x.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
     let said = python(&PEERS, LABELS, &[&file("head.onnx"), &file("x.bin"), &file("out.bin")]);
     assert_eq!(said.trim(), "sigmoid");
-    let bytes = std::fs::read(file("out.bin")).unwrap();
-    let got = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+    let got = support::floats(file("out.bin"));
     let native = HeadFile::read(&file("head.onnx")).unwrap().probabilities(x.view()).unwrap();
     assert_close(got, native, Tolerance::Approximate);
-}
-
-/// optdigits as they are, 0..=16.
-fn digits() -> FeatureSet {
-    let mut bytes = Vec::new();
-    let packed = std::fs::File::open(support::golden("head/digits.bin.gz")).unwrap();
-    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
-    let rows = bytes.len() / 65;
-    FeatureSet {
-        ids: (0..rows).map(|i| i.to_string()).collect(),
-        labels: (0..rows).map(|i| Some(bytes[65 * i + 64].to_string())).collect(),
-        contents: vec![None; rows],
-        kept: Default::default(),
-        matrix: Array2::from_shape_fn((rows, 64), |(i, j)| f32::from(bytes[65 * i + j])),
-        provenance: None,
-    }
 }
 
 #[test]
 fn a_solver_that_misses_the_optimum_is_refused() {
     // Where linfa-logistic 0.8.1 stops far from the optimum and says Ok.
-    let set = digits();
+    let set = support::digits();
     let folder = tempfile::tempdir().unwrap();
     let (features, head) = (folder.path().join("digits.npy"), folder.path().join("head.onnx"));
     set.write(&features, Existing::Refuse).unwrap();
@@ -258,7 +239,7 @@ for head in heads:
 fn confidence_is_the_same_in_pythons_onnx_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
-    let set = digits().select(&(0..300).collect::<Vec<_>>());
+    let set = support::digits().select(&(0..300).collect::<Vec<_>>());
     let bytes: Vec<u8> = set.matrix.iter().flat_map(|v| v.to_le_bytes()).collect();
     std::fs::write(file("x.bin"), bytes).unwrap();
     let methods = ["temperature", "platt", "isotonic"];
@@ -280,11 +261,10 @@ fn confidence_is_the_same_in_pythons_onnx_runtime() {
     python(&PEERS, CONFIDENCE, &paths.iter().map(|path| path.as_path()).collect::<Vec<_>>());
     for head in &heads {
         let (classes, path) = (head.2, name(head));
-        let bytes = std::fs::read(format!("{}.bin", path.display())).unwrap();
-        let got: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let got = support::floats(format!("{}.bin", path.display()));
         let mut predict = engraft();
         predict.args(["predict", "--json", "--top-k", "10"]).arg(&path).arg(file("digits.parquet"));
-        let said = String::from_utf8(predict.assert().success().get_output().stdout.clone()).unwrap();
+        let said = support::stdout(&predict.assert().success());
         let labels = HeadFile::read(&path).unwrap().labels;
         let mut want = Vec::new();
         for line in said.lines() {

@@ -4,8 +4,6 @@
 mod close;
 mod support;
 
-use std::io::Read;
-
 use close::{Tolerance, assert_close};
 use engraft::backbone::{Device, Provider, Runtime, Session, SessionOptions, Tensor};
 use engraft::features::{Existing, FeatureSet};
@@ -15,18 +13,7 @@ use support::{engraft, json, says};
 
 /// The first 600 optdigits.
 fn digits() -> FeatureSet {
-    let mut bytes = Vec::new();
-    let packed = std::fs::File::open(support::golden("head/digits.bin.gz")).unwrap();
-    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
-    let rows = 600;
-    FeatureSet {
-        ids: (0..rows).map(|i| i.to_string()).collect(),
-        labels: (0..rows).map(|i| Some(bytes[65 * i + 64].to_string())).collect(),
-        contents: vec![None; rows],
-        kept: Default::default(),
-        matrix: Array2::from_shape_fn((rows, 64), |(i, j)| f32::from(bytes[65 * i + j])),
-        provenance: None,
-    }
+    support::digits().select(&(0..600).collect::<Vec<_>>())
 }
 
 #[test]
@@ -142,7 +129,7 @@ fn prediction_sets_hold_the_true_class_as_often_as_asked() {
         assert!((0.9..9.0).contains(&figure("mean_set_size")), "{rule}: {}", figure("mean_set_size"));
 
         let output = engraft().args(["predict", "--json"]).arg(&head).arg(file("new.parquet")).assert().success();
-        let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        let text = support::stdout(&output);
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let sets: Vec<&Vec<serde_json::Value>> =
             lines.iter().map(|line| line["prediction_set"].as_array().unwrap()).collect();
@@ -182,7 +169,7 @@ fn strange_rows_are_told_by_the_graph_and_by_predict() {
         let threshold = trained["ood_threshold"].as_f64().unwrap();
         let marked = |input: &str| -> (Vec<f64>, usize) {
             let output = engraft().args(["predict", "--json"]).arg(&path).arg(file(input)).assert().success();
-            let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+            let text = support::stdout(&output);
             let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             for line in &lines {
                 assert_eq!(line["out_of_distribution"], line["ood_score"].as_f64().unwrap() > threshold);
@@ -199,7 +186,7 @@ fn strange_rows_are_told_by_the_graph_and_by_predict() {
         if score == "knn" {
             let mut eval = engraft();
             eval.arg("eval").arg(&path).arg(file("strange.parquet")).arg("--report").arg(file("report.html"));
-            let said = String::from_utf8(eval.assert().success().get_output().stdout.clone()).unwrap();
+            let said = support::stdout(&eval.assert().success());
             let page = std::fs::read_to_string(file("report.html")).unwrap();
             assert!([said, page].iter().all(|text| text.contains("marked out of distribution")));
         }
@@ -326,8 +313,7 @@ fn rows_of_any_number_of_labels_are_trained_judged_and_predicted() {
     let judged = json(engraft().arg("eval").arg(&head).arg(&new));
     checked(&judged);
     assert_eq!(judged["n"], 150);
-    let text = engraft().arg("eval").arg(&head).arg(&new).assert().success().get_output().stdout.clone();
-    let text = String::from_utf8(text).unwrap();
+    let text = support::stdout(&engraft().arg("eval").arg(&head).arg(&new).assert().success());
     for word in ["subset accuracy", "micro F1", "macro ROC AUC", "average precision", "even", "large", "prime"] {
         assert!(text.contains(word), "{word} is not in: {text}");
     }
@@ -350,7 +336,7 @@ fn rows_of_any_number_of_labels_are_trained_judged_and_predicted() {
     }
     assert!(rows.iter().any(|row| row["labels"].as_array().unwrap().is_empty()));
     let lines = engraft().arg("predict").arg(&head).arg(&new).args(["--top-k", "2"]).assert().success();
-    let lines = String::from_utf8(lines.get_output().stdout.clone()).unwrap();
+    let lines = support::stdout(&lines);
     assert!(lines.lines().count() == 150 && lines.lines().all(|line| line.split('\t').count() == 5), "{lines}");
 
     // The graph computes what the head computes.
@@ -417,7 +403,7 @@ fn a_calibration_that_does_harm_is_told() {
         let mut train = engraft();
         train.arg("train").arg(file("digits.parquet")).args(["--head", "ridge", "--calibrate", method, "--cv", "3"]);
         let said = train.arg("-o").arg(file(&format!("{method}.onnx"))).assert().success();
-        let text = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+        let text = support::stdout(&said);
         assert_eq!(text.contains("CALIBRATION MADE THE LOG LOSS WORSE"), harm, "{method}: {text}");
     }
 }

@@ -75,7 +75,7 @@ fn a_model_that_was_changed_does_not_verify() {
     verify.args(["models", "verify", "all-minilm-l6-v2", "--ort-lib", &library]);
     // int8 weights are near fp32's: cosine .999, not the .9999 that is asked for.
     let said = says(&mut verify, 1, &["all-minilm-l6-v2", "not those of the reference"]);
-    let table = String::from_utf8(verify.assert().get_output().stdout.clone()).unwrap();
+    let table = support::stdout(&verify.assert());
     assert!(table.contains("FAILED"), "{table}{said}");
 }
 

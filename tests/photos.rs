@@ -42,9 +42,8 @@ const SKIMAGE: [(&str, &str); 18] = [
 fn against_python(backbone: &str) {
     let features = embed(&photos(), backbone, &[]);
     assert_eq!(features.ids.len(), 20);
-    let bytes = std::fs::read(golden(&format!("photos/{backbone}.bin"))).unwrap();
-    assert_eq!(bytes.len(), 4 * 20 * features.dimension());
-    let want: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let want = support::floats(golden(&format!("photos/{backbone}.bin")));
+    assert_eq!(want.len(), 20 * features.dimension());
     let rows = features.matrix.outer_iter().zip(want.chunks_exact(features.dimension()));
     for (id, (row, want)) in features.ids.iter().zip(rows) {
         let cosine = cosine(&row.to_vec(), want);
@@ -96,8 +95,7 @@ fn embeddings_of_subsampled_jpegs_equal_pythons() {
     let model = home().model("efficientnet-lite0").join("model.onnx");
     python(&["pillow==13.0.0", "onnxruntime==1.32.0"], JPEGS, &[&photos(), &images, &model, &out]);
     let features = embed(&images, "efficientnet-lite0", &[]);
-    let bytes = std::fs::read(&out).unwrap();
-    let want: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let want = support::floats(&out);
     assert_eq!(features.ids.len(), 20);
     let least = least_cosine(&features, &want);
     println!("20 JPEGs of 4:2:0 and 4:2:2: least cosine {least:.8}");

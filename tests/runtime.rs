@@ -62,7 +62,7 @@ fn doctor_after_setup_tells_what_runs() {
         let runs = provider["runs"].as_bool().unwrap();
         assert_eq!(runs, provider["problem"].is_null(), "{provider}");
     }
-    let text = String::from_utf8(engraft().arg("doctor").assert().success().get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&engraft().arg("doctor").assert().success());
     assert!(text.contains("ONNX Runtime 1.32.0") && text.contains("not compiled into this ONNX Runtime"), "{text}");
 }
 

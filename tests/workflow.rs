@@ -123,7 +123,7 @@ fn the_demo_learns_emoji_and_downloads_nothing_the_second_time() {
     // Into the same folder, and for people: the closing table names steps and files.
     let mut demo = engraft();
     let again = demo.arg("demo").arg("--out").arg(&out).env("PATH", no_programs()).assert().success();
-    let text = String::from_utf8(again.get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&again);
     for word in ["converged", "accuracy", "setup", "embed", "train", "predict", "head.onnx", "features.parquet"] {
         assert!(text.contains(word), "{word} is not in: {text}");
     }
@@ -224,7 +224,7 @@ fn a_head_for_texts_answers_lines_of_standard_input() {
     assert!(report["accuracy"].as_f64().unwrap() > 0.75, "{report}");
     let mut predict = with_head("predict", &head, Path::new("-"));
     let said = predict.write_stdin("I love this, what a lovely day\nthis is awful and I hate it\n").assert().success();
-    let text = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&said);
     let labels: Vec<&str> = text.lines().map(|l| l.split('\t').nth(1).unwrap()).collect();
     assert_eq!(labels, ["positive", "negative"], "{text}");
 }
@@ -658,7 +658,7 @@ fn a_prediction_is_one_line_whatever_the_name() {
     let image = sorted(&trained().test.join("Objects")).remove(0);
     std::fs::copy(image, folder.path().join("a\tb\nc.png")).unwrap();
     let output = with_head("predict", &trained().head, folder.path()).assert().success();
-    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    let text = support::stdout(&output);
     assert_eq!(text.lines().count(), 1);
     let fields: Vec<&str> = text.trim_end().split('\t').collect();
     assert_eq!((fields.len(), fields[0]), (3, r"a\tb\nc.png"));
@@ -672,7 +672,7 @@ fn features_of_unknown_origin_are_warned_of() {
     let features = folder.path().join("unknown.npy");
     set.write(&features, engraft::features::Existing::Refuse).unwrap();
     let said = stderr(with_head("predict", &trained().head, &features).assert().success());
-    assert!(said.contains("do not say which backbone"), "{said}");
+    assert!(said.contains("nothing says which backbone"), "{said}");
 }
 
 #[test]

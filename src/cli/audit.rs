@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::fit::probe;
 use super::inputs::{self, SourceArgs};
+use super::judging::tell_of_fewer_folds;
 use super::model_args::ModelArgs;
 use super::results::table;
 use super::{Context, Status};
@@ -137,7 +138,8 @@ impl Audit {
         let mut findings = self.duplicates(context, &features)?;
         if !self.against.is_empty() {
             let against = load(&self.against)?.features;
-            inputs::check_same_making(features.provenance.as_ref(), &against, "the features")?;
+            let of = format!("the features of {} and {}", inputs::names(&self.inputs), inputs::names(&self.against));
+            inputs::check_same_making(features.provenance.as_ref(), &against, &of)?;
             findings.extend(self.leaks(context, &features, &against)?);
         }
         findings.extend(self.outliers(context, &features)?);
@@ -260,6 +262,7 @@ impl Audit {
         let known = |row: &usize| features.labels[*row].as_ref().is_some_and(|label| names.contains(label));
         let labelled = features.select(&(0..features.len()).filter(known).collect::<Vec<_>>());
         let labels = labelled.class_indices(&names)?;
+        tell_of_fewer_folds(context, self.cv, (labels.len(), "rows"));
         let folds = Division::new(self.cv, context.seed);
         let x = labelled.matrix.view();
         let fit = |known: Known| Ok(probe(context).fit_watched(known.x, known.labels, &context.console)?.head.into());

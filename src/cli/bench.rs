@@ -171,7 +171,7 @@ impl Bench {
             return Ok(None);
         }
         let mut features = features.into_rows(&known);
-        let scored = classifier.score(context, &mut features)?;
+        let scored = classifier.score(context, &self.data, &mut features)?;
         let report = judge(head, &features, scored, context.seed)?.verdict.report;
         Ok(Some((report.accuracy, report.accuracy_interval)))
     }

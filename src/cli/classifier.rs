@@ -1,6 +1,6 @@
 //! A trained model at work: a head beside its backbone, or an exported file that holds both.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::inputs;
@@ -16,7 +16,7 @@ use crate::progress::Progress;
 #[derive(Debug)]
 pub(super) enum Classifier {
     /// A head from `train`.
-    Head(HeadFile),
+    Head(PathBuf, HeadFile),
     /// A model from `export`.
     Exported(Exported),
 }
@@ -29,14 +29,22 @@ impl Classifier {
                 Err(Error::Usage(format!("{} holds its backbone: leave out --model", path.display())))
             }
             true => Exported::read(path).map(Self::Exported),
-            false => HeadFile::read(path).map(Self::Head),
+            false => Ok(Self::Head(path.to_path_buf(), HeadFile::read(path)?)),
+        }
+    }
+
+    /// The file.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Head(path, _) => path,
+            Self::Exported(exported) => &exported.path,
         }
     }
 
     /// The head; what an exported model says of its own.
     pub(super) fn head(&self) -> &HeadFile {
         match self {
-            Self::Head(head) => head,
+            Self::Head(_, head) => head,
             Self::Exported(exported) => &exported.head,
         }
     }
@@ -46,13 +54,13 @@ impl Classifier {
     pub(super) fn backbone(&self, model: &ModelArgs, context: &Context) -> Result<Backbone> {
         match self {
             Self::Exported(exported) => exported.as_backbone(),
-            Self::Head(head) => backbone_of(head, model, context),
+            Self::Head(_, head) => backbone_of(head, model, context),
         }
     }
 
-    /// What the model says of features, after checking that they are of its backbone. Rows that went through an exported file
+    /// What the model says of features of `inputs`, after checking that they are of its backbone. Rows that went through an exported file
     /// become its embeddings, or its logits where it does not give any.
-    pub(super) fn score(&self, context: &Context, features: &mut FeatureSet) -> Result<Scored> {
+    pub(super) fn score(&self, context: &Context, inputs: &[PathBuf], features: &mut FeatureSet) -> Result<Scored> {
         if let Self::Exported(exported) = self
             && let Some(own) = &features.provenance
             && own.output == exported.output()
@@ -61,8 +69,7 @@ impl Classifier {
             features.matrix = embeddings.unwrap_or_else(|| scored.logits.clone());
             return Ok(scored);
         }
-        check_same_backbone(self.head(), features)?;
-        warn_of_unknown(context, self.head(), features);
+        check_same_backbone(context, (self.path(), self.head()), (inputs, features))?;
         self.head().score(features.matrix.view())
     }
 }
@@ -75,17 +82,20 @@ pub(super) fn backbone_of(head: &HeadFile, model: &ModelArgs, context: &Context)
     }
 }
 
-/// Says so when nothing proves that features and head belong together.
-pub(super) fn warn_of_unknown(context: &Context, head: &HeadFile, features: &FeatureSet) {
+/// Fails unless features may be of the head's backbone, preprocessing and pooling; says so where nothing proves that they are.
+pub(super) fn check_same_backbone(
+    context: &Context,
+    (path, head): (&Path, &HeadFile),
+    (inputs, features): (&[PathBuf], &FeatureSet),
+) -> Result<()> {
+    let (head_file, files) = (path.display(), inputs::names(inputs));
     if head.provenance.is_none() || features.provenance.is_none() {
-        let which = if head.provenance.is_none() { "head" } else { "features" };
+        let which = if head.provenance.is_none() { head_file.to_string() } else { files };
         context.console.note(&format!(
-            "warning: the {which} do not say which backbone they are of; if it is not the same, the results mean nothing"
+            "warning: nothing says which backbone {which} is of; if it is not the same, the results mean nothing"
         ));
+        return Ok(());
     }
-}
-
-/// Fails unless features may be of the head's backbone, preprocessing and pooling.
-pub(super) fn check_same_backbone(head: &HeadFile, features: &FeatureSet) -> Result<()> {
-    inputs::check_same_making(head.provenance.as_ref(), features, "the head and the features")
+    let of = format!("the head {head_file} and the features of {files}");
+    inputs::check_same_making(head.provenance.as_ref(), features, &of)
 }

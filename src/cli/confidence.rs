@@ -127,14 +127,13 @@ impl ConfidenceArgs {
         }
     }
 
-    /// A flag that was given and has no meaning where rows may have any number of labels.
-    pub(super) fn of_one_class(&self) -> Option<&'static str> {
-        let flags = [
+    /// The flags that have no meaning where rows may have any number of labels, and whether they are given.
+    pub(super) fn of_one_class(&self) -> [(&'static str, bool); 3] {
+        [
             ("--calibrate", self.calibrate != CalibrateArg::None),
             ("--conformal", self.conformal.is_some()),
             ("--ood", self.ood.is_some()),
-        ];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        ]
     }
 }
 
@@ -163,10 +162,14 @@ impl FitArgs {
         let fit = |known: Known| Ok(self.head.fit(context, known, &context.console)?.head);
         let division = Division::new(FOLDS, context.seed).grouped(groups);
         let unseen = wanted != CalibrateArg::None || conformal.is_some() || ood == Some(OodArg::Energy);
-        let logits = || out_of_fold_logits(judgeable.features(x).view(), judged, &fit, division);
-        let logits = unseen.then(logits).transpose()?;
+        let features = judgeable.features(x);
+        let (virtual_logit, logits) = match ood {
+            Some(OodArg::Vim) => Some(vim_detector(head, features.view(), judged, &fit, division)?).unzip(),
+            _ => (None, unseen.then(|| out_of_fold_logits(features.view(), judged, &fit, division)).transpose()?),
+        };
         let detector = match ood {
             None => None,
+            Some(OodArg::Vim) => virtual_logit,
             Some(OodArg::Energy) => logits.as_ref().map(|logits| energy_detector(logits.view())).transpose()?,
             Some(OodArg::Mahalanobis) => Some(mahalanobis_detector(x, (labels, names.len()))?),
             Some(OodArg::Knn) => {
@@ -177,13 +180,12 @@ impl FitArgs {
                 let workers = Workers { threads: context.threads, progress: &Unstaged(&context.console) };
                 Some(knn_detector(x, (NEIGHBOURS, MOST_ROWS), context.seed, workers)?)
             }
-            Some(OodArg::Vim) => Some(vim_detector(head, judgeable.features(x).view(), judged, &fit, division)?),
         };
         let Some(logits) = logits else { return Ok(Confidence { detector, ..Confidence::default() }) };
         let (calibration, probabilities) = match wanted.method() {
             Some(method) => {
                 let Calibrated { record, probabilities } =
-                    calibrate(method, logits.view(), &judgeable.labels, context.seed)?;
+                    calibrate(method, logits.view(), &judgeable.labels, division)?;
                 (Some(record), probabilities)
             }
             None => (None, softmax(logits)),
@@ -221,10 +223,29 @@ impl Confidence {
         head.calibration = self.calibration;
         head.detector = self.detector;
         if let Some(conformal) = &self.conformal {
+            if let Some(warning) = boundless(conformal, head.labels.len()) {
+                context.console.note(&warning);
+            }
             head.attach(CONFORMAL, conformal)?;
         }
         Ok(())
     }
+}
+
+/// A warning where some classes are in every set.
+fn boundless(conformal: &Conformal, classes: usize) -> Option<String> {
+    let (coverage, needed) = (1.0 - conformal.alpha(), counted(conformal.rows_needed(), "training row"));
+    let (all, rows) = match (conformal.in_every_set(), conformal.by_class()) {
+        (0, _) => return None,
+        (all, true) => (format!("{all} of {classes} classes"), format!("{needed} of each class")),
+        (_, false) => ("every class".to_owned(), needed),
+    };
+    let way_out = if conformal.by_class() {
+        "; give a lower --coverage, or --conformal lac"
+    } else {
+        "; give a lower --coverage"
+    };
+    Some(format!("warning: all prediction sets hold {all}: a coverage of {coverage:.4} takes {rows}{way_out}"))
 }
 
 /// The sets of classes of each row of `probabilities`, where the head was given thresholds.

@@ -22,6 +22,11 @@ use crate::progress::{Progress, Unstaged};
 /// At how many times the labels the law is read; once beside what was measured there.
 const AHEAD: [usize; 3] = [1, 2, 4];
 
+/// Rows of each class unless told otherwise.
+const SHOTS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// A curve is measured in any case.
+const HOLDOUT: &str = "Share of each class that is held out to measure on, above 0 and below 1";
+
 /// Tell what more labels would bring: accuracy by the number of labels, and a forecast
 ///
 /// INPUT is as for `engraft train`. A fifth of the rows is held out. Heads are fitted to 1, 2, 4, … rows of each class (of a
@@ -35,13 +40,13 @@ const AHEAD: [usize; 3] = [1, 2, 4];
 ///   engraft curve photos.parquet
 ///   engraft curve reviews.csv --model all-minilm-l6-v2 --head centroid --shots 1,5,25 --repeats 20 --json
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, mut_arg("holdout", |arg| arg.help(HOLDOUT).long_help(HOLDOUT)))]
 pub(super) struct Curve {
     /// Features, or labelled images or texts
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// Rows of each class, with commas between
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "1,2,4,8,16,32,64", value_parser = count)]
+    /// Rows of each class, with commas between; sizes that would take all rows are left out [default: 1,2,4,8,16,32,64]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = count)]
     shots: Vec<NonZeroUsize>,
     /// Draws of each
     #[arg(long, value_name = "R", default_value = "10", value_parser = count)]
@@ -110,9 +115,15 @@ impl Curve {
         let (known, others) = (divided.known(), divided.held_out());
         let (labels, truth, classes) = (known.labels, others.1, divided.names.len());
         let mut sizes: Vec<usize> = self.shots.iter().map(|size| size.get()).collect();
+        if sizes.is_empty() {
+            sizes = SHOTS.to_vec();
+        }
         sizes.sort_unstable();
         sizes.dedup();
-        tell_of_small_classes(context, labels, classes, &sizes);
+        let mut rows = vec![0; classes];
+        labels.iter().for_each(|&label| rows[label] += 1);
+        self.tell_of_large_sizes(context, &rows);
+        tell_of_small_classes(context, &rows, &sizes);
         let shots = Shots { sizes: &sizes, draws: self.repeats.get(), seed: context.seed };
         let points = points(context, &self.head, known, others, shots)?;
         let law = match points.len() {
@@ -141,10 +152,24 @@ impl Curve {
     }
 }
 
-/// Says so when classes have fewer rows than a size asks for.
-fn tell_of_small_classes(context: &Context, labels: &[usize], classes: usize, sizes: &[usize]) {
-    let mut rows = vec![0; classes];
-    labels.iter().for_each(|&label| rows[label] += 1);
+impl Curve {
+    /// Says so when sizes that were asked for would take all rows; `rows` are those of each class.
+    fn tell_of_large_sizes(&self, context: &Context, rows: &[usize]) {
+        let most = rows.iter().copied().max().unwrap_or(0);
+        let large: Vec<String> =
+            self.shots.iter().filter(|size| size.get() >= most).map(|size| size.to_string()).collect();
+        if !large.is_empty() {
+            context.console.note(&format!(
+                "left out of --shots: {}: no class has more than {} to learn from, and all rows are measured anyway",
+                large.join(", "),
+                counted(most, "row")
+            ));
+        }
+    }
+}
+
+/// Says so when classes have fewer rows than a size asks for; `rows` are those of each class.
+fn tell_of_small_classes(context: &Context, rows: &[usize], sizes: &[usize]) {
     let most = rows.iter().copied().max().unwrap_or(0);
     let largest = sizes.iter().copied().filter(|&size| size < most).max().unwrap_or(0);
     let small = rows.iter().filter(|&&rows| rows < largest).count();

@@ -10,11 +10,11 @@ use super::confidence::{OodFigures, SetFigures, ood_marks};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::report::{Evaluation, ReportArgs};
-use super::results::table;
+use super::results::{table, table_of_worst};
 use super::{Context, Status, multi_label};
 use crate::counted::counted;
 use crate::error::{Error, Result};
-use crate::eval::{GroupScores, Options, Report, group_scores};
+use crate::eval::{ClassReport, GroupScores, Options, Report, group_scores};
 use crate::features::FeatureSet;
 use crate::head::{HeadFile, Link, Scored};
 use crate::progress::Progress;
@@ -80,7 +80,7 @@ impl Eval {
         }
         let status = self.source.status(loaded.rejects.len(), features.ids.len());
         let mut features = features.into_rows(&known);
-        let scored = classifier.score(context, &mut features)?;
+        let scored = classifier.score(context, &self.inputs, &mut features)?;
         let mut judged = judge(head, &features, scored, context.seed)?;
         if let Some(name) = &self.group_column {
             judged.verdict.groups = Some(groups(context, &features, name, &judged)?);
@@ -96,7 +96,7 @@ impl Eval {
             rejects: loaded.rejects.len(),
         };
         self.page.write(context, &evaluation, |train| match &classifier {
-            Classifier::Head(_) => Ok(inputs::load(context, train, &self.source, backbone)?.features),
+            Classifier::Head(..) => Ok(inputs::load(context, train, &self.source, backbone)?.features),
             Classifier::Exported(_) => {
                 Err(Error::Usage("--curve fits heads: give the head that the model was exported from".into()))
             }
@@ -122,15 +122,15 @@ impl Eval {
     fn multi_label(&self, context: &Context, classifier: &Classifier) -> Result<Status> {
         let head = classifier.head();
         if self.group_column.is_some() {
-            multi_label::one_class(head, "--group-column")?;
+            multi_label::one_class((&self.head, head), "--group-column")?;
         }
         if self.page.is_wanted() {
-            multi_label::one_class(head, "--report")?;
+            multi_label::one_class((&self.head, head), "--report")?;
         }
         let backbone = || classifier.backbone(&self.model, context);
         let loaded = inputs::load(context, &self.inputs, &self.source, backbone)?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.len());
-        let report = multi_label::evaluate(context, classifier, loaded.features)?;
+        let report = multi_label::evaluate(context, (classifier, &self.inputs), loaded.features)?;
         context.result(&report, || multi_label::text(&report))?;
         Ok(status)
     }
@@ -212,27 +212,17 @@ fn groups(context: &Context, features: &FeatureSet, name: &str, judged: &Judged)
 
 /// The groups, a line each; of many only the worst.
 fn group_table(groups: &[GroupScores]) -> String {
-    let mut order: Vec<&GroupScores> = groups.iter().collect();
-    if order.len() > MOST_CLASSES {
-        order.sort_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
-        order.truncate(MOST_CLASSES);
-    }
-    let line = |group: &&GroupScores| {
+    let cells = |group: &GroupScores| {
         let [low, high] = group.accuracy_interval;
         let accuracy = format!("{:.4}   [{low:.4}, {high:.4}]", group.accuracy);
         vec![group.group.clone(), group.n.to_string(), accuracy, format!("{:.4}", group.macro_f1)]
     };
-    let mut text = table(&["group", "rows", "accuracy and 95 % interval", "macro F1"], order.iter().map(line));
-    if order.len() < groups.len() {
-        text += &format!("\nthe {} worst of {} groups; --json has all", order.len(), groups.len());
-    }
-    text
+    let header = ["group", "rows", "accuracy and 95 % interval", "macro F1"];
+    table_of_worst(&header, groups, ("group", "--json has all"), |group| group.accuracy, cells)
 }
 
 /// How many classes a confusion matrix is shown for: beyond, it fits no terminal.
 const MOST_COLUMNS: usize = 12;
-/// How many classes are shown: a screen has no more lines.
-pub(super) const MOST_CLASSES: usize = 24;
 /// How many misclassified rows are named.
 const MOST_MISTAKES: usize = 5;
 
@@ -245,32 +235,18 @@ fn details(report: &Report) -> String {
             report.per_class.iter().map(|class| format!("→{}", class.label.chars().take(7).collect::<String>())),
         );
     }
-    let mut order: Vec<usize> = (0..report.per_class.len()).collect();
-    if order.len() > MOST_CLASSES {
-        order.sort_by(|&a, &b| report.per_class[a].f1.total_cmp(&report.per_class[b].f1));
-        order.truncate(MOST_CLASSES);
-    }
-    let rows = order.iter().map(|&i| {
-        let class = &report.per_class[i];
-        let score = |x: f64| format!("{x:.3}");
-        let mut cells = vec![
-            class.label.clone(),
-            score(class.precision),
-            score(class.recall),
-            score(class.f1),
-            class.support.to_string(),
-        ];
+    let cells = |(class, confusion): &(&ClassReport, &Vec<f64>)| {
+        let mut cells = vec![class.label.clone()];
+        cells.extend([class.precision, class.recall, class.f1].map(|score| format!("{score:.3}")));
+        cells.push(class.support.to_string());
         if counts {
-            cells.extend(report.confusion[i].iter().map(u64::to_string));
+            cells.extend(confusion.iter().map(f64::to_string));
         }
         cells
-    });
-    let mut text = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows);
-    if order.len() < report.per_class.len() {
-        text +=
-            &format!("\nthe {} worst of {} classes; --json and --report have all", order.len(), report.labels.len());
-    }
-    text
+    };
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let classes: Vec<_> = report.per_class.iter().zip(&report.confusion).collect();
+    table_of_worst(&header, &classes, ("class", "--json and --report have all"), |(class, _)| class.f1, cells)
 }
 
 /// The misclassified rows that the head was surest of; empty where there are none.

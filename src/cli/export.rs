@@ -127,7 +127,7 @@ impl Export {
         // What was rejected is no sample.
         let embedded: HashSet<&str> = two_steps.ids.iter().map(String::as_str).collect();
         entries.retain(|entry| matches!(entry, Entry::Sample(sample) if embedded.contains(sample.id.as_str())));
-        check_same_backbone(&head, &two_steps)?;
+        check_same_backbone(context, (&self.head, &head), (&self.samples, &two_steps))?;
         head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());
         let expected = head.score(two_steps.matrix.view())?;
 

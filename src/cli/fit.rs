@@ -13,7 +13,7 @@ use crate::head::{
     Centroid, Certificate, ClassWeight, Head, HeadKind, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling, Solver,
 };
 use crate::progress::Progress;
-use crate::rank::{Family, HeadChoice, choose_head};
+use crate::rank::{Family, HeadChoice, choose_alpha, choose_head};
 
 /// Folds by which `--head auto` chooses.
 const CHOICE_FOLDS: usize = 5;
@@ -37,7 +37,8 @@ pub(super) struct HeadArgs {
     #[arg(long, value_enum, default_value_t = HeadArg::Logistic)]
     head: HeadArg,
     /// Strength of the L2 penalty on the weights of a logistic or ridge head: scikit-learn's 1/C, and its alpha
-    /// [default: logistic 100 for standardize, 0.1 for l2, 1 for none; ridge the best when each row is left out in turn]
+    /// [default: logistic 100 for standardize, 0.1 for l2, 1 for none; ridge the best when each row is left out in turn,
+    /// or of grouped rows the best in 5 folds]
     #[arg(long, value_name = "ALPHA")]
     alpha: Option<f64>,
     /// How features are scaled for a logistic, ridge or mlp head, which the scaling becomes part of
@@ -74,7 +75,7 @@ enum HeadArg {
     Ridge,
     /// The nearest class mean, by cosine; probabilities are not calibrated
     Centroid,
-    /// The vote of the most similar rows, by cosine; as many as do best when each row is left out in turn
+    /// The vote of the most similar rows, by cosine; as many as do best when each row, or group, is left out in turn
     Knn,
     /// One hidden layer of 256, AdamW, stopped early
     Mlp,
@@ -252,19 +253,18 @@ impl HeadArgs {
         }
     }
 
-    /// A flag that was given and has no meaning where rows may have any number of labels.
-    pub(super) fn of_one_class(&self) -> Option<&'static str> {
-        let flags = [
+    /// The flags that have no meaning where rows may have any number of labels, and whether they are given.
+    pub(super) fn of_one_class(&self) -> [(&'static str, bool); 3] {
+        [
             ("--head other than logistic", self.head != HeadArg::Logistic),
             ("--solver linfa", matches!(self.solver, Some(SolverArg::Linfa))),
             ("--class-weight", self.class_weight != ClassWeightArg::None),
-        ];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        ]
     }
 
     /// Fits what was asked for, telling `progress` of what takes long.
     pub(super) fn fit(&self, context: &Context, known: Known, progress: &dyn Progress) -> Result<Fitted> {
-        let Known { x, labels, .. } = known;
+        let Known { x, labels, groups } = known;
         let scaling = self.scaling.unwrap_or_default().scaling();
         Ok(match self.head {
             HeadArg::Auto => return self.settle(context, known, progress)?.0.fit(context, known, progress),
@@ -274,24 +274,36 @@ impl HeadArgs {
             }
             HeadArg::Ridge => {
                 let ridge = Ridge::new().scaling(scaling);
-                let ridge = match self.alpha {
-                    Some(alpha) => ridge.alphas([alpha]),
-                    None => ridge,
+                let (alpha, how) = match (self.alpha, groups) {
+                    (Some(alpha), _) => (Some(alpha), ""),
+                    (None, None) => (None, ""),
+                    (None, Some(_)) => {
+                        let chosen = choose_alpha(known, &ridge, (CHOICE_FOLDS, context.seed), progress)?;
+                        (chosen, if chosen.is_none() { ", chosen by rows: the groups are too few" } else { "" })
+                    }
                 };
+                let ridge = alpha.map_or(ridge.clone(), |alpha| ridge.alphas([alpha]));
                 let fitted = ridge.fit_watched(x, labels, progress)?;
-                let note = format!("alpha {}", fitted.alpha);
+                let note = format!("alpha {}{how}", fitted.alpha);
                 Fitted { note, ..Fitted::certified(HeadKind::Ridge, fitted.head, fitted.certificate) }
             }
             HeadArg::Centroid => {
                 Fitted::plain(HeadKind::Centroid, Centroid::new().fit(x, labels)?.into(), String::new())
             }
             HeadArg::Knn => {
-                let fitted = Knn::new().threads(context.threads).fit(x, labels)?;
+                let knn = Knn::new().threads(context.threads);
+                let fitted = match groups {
+                    Some(groups) => knn.fit_grouped(x, labels, groups)?,
+                    None => knn.fit(x, labels)?,
+                };
                 Fitted::plain(HeadKind::Knn, fitted.head, format!("{} neighbours vote", fitted.neighbours))
             }
             HeadArg::Mlp => {
                 let mlp = Mlp::new().scaling(scaling).seed(context.seed);
-                let fitted = mlp.fit_watched(x, labels, progress)?;
+                let fitted = match groups {
+                    Some(groups) => mlp.fit_grouped(x, (labels, groups), progress)?,
+                    None => mlp.fit_watched(x, labels, progress)?,
+                };
                 let epochs = fitted.training_loss.len();
                 let note = format!("epoch {} of {epochs} was the best", fitted.best_epoch + 1);
                 Fitted::plain(HeadKind::Mlp, fitted.head, note)
@@ -320,17 +332,14 @@ impl HeadArgs {
             let fit = fit.clone();
             Family {
                 names: vec![name.clone()],
-                fit: Box::new(move |x, labels| {
-                    let known = Known { x: x.view(), labels, groups: None };
-                    Ok(vec![fit.fit(context, known, progress)?.head])
-                }),
+                fit: Box::new(move |known| Ok(vec![fit.fit(context, known, progress)?.head])),
             }
         };
         let (before, after) = (&tried[..2], &tried[2 + alphas.len()..]);
         let path = Family {
             names: tried[2..2 + alphas.len()].iter().map(|(name, _)| name.clone()).collect(),
-            fit: Box::new(|x, labels| {
-                let swept = self.logistic(context).sweep(Samples::new(x.view(), labels), &alphas, progress)?;
+            fit: Box::new(|Known { x, labels, .. }| {
+                let swept = self.logistic(context).sweep(Samples::new(x, labels), &alphas, progress)?;
                 Ok(swept.into_iter().map(|swept| swept.head.into()).collect())
             }),
         };

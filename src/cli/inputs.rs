@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use super::{Context, Status};
-use crate::backbone::{Backbone, RunPrecision};
+use crate::backbone::{Backbone, Device, Provider, RunPrecision};
 use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::extract::{Extraction, Options, Sink, Summary};
@@ -177,8 +177,10 @@ pub(super) fn load_keeping(
                 context.console.say(&format!("warning: the run in {input} is not finished: {done} done"));
             }
         }
+        note_unused_device(context);
         let sets = inputs.iter().map(|p| FeatureSet::read_keeping(p, keep)).collect::<Result<Vec<_>>>()?;
-        return Ok(Loaded { features: FeatureSet::concat(sets)?.finite()?, rejects: Vec::new() });
+        let features = FeatureSet::concat(sets).and_then(FeatureSet::finite).map_err(|e| named(e, inputs))?;
+        return Ok(Loaded { features, rejects: Vec::new() });
     }
     if of_features > 0 {
         return Err(Error::Usage("some inputs are features and some are raw: give one kind".into()));
@@ -197,6 +199,36 @@ pub(super) fn load_keeping(
         context.console.say(&format!("... and {}", counted(memory.rejects.len() - 5, "more reject")));
     }
     Ok(Loaded { features: FeatureSet::concat(memory.parts)?, rejects: memory.rejects })
+}
+
+/// Says so when a device was asked for and nothing is embedded.
+pub(super) fn note_unused_device(context: &Context) {
+    if let Device::Only(provider) = context.device
+        && provider != Provider::Cpu
+    {
+        let device = provider.name();
+        context.console.note(&format!("nothing is embedded, and heads run on the CPU: --device {device} is not used"));
+    }
+}
+
+/// Files in a message: of many, the first.
+pub(super) fn names(files: &[impl AsRef<Path>]) -> String {
+    let shown: Vec<String> = files.iter().take(3).map(|file| file.as_ref().display().to_string()).collect();
+    match files.len() - shown.len() {
+        0 => shown.join(" and "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// An error about data or what does not match, with the files that it is about.
+pub(super) fn named(error: Error, files: &[impl AsRef<Path>]) -> Error {
+    match error {
+        Error::Data(reason) => Error::Data(format!("{}: {reason}", names(files))),
+        Error::Mismatch { what, expected, got } => {
+            Error::Mismatch { what: format!("{what} of {}", names(files)), expected, got }
+        }
+        other => other,
+    }
 }
 
 /// Fails when features are known to be of another backbone, preprocessing or pooling than `known`, which is `of` the features or

@@ -23,8 +23,8 @@ pub(super) struct HoldoutArgs {
     #[arg(long, value_name = "FRACTION", default_value_t = 0.2)]
     pub(super) holdout: f64,
     /// The column that names the group of each row, such as a patient or a site: no group is both trained and tested on. Of
-    /// features it must have been kept (`embed --keep`). What --head auto, --calibrate and --conformal choose by is divided so
-    /// too; ridge's alpha, k-NN's k and where an mlp stops are chosen by rows
+    /// features it must have been kept (`embed --keep`). What a head and --head auto choose by, and what --calibrate, --conformal and
+    /// --ood energy and vim are fitted on, is divided so too; --ood mahalanobis and knn keep 95 % of rows judged by other rows
     #[arg(long, value_name = "COLUMN")]
     group_column: Option<String>,
 }
@@ -162,15 +162,21 @@ pub(super) fn warn_of_repeated(context: &Context, features: &FeatureSet) {
     }
 }
 
+/// Says so when there cannot be so many folds.
+pub(super) fn tell_of_fewer_folds(context: &Context, wanted: usize, (most, what): (usize, &str)) {
+    if wanted > most {
+        context.console.note(&format!("{most} folds, not {wanted}: there are no more {what}"));
+    }
+}
+
 impl JudgingArgs {
     fn repeats(&self) -> usize {
         self.repeats.map_or(1, NonZeroUsize::get)
     }
 
-    /// A flag that was given and has no meaning where rows may have any number of labels.
-    pub(super) fn of_one_class(&self) -> Option<&'static str> {
-        let flags = [("--group-column", self.holdout.group_column.is_some()), ("--repeats", self.repeats.is_some())];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    /// The flags that have no meaning where rows may have any number of labels, and whether they are given.
+    pub(super) fn of_one_class(&self) -> [(&'static str, bool); 2] {
+        [("--group-column", self.holdout.group_column.is_some()), ("--repeats", self.repeats.is_some())]
     }
 
     /// What rows a report is of, for a person.
@@ -199,6 +205,11 @@ impl FitArgs {
             let what = if groups.is_some() { "one group" } else { "one sample" };
             context.console.note(&format!("{} of {what} only: trained on, not tested", counted(single, "class")));
         }
+        let most = match &groups {
+            Some(groups) => (groups.iter().collect::<HashSet<_>>().len(), "groups"),
+            None => (labels.len(), "rows"),
+        };
+        tell_of_fewer_folds(context, folds, most);
         warn_of_repeated(context, features);
         let names: Vec<String> = classes.iter().map(|&class| names[class].clone()).collect();
         let judge = |known: Known, others: ArrayView2<f32>| {

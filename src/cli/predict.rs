@@ -72,7 +72,7 @@ impl Predict {
         let classifier = Classifier::read(&self.head, &self.model)?;
         let backbone = || classifier.backbone(&self.model, context);
         let mut loaded = inputs::load(context, &self.inputs, &self.source, backbone)?;
-        let scored = classifier.score(context, &mut loaded.features)?;
+        let scored = classifier.score(context, &self.inputs, &mut loaded.features)?;
         let (head, ids) = (classifier.head(), &loaded.features.ids);
         let top_k = self.top_k.map(NonZeroUsize::get);
         match head.link {

@@ -8,7 +8,7 @@ use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 use super::audit::workers;
-use super::classifier::{backbone_of, check_same_backbone, warn_of_unknown};
+use super::classifier::{backbone_of, check_same_backbone};
 use super::fit::probe;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
@@ -88,41 +88,31 @@ struct Scored {
 impl Suggest {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let head = self.head.as_ref().map(|path| HeadFile::read(path)).transpose()?;
-        if let Some(head) = &head {
+        let head = self.head.as_deref().zip(head.as_ref());
+        if let Some(head) = head {
             multi_label::one_class(head, "suggest --head")?;
         }
-        let loaded = inputs::load(context, &self.inputs, &self.source, || match &head {
-            Some(head) => backbone_of(head, &self.model, context),
+        let loaded = inputs::load(context, &self.inputs, &self.source, || match head {
+            Some((_, head)) => backbone_of(head, &self.model, context),
             None => self.model.resolve(context),
         })?;
         let features = loaded.features;
+        if let Some(head) = head {
+            check_same_backbone(context, head, (&self.inputs, &features))?;
+        }
+        let head = head.map(|(_, head)| head);
         let (pool, labelled): (Vec<usize>, Vec<usize>) =
             (0..features.len()).partition(|&row| features.labels[row].is_none());
         if pool.is_empty() {
-            return Err(Error::Data("every row has a label: there is nothing to ask about".into()));
+            let nothing = Error::Data("every row has a label: there is nothing to ask about".into());
+            return Err(inputs::named(nothing, &self.inputs));
         }
         if pool.len() < self.count.get() {
             context.console.note(&format!("only {} without a label", counted(pool.len(), "row")));
         }
         let count = self.count.get().min(pool.len());
-        let (strategy, chosen) = match self.strategy {
-            Strategy::KCentre => {
-                ("k-centre", k_centre(features.matrix.view(), &labelled, &pool, count, &context.console)?)
-            }
-            Strategy::Margin => {
-                let mut doubts = doubts(context, head.as_ref(), &features, &labelled, &pool)?;
-                doubts.truncate(count);
-                ("margin", doubts)
-            }
-            Strategy::Auto if head.is_some() || knows_enough(&features) => {
-                let doubts = doubts(context, head.as_ref(), &features, &labelled, &pool)?;
-                ("margin+k-centre", different(context, &features, &labelled, doubts, count)?)
-            }
-            Strategy::Auto | Strategy::Typicality => {
-                let x = features.matrix.view();
-                ("typicality", typicality(x, &labelled, count, context.seed, workers(context))?)
-            }
-        };
+        let chosen = self.choose(context, head, &features, (&labelled, &pool), count);
+        let (strategy, chosen) = chosen.map_err(|e| inputs::named(e, &self.inputs))?;
         let scored = |s: Suggestion| Scored { id: features.ids[s.row].clone(), score: s.score };
         let suggested = Suggested {
             strategy,
@@ -134,6 +124,35 @@ impl Suggest {
             suggested.suggestions.iter().map(|s| one_field(&s.id)).collect::<Vec<_>>().join("\n")
         })?;
         Ok(self.source.status(loaded.rejects.len(), features.len()))
+    }
+
+    /// The strategy that was taken, and what it chose of the pool.
+    fn choose(
+        &self,
+        context: &Context,
+        head: Option<&HeadFile>,
+        features: &FeatureSet,
+        (labelled, pool): (&[usize], &[usize]),
+        count: usize,
+    ) -> Result<(&'static str, Vec<Suggestion>)> {
+        Ok(match self.strategy {
+            Strategy::KCentre => {
+                ("k-centre", k_centre(features.matrix.view(), labelled, pool, count, &context.console)?)
+            }
+            Strategy::Margin => {
+                let mut doubts = doubts(context, head, features, labelled, pool)?;
+                doubts.truncate(count);
+                ("margin", doubts)
+            }
+            Strategy::Auto if head.is_some() || knows_enough(features) => {
+                let doubts = doubts(context, head, features, labelled, pool)?;
+                ("margin+k-centre", different(context, features, labelled, doubts, count)?)
+            }
+            Strategy::Auto | Strategy::Typicality => {
+                let x = features.matrix.view();
+                ("typicality", typicality(x, labelled, count, context.seed, workers(context))?)
+            }
+        })
     }
 }
 
@@ -154,11 +173,7 @@ fn doubts(
 ) -> Result<Vec<Suggestion>> {
     let x = features.matrix.select(Axis(0), pool);
     let probabilities: Array2<f32> = match head {
-        Some(head) => {
-            check_same_backbone(head, features)?;
-            warn_of_unknown(context, head, features);
-            head.probabilities(x.view())?
-        }
+        Some(head) => head.probabilities(x.view())?,
         None => {
             let known = features.select(labelled);
             let names = known.class_names();

@@ -7,9 +7,6 @@ use crate::error::Result;
 use crate::eval::{Calibration, Division, Method, Options, Report};
 use crate::head::{CalibrationFigures, CalibrationRecord, Calibrator, softmax};
 
-/// Parts of the rows, each of which is judged by a calibration of the others.
-const FOLDS: usize = 5;
-
 /// A calibration with what it is worth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibrated {
@@ -19,18 +16,19 @@ pub struct Calibrated {
     pub probabilities: Array2<f32>,
 }
 
-/// Fits `method` on n×K out-of-fold `logits` of rows whose true classes are `labels`. The rows are divided by `seed` to
-/// tell what the calibration is worth on rows that it was not fitted on.
+/// Fits `method` on n×K out-of-fold `logits` of rows whose true classes are `labels`. By the same `division` that the logits come
+/// from, each part is judged by a calibration of the others, to tell what the calibration is worth on rows, and groups, that it
+/// was not fitted on.
 ///
 /// # Errors
 /// As [`Calibration::fit`] and [`judge_out_of_fold`].
-pub fn calibrate(method: Method, logits: ArrayView2<f32>, labels: &[usize], seed: u64) -> Result<Calibrated> {
+pub fn calibrate(method: Method, logits: ArrayView2<f32>, labels: &[usize], division: Division) -> Result<Calibrated> {
     let calibrator = single_precision(&Calibration::fit(method, logits, labels)?);
     let judge = |known: Known, others: ArrayView2<f32>| {
         let fitted = single_precision(&Calibration::fit(method, known.x, known.labels)?);
         Calibrator::probabilities(Some(&fitted), others.to_owned())
     };
-    let probabilities = judge_out_of_fold(logits, (labels, logits.ncols()), &judge, Division::new(FOLDS, seed))?;
+    let probabilities = judge_out_of_fold(logits, (labels, logits.ncols()), &judge, division)?;
     let before = figures(labels, softmax(logits.to_owned()).view())?;
     let after = figures(labels, probabilities.view())?;
     Ok(Calibrated { record: CalibrationRecord { calibrator, rows: labels.len(), before, after }, probabilities })
@@ -94,7 +92,8 @@ mod tests {
         for classes in [2, 4] {
             let (logits, labels) = overconfident(1000, classes);
             for method in [Method::Temperature, Method::Platt, Method::Isotonic] {
-                let Calibrated { record, probabilities } = calibrate(method, logits.view(), &labels, 0).unwrap();
+                let Calibrated { record, probabilities } =
+                    calibrate(method, logits.view(), &labels, Division::new(5, 0)).unwrap();
                 assert!(record.after.log_loss < record.before.log_loss - 0.1, "{method:?} {record:?}");
                 assert!(record.after.ece < 0.5 * record.before.ece, "{method:?} {record:?}");
                 assert_close(probabilities.sum_axis(Axis(1)), vec![1.0; 1000], Tolerance::Approximate);
@@ -103,6 +102,6 @@ mod tests {
                 }
             }
         }
-        assert!(calibrate(Method::Platt, Array2::zeros((1, 2)).view(), &[0], 0).is_err());
+        assert!(calibrate(Method::Platt, Array2::zeros((1, 2)).view(), &[0], Division::new(5, 0)).is_err());
     }
 }

@@ -55,7 +55,7 @@ pub fn few_shot_curve(
     let draws = seeds.iter().map(|&seed| FewShot::new(known.labels, seed)).collect::<Result<Vec<_>>>()?;
     let mut sizes = Vec::new();
     for &size in shots.sizes {
-        let rows = draws[0].draw_at_most(size)?.len();
+        let rows = draws[0].draw(size)?.len();
         if rows < n {
             sizes.push((Some(size), rows));
         }
@@ -83,7 +83,7 @@ pub fn few_shot_curve(
     progress.begin("fitting heads", Some(((sizes.len() - 1) * shots.draws + 1) as u64));
     let point = |(shot, rows): (Option<usize>, usize)| {
         let right = match shot {
-            Some(size) => draws.iter().map(|draw| right(&draw.draw_at_most(size)?)).collect::<Result<Vec<_>>>(),
+            Some(size) => draws.iter().map(|draw| right(&draw.draw(size)?)).collect::<Result<Vec<_>>>(),
             None => right(&(0..n).collect::<Vec<_>>()).map(|right| vec![right]),
         };
         let right = right.map_err(|e| match (e, shot) {

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::check::check_features;
-use super::out_of_fold::{FitHead, for_each_fold};
+use super::out_of_fold::{FitHead, out_of_fold_logits_shown};
 use crate::error::{Error, Result};
 use crate::eval::{Division, KEPT, Ood, Score, Vim, percentile};
 use crate::head::{Candidates, Detector, Head, Input, Strangeness, search};
@@ -21,28 +21,28 @@ pub fn energy_detector(logits: ArrayView2<f32>) -> Result<Detector> {
 }
 
 /// A detector by virtual-logit matching for the linear `head` of n×d features `x`. Its threshold keeps 95 % of the rows, each
-/// judged by a head that `fit` fitted on the other parts of a division, and by their subspace.
+/// judged by a head that `fit` fitted on the other parts of a division, and by their subspace. Beside it the n×K logits of the rows
+/// by these heads, those of [`out_of_fold_logits`](super::out_of_fold_logits): what is calibrated too needs no other heads.
 ///
 /// # Errors
 /// [`Error::Usage`] when the head is not linear; [`Error::Data`] when the greatest logits are not above 0 on average, or all rows
-/// lie in their principal subspace; as [`out_of_fold`](super::out_of_fold) and `fit`.
+/// lie in their principal subspace; as [`out_of_fold_logits`](super::out_of_fold_logits).
 pub fn vim_detector(
     head: &Head,
     x: ArrayView2<f32>,
     labels: (&[usize], usize),
     fit: &FitHead,
     division: Division,
-) -> Result<Detector> {
+) -> Result<(Detector, Array2<f32>)> {
     // That of the rows of half of the data, for all.
     let dimension = Vim::usual_dimension(x.nrows() / 2, x.ncols());
     let mut known = Vec::with_capacity(x.nrows());
-    for_each_fold(x, labels, division, |others, part| {
-        let head = fit(others)?;
-        let detector = Detector { score: virtual_logit(&head, others.x, dimension)?, threshold: 0.0 };
-        known.extend(detector.scores(part.x, head.logits(part.x)?.view())?);
+    let logits = out_of_fold_logits_shown(x, labels, fit, division, |head, seen, (others, logits)| {
+        let detector = Detector { score: virtual_logit(head, seen, dimension)?, threshold: 0.0 };
+        known.extend(detector.scores(others, logits)?);
         Ok(())
     })?;
-    Ok(Detector { score: virtual_logit(head, x, dimension)?, threshold: threshold(&known)? })
+    Ok((Detector { score: virtual_logit(head, x, dimension)?, threshold: threshold(&known)? }, logits))
 }
 
 fn virtual_logit(head: &Head, x: ArrayView2<f32>, dimension: usize) -> Result<Strangeness> {
@@ -126,7 +126,7 @@ mod tests {
 
     use ndarray::{ArrayView1, s};
 
-    use super::super::out_of_fold::Known;
+    use super::super::out_of_fold::{Known, out_of_fold_logits};
     use super::*;
     use crate::close::{Tolerance, assert_close};
     use crate::head::{Knn, Logistic};
@@ -168,7 +168,8 @@ mod tests {
         let Head::Linear(linear) = &head else { unreachable!() };
         let score = Score::Vim { dimension: Some(3) };
         let fitted = Ood::fit(score, x.view(), &labels, linear.weights(), linear.intercepts()).unwrap();
-        let detector = vim_detector(&head, x.view(), (&labels, 3), &fit, Division::new(5, 0)).unwrap();
+        let (detector, logits) = vim_detector(&head, x.view(), (&labels, 3), &fit, Division::new(5, 0)).unwrap();
+        assert_eq!(logits, out_of_fold_logits(x.view(), (&labels, 3), &fit, Division::new(5, 0)).unwrap());
         let scores = |x: &Array2<f32>| detector.scores(x.view(), head.logits(x.view()).unwrap().view()).unwrap();
         let want = fitted.scores(x.view(), head.logits(x.view()).unwrap().view()).unwrap();
         let scale = detector.threshold.abs();

@@ -19,5 +19,6 @@ pub use detect::{energy_detector, knn_detector, mahalanobis_detector, vim_detect
 pub use duplicates::{DuplicateGroup, Leak, Likeness, duplicates, leaks};
 pub use label_errors::{LabelFilter, confident_joint, label_errors, normalized_margin, self_confidence};
 pub use out_of_fold::{FitHead, Judge, Known, judge_out_of_fold, out_of_fold, out_of_fold_logits};
+pub(crate) use out_of_fold::{Part, for_each_fold};
 pub use outliers::{Isolation, isolation, robust_z};
 pub use suggest::{Suggestion, k_centre, margins, typicality};

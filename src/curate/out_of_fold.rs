@@ -58,13 +58,29 @@ pub fn out_of_fold_logits(
     fit: &FitHead,
     division: Division,
 ) -> Result<Array2<f32>> {
-    let judge = |known: Known, others: ArrayView2<f32>| {
-        if known.classes() < labels.1 {
+    out_of_fold_logits_shown(x, labels, fit, division, |_, _, _| Ok(()))
+}
+
+/// The same, showing `see` each head, the features it was fitted on, and the others with the logits that it gives them.
+pub(super) fn out_of_fold_logits_shown(
+    x: ArrayView2<f32>,
+    (labels, classes): (&[usize], usize),
+    fit: &FitHead,
+    division: Division,
+    mut see: impl FnMut(&Head, ArrayView2<f32>, (ArrayView2<f32>, ArrayView2<f32>)) -> Result<()>,
+) -> Result<Array2<f32>> {
+    let mut logits = Array2::zeros((labels.len() * division.repeats(), classes));
+    for_each_fold(x, (labels, classes), division, |known, part| {
+        if known.classes() < classes {
             return Err(Error::Data("the groups of a class are too few: one fold has all of them".into()));
         }
-        fit(known)?.logits(others)
-    };
-    judge_out_of_fold(x, labels, &judge, division)
+        let head = fit(known)?;
+        let judged = head.logits(part.x)?;
+        see(&head, known.x, (part.x, judged.view()))?;
+        part.put(judged.view(), &mut logits);
+        Ok(())
+    })?;
+    Ok(logits)
 }
 
 /// What `judge` says of each row when it may learn from the other parts of a division, otherwise as [`out_of_fold`].
@@ -79,30 +95,39 @@ pub fn judge_out_of_fold(
 ) -> Result<Array2<f32>> {
     let mut probabilities = Array2::zeros((labels.len() * division.repeats(), classes));
     for_each_fold(x, (labels, classes), division, |known, part| {
-        for (&place, judged) in part.places.iter().zip(judge(known, part.x)?.outer_iter()) {
-            let mut of_row = probabilities.row_mut(place);
-            part.classes.iter().zip(judged).for_each(|(&class, &value)| of_row[class] = value);
-        }
+        part.put(judge(known, part.x)?.view(), &mut probabilities);
         Ok(())
     })?;
     Ok(probabilities)
 }
 
 /// Rows to be judged by others.
-pub(super) struct Part<'a> {
+pub(crate) struct Part<'a> {
     /// Of each row, its place among all rows of all repeats.
     places: &'a [usize],
     /// The classes that the others have, ascending: their k-th is the others' class k.
     classes: &'a [usize],
+    /// Of each row, its class among the others' classes; none where they have it not.
+    pub(crate) truth: &'a [Option<usize>],
     /// Features.
-    pub(super) x: ArrayView2<'a, f32>,
+    pub(crate) x: ArrayView2<'a, f32>,
+}
+
+impl Part<'_> {
+    /// Puts what the others say of these rows among what is said of all.
+    fn put(&self, said: ArrayView2<f32>, of_all: &mut Array2<f32>) {
+        for (&place, said) in self.places.iter().zip(said.outer_iter()) {
+            let mut of_row = of_all.row_mut(place);
+            self.classes.iter().zip(said).for_each(|(&class, &value)| of_row[class] = value);
+        }
+    }
 }
 
 /// Shows `see` each part of a division, and the rows of the other parts.
 ///
 /// # Errors
 /// As [`out_of_fold`].
-pub(super) fn for_each_fold(
+pub(crate) fn for_each_fold(
     x: ArrayView2<f32>,
     (labels, classes): (&[usize], usize),
     division: Division,
@@ -120,12 +145,14 @@ pub(super) fn for_each_fold(
         let mut there = picked.clone();
         there.sort_unstable();
         there.dedup();
+        let truth: Vec<Option<usize>> = test.iter().map(|&row| there.binary_search(&labels[row]).ok()).collect();
         let labels: Vec<usize> = picked.iter().map(|&class| there.partition_point(|&other| other < class)).collect();
         let groups: Option<Vec<usize>> = division.groups().map(|groups| train.iter().map(|&row| groups[row]).collect());
         let learnt = x.select(Axis(0), &train);
         let known = Known { x: learnt.view(), labels: &labels, groups: groups.as_deref() };
         let places: Vec<usize> = test.iter().map(|&row| fold / folds.k() * n + row).collect();
-        see(known, Part { places: &places, classes: &there, x: x.select(Axis(0), &test).view() })?;
+        let unseen = x.select(Axis(0), &test);
+        see(known, Part { places: &places, classes: &there, truth: &truth, x: unseen.view() })?;
     }
     Ok(())
 }

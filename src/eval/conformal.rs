@@ -76,6 +76,23 @@ impl Conformal {
         self.alpha
     }
 
+    /// How many classes are in every set, because the rows to calibrate on were too few: see [`Conformal::rows_needed`].
+    pub fn in_every_set(&self) -> usize {
+        self.thresholds.iter().filter(|threshold| threshold.is_none()).count()
+    }
+
+    /// With how many rows to calibrate on (of each class, for [`Rule::ClassLac`]) a class may be left out of a set: `1/α − 1`,
+    /// rounded up.
+    pub fn rows_needed(&self) -> usize {
+        // 1/0.1 − 1 may round to just above a whole number.
+        (1.0 / self.alpha - 1.0 - 1e-9).ceil() as usize
+    }
+
+    /// Whether the rule has a threshold for each class.
+    pub fn by_class(&self) -> bool {
+        self.rule == Rule::ClassLac
+    }
+
     /// The set of each row of n×K `probabilities`: classes, ascending.
     ///
     /// # Errors
@@ -212,6 +229,25 @@ mod tests {
             assert_eq!(fitted.sets(p.view()).unwrap(), [[0, 1, 2], [0, 1, 2]]);
             let text = serde_json::to_string(&fitted).unwrap();
             assert_eq!(serde_json::from_str::<Conformal>(&text).unwrap(), fitted);
+        }
+    }
+
+    #[test]
+    fn with_as_many_rows_as_are_needed_and_no_fewer_a_class_can_be_left_out() {
+        for alpha in [0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.9] {
+            let of = |rule, rows: usize| {
+                let p = Array2::from_shape_fn((2 * rows, 2), |(_, class)| [0.9, 0.1][class]);
+                let labels: Vec<usize> = (0..2 * rows).map(|row| row % 2).collect();
+                let p = p.slice(ndarray::s![..if rule == Rule::ClassLac { 2 * rows } else { rows }, ..]);
+                Conformal::fit(rule, alpha, p, &labels[..p.nrows()]).unwrap()
+            };
+            for rule in [Rule::Lac, Rule::ClassLac, Rule::Aps] {
+                let needed = of(rule, 1000).rows_needed();
+                assert_eq!(of(rule, needed).in_every_set(), 0, "{rule:?} {alpha}");
+                if needed > 1 {
+                    assert_eq!(of(rule, needed - 1).in_every_set(), 2, "{rule:?} {alpha}");
+                }
+            }
         }
     }
 

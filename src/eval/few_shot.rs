@@ -27,16 +27,11 @@ impl FewShot {
         Ok(Self { classes })
     }
 
-    /// The rows of the smallest class: more than that cannot be drawn.
-    pub fn most(&self) -> usize {
-        self.classes.values().map(Vec::len).min().unwrap_or(0)
-    }
-
     /// `n` rows of each class, or all that it has, ascending.
     ///
     /// # Errors
     /// [`Error::Data`] when `n` is 0.
-    pub fn draw_at_most(&self, n: usize) -> Result<Vec<usize>> {
+    pub fn draw(&self, n: usize) -> Result<Vec<usize>> {
         if n == 0 {
             return Err(Error::Data("a few-shot draw needs at least 1 row a class".to_string()));
         }
@@ -44,19 +39,6 @@ impl FewShot {
             self.classes.values().flat_map(|rows| &rows[..n.min(rows.len())]).copied().collect();
         drawn.sort_unstable();
         Ok(drawn)
-    }
-
-    /// `n` rows of each class, ascending.
-    ///
-    /// # Errors
-    /// [`Error::Data`] when `n` is 0 or a class has fewer rows.
-    pub fn draw(&self, n: usize) -> Result<Vec<usize>> {
-        match self.classes.iter().find(|(_, rows)| rows.len() < n) {
-            Some((class, rows)) => {
-                Err(Error::Data(format!("class {class} has {} rows: {n} a class cannot be drawn", rows.len())))
-            }
-            None => self.draw_at_most(n),
-        }
     }
 }
 
@@ -68,7 +50,6 @@ mod tests {
     fn draws_are_nested_even_and_repeatable() {
         let labels: Vec<usize> = (0..90).map(|row| [0, 2, 2][row % 3]).collect();
         let draws = FewShot::new(&labels, 5).unwrap();
-        assert_eq!(draws.most(), 30);
         let mut smaller = Vec::new();
         for n in [1, 2, 4, 30] {
             let rows = draws.draw(n).unwrap();
@@ -84,11 +65,10 @@ mod tests {
     }
 
     #[test]
-    fn impossible_draws_are_refused() {
+    fn a_small_class_gives_all_it_has_and_impossible_draws_are_refused() {
         assert!(FewShot::new(&[], 0).unwrap_err().to_string().contains("no rows"));
         let draws = FewShot::new(&[0, 0, 1], 0).unwrap();
-        assert!(draws.draw(2).unwrap_err().to_string().contains("class 1 has 1 rows"));
-        assert_eq!(draws.draw_at_most(5).unwrap(), [0, 1, 2]);
+        assert_eq!(draws.draw(5).unwrap(), [0, 1, 2]);
         assert!(draws.draw(0).unwrap_err().to_string().contains("at least 1"));
     }
 }

@@ -19,7 +19,6 @@ pub struct Folds {
     /// Of each repeat, each row's fold.
     repeats: Vec<Vec<usize>>,
     k: usize,
-    sparse: Vec<usize>,
 }
 
 impl Folds {
@@ -53,7 +52,7 @@ impl Folds {
             }
             fold_of
         };
-        Ok(Self { repeats: (0..repeats).map(|_| deal()).collect(), k, sparse: sparse(&classes, k) })
+        Ok(Self { repeats: (0..repeats).map(|_| deal()).collect(), k })
     }
 
     /// `k` folds with no group on both sides, classes spread as evenly as groups allow: groups in order of how unequal
@@ -90,17 +89,12 @@ impl Folds {
             groups.sort_by(|a, b| deviation(&b.1).total_cmp(&deviation(&a.1)));
             dealt(&groups, &sizes, k)
         };
-        Ok(Self { repeats: (0..repeats).map(|_| deal()).collect(), k, sparse: sparse(&classes, k) })
+        Ok(Self { repeats: (0..repeats).map(|_| deal()).collect(), k })
     }
 
     /// The number of folds of a repeat.
     pub fn k(&self) -> usize {
         self.k
-    }
-
-    /// Classes with fewer rows than folds, ascending: some folds have none of them to test on.
-    pub fn sparse(&self) -> &[usize] {
-        &self.sparse
     }
 
     /// All folds, one repeat after the other.
@@ -156,10 +150,6 @@ pub(super) fn shuffle<T>(rng: &mut fastrand::Rng, values: &mut [T]) {
     for last in (1..values.len()).rev() {
         values.swap(last, rng.u64(..=last as u64) as usize);
     }
-}
-
-fn sparse(classes: &BTreeMap<usize, Vec<usize>>, k: usize) -> Vec<usize> {
-    classes.iter().filter(|(_, rows)| rows.len() < k).map(|(&class, _)| class).collect()
 }
 
 pub(super) fn check(n: usize, what: &str, k: usize, repeats: usize) -> Result<()> {
@@ -220,8 +210,6 @@ mod tests {
                     prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
                 }
             }
-            let few = (0..5).filter(|&c| (1..k).contains(&labels.iter().filter(|&&l| l == c).count()));
-            prop_assert_eq!(folds.sparse(), few.collect::<Vec<_>>());
             prop_assert_eq!(&folds, &Folds::repeated(&labels, k, 2, seed).unwrap());
         }
 

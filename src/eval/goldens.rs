@@ -20,7 +20,7 @@ struct Golden {
     recall: Vec<f64>,
     f1: Vec<f64>,
     support: Vec<u64>,
-    confusion: Vec<Vec<u64>>,
+    confusion: Vec<Vec<f64>>,
     log_loss: f64,
     top: usize,
     top_accuracy: f64,
@@ -30,7 +30,7 @@ struct Golden {
     mcc: f64,
     brier: f64,
     ece: f64,
-    reliability: Vec<(u64, Option<f64>, Option<f64>)>,
+    reliability: Vec<(f64, Option<f64>, Option<f64>)>,
 }
 
 fn golden() -> Vec<Golden> {
@@ -154,7 +154,17 @@ fn repeats_are_means_and_narrow_no_interval() {
     assert_eq!(figures(&a).len(), 30);
     assert_close(figures(&same), figures(&a), Tolerance::Close);
     assert_eq!(same.per_class, a.per_class);
-    assert_eq!(same.confusion[0][0], 2 * a.confusion[0][0]);
+    assert_eq!((&same.confusion, &same.reliability), (&a.confusion, &a.reliability));
+    for (row, class) in different.confusion.iter().zip(&different.per_class) {
+        assert_close([row.iter().sum::<f64>()], [class.support as f64], Tolerance::Close);
+    }
+    assert_close([different.reliability.iter().map(|bin| bin.count).sum::<f64>()], [60.0], Tolerance::Close);
+    let mean = |place: [usize; 2]| (a.confusion[place[0]][place[1]] + b.confusion[place[0]][place[1]]) / 2.0;
+    assert_close(
+        [different.confusion[0][0], different.confusion[2][1]],
+        [mean([0, 0]), mean([2, 1])],
+        Tolerance::Close,
+    );
     let stacked = ndarray::concatenate![ndarray::Axis(0), first, first.slice(ndarray::s![..7, ..])];
     assert!(Report::repeated(&case.labels, stacked.view(), &names(4), options).is_err());
 }
@@ -183,6 +193,7 @@ fn json_has_the_contracts_keys() {
     assert_eq!(json["n"], 60);
     assert_eq!(json["top_k"]["k"], 2);
     assert_eq!(json["per_class"][3]["label"], "class 3");
+    assert!(json["confusion"][0][0].is_u64() && json["reliability"][7]["count"].is_u64());
     assert_eq!(json["confusion"][0][0], 6);
 }
 

@@ -23,6 +23,7 @@ mod ood;
 mod ranking;
 mod reliability;
 mod report;
+mod row_counts;
 mod rows;
 mod stratify;
 mod student;

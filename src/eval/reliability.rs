@@ -4,6 +4,7 @@ use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::confusion::ratio;
+use super::row_counts;
 
 /// Bins of equal width over 0..=1.
 const BINS: u8 = 15;
@@ -15,8 +16,9 @@ pub struct ReliabilityBin {
     pub lower: f64,
     /// Upper end, included.
     pub upper: f64,
-    /// Number of rows.
-    pub count: u64,
+    /// Number of rows; each judgement of a row that was judged several times counts as that part of it.
+    #[serde(serialize_with = "row_counts::one")]
+    pub count: f64,
     /// Mean top probability; `None` (in JSON `null`) without rows.
     pub confidence: Option<f64>,
     /// Share of rows whose likeliest class is the label; `None` (in JSON `null`) without rows.
@@ -59,12 +61,12 @@ impl Reliability {
         sums.iter().map(|(_, confidence, correct)| (*correct as f64 - confidence).abs()).sum::<f64>() / n as f64
     }
 
-    /// The bins, in ascending order.
-    pub(super) fn bins(&self) -> Vec<ReliabilityBin> {
+    /// The bins, in ascending order, of rows that are each here `repeats` times.
+    pub(super) fn bins(&self, repeats: usize) -> Vec<ReliabilityBin> {
         let bin = |(i, (count, confidence, correct)): (u8, (u64, f64, u64))| ReliabilityBin {
             lower: f64::from(i) / f64::from(BINS),
             upper: f64::from(i + 1) / f64::from(BINS),
-            count,
+            count: count as f64 / repeats as f64,
             confidence: (count > 0).then(|| confidence / count as f64),
             accuracy: (count > 0).then(|| ratio(correct, count)),
         };

@@ -8,6 +8,7 @@ use super::confusion::Confusion;
 use super::interval::{Interval, wilson_of_mean};
 use super::ranking::{Areas, mean_areas, rankings};
 use super::reliability::{Reliability, ReliabilityBin};
+use super::row_counts;
 use super::rows::{argmax, brier_scores, log_losses, ranks, weighted_mean};
 use crate::error::{Error, Result};
 
@@ -102,10 +103,11 @@ pub struct Report {
     pub labels: Vec<String>,
     /// Scores of each class.
     pub per_class: Vec<ClassReport>,
-    /// Counts of all judgements; rows are true classes, columns predicted ones.
-    pub confusion: Vec<Vec<u64>>,
-    /// How far the likeliest class's probability can be believed, in 15 bins of equal width, of
-    /// all judgements.
+    /// Numbers of rows; true classes are rows, predicted ones columns. They sum to `support` and `n`: of rows that were judged
+    /// several times each judgement counts as that part of a row, and the numbers need not be whole.
+    #[serde(serialize_with = "row_counts::table")]
+    pub confusion: Vec<Vec<f64>>,
+    /// How far the likeliest class's probability can be believed, in 15 bins of equal width, whose counts sum to `n`.
     pub reliability: Vec<ReliabilityBin>,
 }
 
@@ -202,6 +204,7 @@ impl Report {
             let accuracy_interval = interval(within as u64);
             TopK { k: options.top_k, accuracy: within as f64 / judgements as f64, accuracy_interval }
         });
+        let of_rows = |judgements: u64| judgements as f64 / repeats as f64;
         let per_class = confusion.per_class().into_iter().zip(names).map(|(scores, name)| ClassReport {
             label: name.clone(),
             precision: scores.precision,
@@ -235,8 +238,12 @@ impl Report {
             top_k,
             labels: names.to_vec(),
             per_class: per_class.collect(),
-            confusion: confusion.counts().axis_iter(Axis(0)).map(|row| row.to_vec()).collect(),
-            reliability: reliability.bins(),
+            confusion: confusion
+                .counts()
+                .axis_iter(Axis(0))
+                .map(|row| row.iter().map(|&n| of_rows(n)).collect())
+                .collect(),
+            reliability: reliability.bins(repeats),
         })
     }
 }

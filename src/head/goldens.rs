@@ -45,7 +45,7 @@ fn golden() -> Golden {
 }
 
 /// optdigits, 1797×64 of 0..=16.
-pub(super) fn digits() -> (Array2<f32>, Vec<usize>) {
+pub(crate) fn digits() -> (Array2<f32>, Vec<usize>) {
     let mut bytes = Vec::new();
     let packed: &[u8] = include_bytes!("../../tests/golden/head/digits.bin.gz");
     flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();

@@ -6,6 +6,8 @@ mod knn;
 mod linear;
 mod mlp;
 
+use ndarray::{Array1, Array2, ArrayView2};
+
 use super::calibrator::Calibrator;
 use super::detector::Detector;
 use super::fitted::Head;
@@ -85,13 +87,23 @@ pub(super) fn check(
 fn features(input: Input, graph: &mut GraphBuilder) -> String {
     match input {
         Input::Raw => "embedding".to_owned(),
-        Input::UnitLength => {
-            graph.tensor_f32("min_length", &[1], &[MIN_LENGTH]);
-            graph.node("ReduceL2", &["embedding"], "norm", vec![attr_ints("axes", &[1]), attr_int("keepdims", 1)]);
-            graph.node("Max", &["norm", "min_length"], "length", vec![]);
-            graph.node("Div", &["embedding", "length"], "unit", vec![])
-        }
+        Input::UnitLength => unit_length("", graph),
     }
+}
+
+/// The embeddings of length 1, in tensors whose names begin with `prefix`: the name of the last.
+fn unit_length(prefix: &str, graph: &mut GraphBuilder) -> String {
+    let [least, norm, length, unit] = ["min_length", "norm", "length", "unit"].map(|name| format!("{prefix}{name}"));
+    graph.tensor_f32(&least, &[1], &[MIN_LENGTH]);
+    graph.node("ReduceL2", &["embedding"], &norm, vec![attr_ints("axes", &[1]), attr_int("keepdims", 1)]);
+    graph.node("Max", &[&norm, &least], &length, vec![]);
+    graph.node("Div", &["embedding", &length], &unit, vec![])
+}
+
+/// Adds a matrix to the constants of the graph.
+fn add_matrix(name: &str, values: ArrayView2<f32>, graph: &mut GraphBuilder) {
+    let dims = [values.nrows() as i64, values.ncols() as i64];
+    graph.tensor_f32(name, &dims, &values.iter().copied().collect::<Vec<_>>());
 }
 
 fn input(model: &Model) -> Result<Input, String> {
@@ -109,27 +121,35 @@ fn fixed(model: &Model, name: &str, values: &[f32]) -> Result<(), String> {
     same.then_some(()).ok_or_else(|| format!("tensor {name} is {:?}, not {values:?}", got.values))
 }
 
-/// A matrix of the graph with its sizes.
-fn matrix(model: &Model, name: &str) -> Result<(FloatTensor, [usize; 2]), String> {
+/// A matrix of the graph.
+fn matrix(model: &Model, name: &str) -> Result<Array2<f32>, String> {
+    let FloatTensor { dims, values } = float_constant(model, name)?;
+    match dims[..] {
+        [rows, columns] => Array2::from_shape_vec((rows, columns), values).map_err(|e| e.to_string()),
+        _ => Err(format!("tensor {name} has {} dimensions, not 2", dims.len())),
+    }
+}
+
+/// A vector of the graph.
+fn vector(model: &Model, name: &str) -> Result<Array1<f32>, String> {
     let tensor = float_constant(model, name)?;
     match tensor.dims[..] {
-        [rows, columns] => Ok((tensor, [rows, columns])),
-        _ => Err(format!("tensor {name} has {} dimensions, not 2", tensor.dims.len())),
+        [_] => Ok(tensor.values.into()),
+        _ => Err(format!("tensor {name} has {} dimensions, not 1", tensor.dims.len())),
     }
 }
 
 /// The two tensors of a layer: weights, and one bias for each of their columns.
-fn layer(model: &Model, weight: &str, bias: &str) -> Result<(ndarray::Array2<f32>, ndarray::Array1<f32>), String> {
-    let (weights, [rows, columns]) = matrix(model, weight)?;
-    let biases = float_constant(model, bias)?;
-    if biases.dims != [columns] {
+fn layer(model: &Model, weight: &str, bias: &str) -> Result<(Array2<f32>, Array1<f32>), String> {
+    let (weights, biases) = (matrix(model, weight)?, vector(model, bias)?);
+    let (rows, columns) = weights.dim();
+    if biases.len() != columns {
         return Err(format!(
-            "tensor {bias} is {:?}, not [{columns}] as {weight} [{rows}, {columns}] asks for",
-            biases.dims
+            "tensor {bias} is [{}], not [{columns}] as {weight} [{rows}, {columns}] asks for",
+            biases.len()
         ));
     }
-    let weights = ndarray::Array2::from_shape_vec((rows, columns), weights.values).map_err(|e| e.to_string())?;
-    Ok((weights, biases.values.into()))
+    Ok((weights, biases))
 }
 
 /// A constant of one whole number of dimensions `[1]`.

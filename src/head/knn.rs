@@ -27,7 +27,8 @@ const TRIED: [usize; 4] = [10, 20, 100, 200];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Neighbours {
     /// The number of 10, 20, 100 and 200 with the best accuracy when each row is left out in turn, the least among equals
-    /// (the default). Of fewer than 11 rows, all the others.
+    /// (the default). Of fewer than 11 rows, all the others. Where rows are grouped, each group is left out in turn, and
+    /// "the others" are the rows outside of the largest group.
     #[default]
     LeaveOneOut,
     /// As many as given, at most the number of rows.
@@ -114,6 +115,14 @@ impl Knn {
     pub fn fit(&self, x: ArrayView2<f32>, labels: &[usize]) -> Result<FittedKnn> {
         self.check_ref()?.fit(x, labels)
     }
+
+    /// Checks the parameters and fits; see [`CheckedKnn::fit_grouped`].
+    ///
+    /// # Errors
+    /// As [`Knn::fit`], and those of the fit.
+    pub fn fit_grouped(&self, x: ArrayView2<f32>, labels: &[usize], groups: &[usize]) -> Result<FittedKnn> {
+        self.check_ref()?.fit_grouped(x, labels, groups)
+    }
 }
 
 impl ParamGuard for Knn {
@@ -139,22 +148,49 @@ impl CheckedKnn {
     /// finite, or more neighbours asked for than there are rows; [`Error::Mismatch`] when there is another number of labels
     /// than rows.
     pub fn fit(&self, x: ArrayView2<f32>, labels: &[usize]) -> Result<FittedKnn> {
+        self.fit_on(x, labels, None)
+    }
+
+    /// The same of rows in these n `groups`: no row is judged by others of its group. Rows of one group are not judged, and as
+    /// many as [`Neighbours::LeaveOneOut`] tries first vote.
+    ///
+    /// # Errors
+    /// As [`CheckedKnn::fit`]; [`Error::Mismatch`] when there is another number of groups than rows.
+    pub fn fit_grouped(&self, x: ArrayView2<f32>, labels: &[usize], groups: &[usize]) -> Result<FittedKnn> {
+        if groups.len() != x.nrows() {
+            let (expected, got) = (x.nrows().to_string(), groups.len().to_string());
+            return Err(Error::Mismatch { what: "the numbers of feature rows and groups".into(), expected, got });
+        }
+        self.fit_on(x, labels, Some(groups))
+    }
+
+    fn fit_on(&self, x: ArrayView2<f32>, labels: &[usize], groups: Option<&[usize]>) -> Result<FittedKnn> {
         let classes = count_classes(x, labels)?;
         let path = match self.neighbours {
-            Neighbours::LeaveOneOut => self.path(x, labels, classes)?,
+            Neighbours::LeaveOneOut => self.path(x, labels, groups, classes)?,
             Neighbours::Fixed(_) => Vec::new(),
         };
         let best = path.iter().reduce(|best, point| if point.accuracy > best.accuracy { point } else { best });
         let neighbours = match (self.neighbours, best) {
             (Neighbours::Fixed(neighbours), _) => neighbours.get(),
-            (Neighbours::LeaveOneOut, best) => best.map_or(1, |point| point.neighbours),
+            (Neighbours::LeaveOneOut, best) => best.map_or(TRIED[0].min(x.nrows()), |point| point.neighbours),
         };
         let head = KnnHead::new(x, labels.to_vec(), classes, neighbours, self.temperature)?;
         Ok(FittedKnn { head: head.into(), neighbours, path })
     }
 
-    fn path(&self, x: ArrayView2<f32>, labels: &[usize], classes: usize) -> Result<Vec<KnnPoint>> {
-        let others = x.nrows() - 1;
+    /// Empty where all rows are of one group.
+    fn path(
+        &self,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        groups: Option<&[usize]>,
+        classes: usize,
+    ) -> Result<Vec<KnnPoint>> {
+        let others = x.nrows() - groups.map_or(1, largest);
+        if others == 0 {
+            return Ok(Vec::new());
+        }
         let mut tried: Vec<usize> = TRIED.into_iter().filter(|&k| k <= others).collect();
         if tried.is_empty() {
             tried.push(others);
@@ -165,7 +201,8 @@ impl CheckedKnn {
             None => Workers::all(),
         };
         let unit = Input::UnitLength.of(x);
-        let found = search(unit.view(), unit.view(), most, Candidates::Others, workers)?;
+        let which = groups.map_or(Candidates::Others, Candidates::OtherGroups);
+        let found = search(unit.view(), unit.view(), most, which, workers)?;
         let accuracy = |k: usize| {
             let right = found.iter().zip(labels).filter(|(found, label)| {
                 first_maximum(vote(&found[..k], labels, classes, self.temperature).view()) == **label
@@ -174,4 +211,11 @@ impl CheckedKnn {
         };
         Ok(tried.into_iter().map(|k| KnnPoint { neighbours: k, accuracy: accuracy(k) }).collect())
     }
+}
+
+/// The number of rows of the largest group.
+fn largest(groups: &[usize]) -> usize {
+    let mut sizes = std::collections::HashMap::new();
+    groups.iter().for_each(|group| *sizes.entry(group).or_insert(0) += 1);
+    sizes.into_values().max().unwrap_or(0)
 }

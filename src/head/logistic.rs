@@ -221,7 +221,9 @@ impl CheckedLogistic {
     }
 
     /// Fits a head for each of `alphas` in turn, in their order, from the strongest to the weakest penalty; each fit starts
-    /// where the one before ended.
+    /// where the one before ended: the regularisation path with a certificate for each penalty, as scikit-learn's
+    /// `LogisticRegression(warm_start=True)` gives it. [`CheckedLogistic::sweep`] is much faster where the heads are only to be
+    /// compared.
     ///
     /// # Errors
     /// [`Error::Usage`] when an alpha is not above 0; as [`CheckedLogistic::fit_samples`].

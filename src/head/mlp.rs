@@ -24,6 +24,7 @@ use super::standardize::{Scaler, Scaling};
 use super::training::{count_classes, positive};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::source::grouped_split;
 
 /// Fewest and most rows a step; between them an epoch has [`STEPS`].
 const BATCH: [usize; 2] = [16, 256];
@@ -36,7 +37,8 @@ const PATIENCE: usize = 10;
 /// A multilayer perceptron with one hidden layer, fitted by AdamW with a cosine schedule.
 ///
 /// A tenth of each class' rows (rounded down) is held out; the weights of the epoch with the least cross-entropy there are kept, and
-/// ten epochs without a better one end the fit. Where no class has ten rows, all are fitted for all epochs.
+/// ten epochs without a better one end the fit. Where no class has ten rows, all are fitted for all epochs. Where rows are grouped,
+/// whole groups are held out, a tenth of the rows or as near as groups allow; where none can be, all are fitted for all epochs.
 ///
 /// ```
 /// use engraft::head::Mlp;
@@ -160,6 +162,19 @@ impl Mlp {
     pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedMlp> {
         self.check_ref()?.fit_watched(x, labels, progress)
     }
+
+    /// Checks the parameters and fits; see [`CheckedMlp::fit_grouped`].
+    ///
+    /// # Errors
+    /// As [`Mlp::fit_watched`].
+    pub fn fit_grouped(
+        &self,
+        x: ArrayView2<f32>,
+        (labels, groups): (&[usize], &[usize]),
+        progress: &dyn Progress,
+    ) -> Result<FittedMlp> {
+        self.check_ref()?.fit_grouped(x, (labels, groups), progress)
+    }
 }
 
 impl ParamGuard for Mlp {
@@ -193,9 +208,37 @@ impl CheckedMlp {
     /// finite; when the fit diverges. [`Error::Mismatch`] when there is another number of labels than rows.
     /// [`Error::Interrupted`].
     pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedMlp> {
+        self.fit_on(x, labels, None, progress)
+    }
+
+    /// The same of rows in these n groups, of which none is both fitted and held out.
+    ///
+    /// # Errors
+    /// As [`CheckedMlp::fit_watched`]; [`Error::Data`] when there is another number of groups than rows.
+    pub fn fit_grouped(
+        &self,
+        x: ArrayView2<f32>,
+        (labels, groups): (&[usize], &[usize]),
+        progress: &dyn Progress,
+    ) -> Result<FittedMlp> {
+        self.fit_on(x, labels, Some(groups), progress)
+    }
+
+    fn fit_on(
+        &self,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        groups: Option<&[usize]>,
+        progress: &dyn Progress,
+    ) -> Result<FittedMlp> {
         let classes = count_classes(x, labels)?;
+        let mut rng = fastrand::Rng::with_seed(self.seed);
+        let sides = match groups {
+            None => hold_out(labels, classes, &mut rng),
+            Some(groups) => hold_out_groups(labels, groups, &mut rng)?,
+        };
         progress.begin("fit", Some(self.epochs.get() as u64));
-        let fitted = self.descend(x, labels, classes, progress);
+        let fitted = self.descend(x, (labels, classes), sides, &mut rng, progress);
         progress.end();
         fitted
     }
@@ -203,13 +246,12 @@ impl CheckedMlp {
     fn descend(
         &self,
         x: ArrayView2<f32>,
-        labels: &[usize],
-        classes: usize,
+        (labels, classes): (&[usize], usize),
+        (mut rows, held_out): (Vec<usize>, Vec<usize>),
+        rng: &mut fastrand::Rng,
         progress: &dyn Progress,
     ) -> Result<FittedMlp> {
         let scaler = Scaler::fit(self.scaling, x);
-        let mut rng = fastrand::Rng::with_seed(self.seed);
-        let (mut rows, held_out) = hold_out(labels, classes, &mut rng);
         let batch = |rows: &[usize], smoothing: f64| {
             let raw = x.select(Axis(0), rows);
             let mut features = Array2::<f32>::zeros(raw.dim());
@@ -218,7 +260,7 @@ impl CheckedMlp {
             rows.iter().zip(targets.rows_mut()).for_each(|(&row, mut to)| to[labels[row]] += (1.0 - smoothing) as f32);
             (features, targets)
         };
-        let mut network = Network::<f32>::random(x.ncols(), self.width.get(), classes, &mut rng);
+        let mut network = Network::<f32>::random(x.ncols(), self.width.get(), classes, rng);
         let mut adam = AdamW::new(network.values().count(), self.weight_decay);
         let size = (rows.len() / STEPS).clamp(BATCH[0], BATCH[1]);
         let steps = (rows.len().div_ceil(size) * self.epochs.get()) as f64;
@@ -233,7 +275,7 @@ impl CheckedMlp {
                     return Err(Error::Interrupted);
                 }
                 let (features, targets) = batch(rows, self.label_smoothing);
-                let kept = self.kept(rows.len(), &mut rng);
+                let kept = self.kept(rows.len(), rng);
                 let (loss, gradient) = network.loss(features.view(), targets.view(), self.activation, kept.as_ref());
                 adam.step(&mut network, &gradient, self.learning_rate * 0.5 * (1.0 + (PI * step / steps).cos()));
                 step += 1.0;
@@ -287,4 +329,15 @@ fn hold_out(labels: &[usize], classes: usize, rng: &mut fastrand::Rng) -> (Vec<u
         fitted.extend(rows);
     }
     (fitted, held_out)
+}
+
+/// The same by whole groups.
+fn hold_out_groups(labels: &[usize], groups: &[usize], rng: &mut fastrand::Rng) -> Result<(Vec<usize>, Vec<usize>)> {
+    let names: Vec<Option<String>> = labels.iter().map(|label| Some(label.to_string())).collect();
+    match grouped_split(&names, groups, 1.0 / HELD_OUT as f64, rng.u64(..)) {
+        Ok(split) => Ok((split.train, split.test)),
+        // Each group has all rows of some class.
+        Err(_) if groups.len() == labels.len() => Ok(((0..labels.len()).collect(), Vec::new())),
+        Err(e) => Err(e),
+    }
 }

@@ -51,7 +51,7 @@ pub use sweep::Swept;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
-mod goldens;
+pub(crate) mod goldens;
 #[cfg(test)]
 mod hard_cases;
 #[cfg(test)]

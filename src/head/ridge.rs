@@ -101,6 +101,19 @@ impl Ridge {
     pub fn fit_watched(&self, x: ArrayView2<f32>, labels: &[usize], progress: &dyn Progress) -> Result<FittedRidge> {
         self.check_ref()?.fit_watched(x, labels, progress)
     }
+
+    /// Checks the parameters and sweeps; see [`CheckedRidge::sweep`].
+    ///
+    /// # Errors
+    /// As [`Ridge::fit_watched`].
+    pub fn sweep(
+        &self,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<Vec<(f64, LinearHead)>> {
+        self.check_ref()?.sweep(x, labels, progress)
+    }
 }
 
 impl ParamGuard for Ridge {
@@ -151,5 +164,25 @@ impl CheckedRidge {
             seconds: started.elapsed().as_secs_f64(),
         };
         Ok(FittedRidge { head: LinearHead::unscaled(weights, intercepts, &scaler)?, alpha, path, certificate })
+    }
+
+    /// The head of each alpha, in the order given, by one decomposition: what a choice by held-out rows needs.
+    ///
+    /// # Errors
+    /// As [`CheckedRidge::fit_watched`], but no alpha is too small.
+    pub fn sweep(
+        &self,
+        x: ArrayView2<f32>,
+        labels: &[usize],
+        progress: &dyn Progress,
+    ) -> Result<Vec<(f64, LinearHead)>> {
+        let classes = count_classes(x, labels)?;
+        let scaler = Scaler::fit(self.scaling, x);
+        let spectrum = Spectrum::new(x.view(), labels, classes, &scaler, progress)?;
+        let head = |&alpha: &f64| {
+            let (weights, intercepts) = spectrum.weights(alpha);
+            Ok((alpha, LinearHead::unscaled(weights, intercepts, &scaler)?))
+        };
+        self.alphas.iter().map(head).collect()
     }
 }

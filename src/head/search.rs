@@ -16,10 +16,22 @@ pub(crate) type Neighbour = (u32, f32);
 
 /// Which rows a query may find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Candidates {
+pub(crate) enum Candidates<'a> {
     All,
     /// Not the row of the query's own index: the queries are the candidates, each left out in turn.
     Others,
+    /// No row of the query's own group, of these groups of the rows: the queries are the candidates, each group left out in turn.
+    OtherGroups(&'a [usize]),
+}
+
+impl Candidates<'_> {
+    fn allows(self, query: usize, candidate: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Others => candidate != query,
+            Self::OtherGroups(groups) => groups[candidate] != groups[query],
+        }
+    }
 }
 
 /// For each of m×d queries the `k` of n×d candidates with the greatest product, greatest first, the lower row among equals.
@@ -55,8 +67,7 @@ fn search_block(
             let worst = if found.len() == k { found.last().copied() } else { None };
             for (candidate, &product) in row.iter().enumerate() {
                 let candidate = block * CANDIDATES + candidate;
-                let own = which == Candidates::Others && candidate == query;
-                if !own && worst.is_none_or(|(_, worst)| product > worst) {
+                if worst.is_none_or(|(_, worst)| product > worst) && which.allows(query, candidate) {
                     found.push((candidate as u32, product));
                 }
             }
@@ -88,13 +99,20 @@ mod tests {
     #[test]
     fn it_is_a_full_sort() {
         let (queries, candidates) = (table(150, 1), table(5000, 2));
-        for (k, which) in [(1, Candidates::All), (40, Candidates::Others), (5000, Candidates::All)] {
+        let groups: Vec<usize> = (0..5000).map(|row| row / 7 % 9).collect();
+        let apart = Candidates::OtherGroups(&groups);
+        for (k, which) in [(1, Candidates::All), (40, Candidates::Others), (5000, Candidates::All), (40, apart)] {
             let threads = |n| Workers { threads: NonZeroUsize::new(n).unwrap(), progress: &() };
             let search = |n| search(queries.view(), candidates.view(), k, which, threads(n)).unwrap();
             let got = search(1);
             let products = queries.dot(&candidates.t());
             for (i, (got, row)) in got.iter().zip(products.rows()).enumerate() {
-                let mut want: Vec<u32> = (0..5000).filter(|&j| which == Candidates::All || j != i as u32).collect();
+                let allowed = |j: &u32| match which {
+                    Candidates::All => true,
+                    Candidates::Others => *j != i as u32,
+                    Candidates::OtherGroups(_) => *j as usize / 7 % 9 != i / 7 % 9,
+                };
+                let mut want: Vec<u32> = (0..5000).filter(allowed).collect();
                 want.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
                 want.truncate(k);
                 assert_eq!(got.iter().map(|n| n.0).collect::<Vec<_>>(), want, "query {i}, k {k}");

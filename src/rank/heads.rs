@@ -1,6 +1,6 @@
 //! Which head suits features.
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::Axis;
 use serde::Serialize;
 
 use crate::curate::Known;
@@ -9,8 +9,8 @@ use crate::eval::{Division, Fold, FoldComparison, Judgeable};
 use crate::head::Head;
 use crate::progress::Progress;
 
-/// Fits a head for each name of a family on n×d features and n class indices.
-pub type FitHeads<'a> = dyn Fn(ArrayView2<f32>, &[usize]) -> Result<Vec<Head>> + 'a;
+/// Fits a head for each name of a family on rows.
+pub type FitHeads<'a> = dyn Fn(Known) -> Result<Vec<Head>> + 'a;
 
 /// Heads that are fitted together, such as those of several penalties.
 pub struct Family<'a> {
@@ -43,13 +43,14 @@ pub struct HeadChoice {
     pub heads: Vec<JudgedHead>,
 }
 
-/// Judges heads by stratified cross-validation, with no group on both sides where rows are grouped, and chooses the first, in the order given, that is within one
-/// standard error of the best (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3). Families stand from the
-/// simplest to the most complex. Rows alone in their class, and classes in one
-/// group, are left out. The accuracy of what is chosen is that of a winner, and so too good: judge it on other rows.
+/// Judges heads by stratified cross-validation, with no group on both sides where rows are grouped, and chooses the first, in the
+/// order given, that is within one standard error of the best (Breiman et al., Classification and Regression Trees, 1984, section
+/// 3.4.3). Families stand from the simplest to the most complex. Rows alone in their class, and classes in one group, are left
+/// out. The accuracy of what is chosen is that of a winner, and so too good: judge it on other rows.
 ///
 /// # Errors
-/// [`Error::Usage`] when there are no heads to choose from; [`Error::Data`] when fewer than two classes have two rows; as [`Division::draw`] and the fits, of which one fails when a fold has all rows of a class; [`Error::Interrupted`].
+/// [`Error::Usage`] when there are no heads to choose from; [`Error::Data`] when fewer than two classes have two rows; as
+/// [`Division::draw`] and the fits, of which one fails when a fold has all rows of a class; [`Error::Interrupted`].
 pub fn choose_head(
     Known { x, labels, groups }: Known,
     families: &[Family],
@@ -67,12 +68,13 @@ pub fn choose_head(
     let mut sides = (0, 0);
     for Fold { train, test } in Division::new(folds, seed).grouped(groups.as_deref()).draw(&labels)?.iter() {
         let pick = |rows: &[usize]| rows.iter().map(|&row| labels[row]).collect::<Vec<_>>();
-        let (known, truth) = (pick(&train), pick(&test));
+        let (picked, truth) = (pick(&train), pick(&test));
+        let together: Option<Vec<usize>> = groups.as_ref().map(|groups| train.iter().map(|&row| groups[row]).collect());
         let features = |side: &[usize]| x.select(Axis(0), &side.iter().map(|&row| rows[row]).collect::<Vec<_>>());
         let (seen, unseen) = (features(&train), features(&test));
         let mut place = 0;
         for family in families {
-            for head in (family.fit)(seen.view(), &known)? {
+            for head in (family.fit)(Known { x: seen.view(), labels: &picked, groups: together.as_deref() })? {
                 if progress.interrupted() {
                     return Err(Error::Interrupted);
                 }
@@ -141,14 +143,14 @@ mod tests {
         // By the first column alone both are sure.
         let easy: Vec<usize> = x.column(0).iter().map(|&v| usize::from(v > 0.5)).collect();
         let guess =
-            || Family { names: vec!["0".into(), "1".into()], fit: Box::new(|_, _| Ok(vec![constant(0), constant(1)])) };
+            || Family { names: vec!["0".into(), "1".into()], fit: Box::new(|_| Ok(vec![constant(0), constant(1)])) };
         let ridge = Family {
             names: vec!["ridge".into()],
-            fit: Box::new(|x, y| Ok(vec![Ridge::new().fit_watched(x, y, &())?.head.into()])),
+            fit: Box::new(|known| Ok(vec![Ridge::new().fit_watched(known.x, known.labels, &())?.head.into()])),
         };
         let logistic = Family {
             names: vec!["logistic".into()],
-            fit: Box::new(|x, y| Ok(vec![Logistic::new().fit_watched(x, y, &())?.head.into()])),
+            fit: Box::new(|known| Ok(vec![Logistic::new().fit_watched(known.x, known.labels, &())?.head.into()])),
         };
         let choice =
             choose_head(Known { x: x.view(), labels: &easy, groups: None }, &[guess(), logistic, ridge], (4, 0), &())

@@ -1,5 +1,6 @@
 //! Which backbone and which head suit a data set: arrays in, scores out.
 
+mod alpha;
 mod heads;
 mod leep;
 mod logme;
@@ -7,6 +8,7 @@ mod loo;
 mod nce;
 mod spectrum;
 
+pub use alpha::choose_alpha;
 pub use heads::{Family, FitHeads, HeadChoice, JudgedHead, choose_head};
 pub use leep::leep;
 pub use logme::log_me;

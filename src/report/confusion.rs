@@ -15,12 +15,13 @@ const MOST_PAIRS: usize = 40;
 
 pub(super) fn confusion(report: &Report) -> Result<Markup> {
     let classes = report.labels.len();
-    let mut pairs: Vec<(u64, usize, usize)> = Vec::new();
+    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
     for (truth, row) in report.confusion.iter().enumerate() {
-        let wrong = row.iter().enumerate().filter(|&(predicted, &count)| predicted != truth && count > 0);
+        let wrong = row.iter().enumerate().filter(|&(predicted, &count)| predicted != truth && count > 0.0);
         pairs.extend(wrong.map(|(predicted, &count)| (count, truth, predicted)));
     }
-    pairs.sort_by_key(|&(count, truth, predicted)| (std::cmp::Reverse(count), truth, predicted));
+    // Equal pairs stay in the order of their classes.
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
     let shown = if classes <= MOST_CLASSES { 10 } else { MOST_PAIRS };
     Ok(html! {
         section #confusion {
@@ -51,8 +52,9 @@ pub(super) fn confusion(report: &Report) -> Result<Markup> {
     })
 }
 
-fn share(count: u64, row: &[u64]) -> f64 {
-    count as f64 / row.iter().sum::<u64>().max(1) as f64
+fn share(count: f64, row: &[f64]) -> f64 {
+    let all: f64 = row.iter().sum();
+    if all > 0.0 { count / all } else { 0.0 }
 }
 
 fn matrix(report: &Report) -> Result<Markup> {
@@ -75,7 +77,7 @@ fn matrix(report: &Report) -> Result<Markup> {
                 let corners = [(x, top + start), (x + cell, top + start + cell)];
                 let share = share(count, row);
                 let ink = if i == j { RIGHT } else { WRONG };
-                if count > 0 {
+                if count > 0.0 {
                     area.draw(&Rectangle::new(corners, ink.color().mix(0.08 + 0.92 * share).filled()))?;
                     let ink = if share > 0.55 { REVERSE } else { TEXT };
                     let style = text(ink, font, HPos::Center, VPos::Center);

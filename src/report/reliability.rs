@@ -11,7 +11,7 @@ use crate::eval::Report;
 
 pub(super) fn reliability(report: &Report) -> Result<Markup> {
     let bins = || report.reliability.iter().filter_map(|b| Some((b, b.confidence?, b.accuracy?)));
-    let most = report.reliability.iter().map(|b| b.count).max().unwrap_or(1).max(1) as f64;
+    let most = report.reliability.iter().map(|b| b.count).fold(1.0, f64::max);
     let drawn = chart((520, 480), "Reliability diagram", |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(12)
@@ -33,7 +33,7 @@ pub(super) fn reliability(report: &Report) -> Result<Markup> {
             .draw()?;
         // How many rows a bin has: a strip at the foot, a fifth of the height at most.
         chart.draw_series(report.reliability.iter().map(|b| {
-            let corners = [(b.lower + 0.004, 0.0), (b.upper - 0.004, 0.2 * b.count as f64 / most)];
+            let corners = [(b.lower + 0.004, 0.0), (b.upper - 0.004, 0.2 * b.count / most)];
             Rectangle::new(corners, RIGHT.color().mix(0.25).filled())
         }))?;
         chart.draw_series([PathElement::new([(0.0, 0.0), (1.0, 1.0)], TEXT.color().mix(0.5))])?;

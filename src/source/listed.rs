@@ -46,6 +46,39 @@ impl Source {
         });
         Self { list: Box::new(list), extent }
     }
+
+    /// The same, with digests that tell an image from another one of the same name too: a file by its size and when it was last
+    /// written, an image that comes with the list by its bytes. That takes a look at every file.
+    pub fn telling_images_apart(self) -> Self {
+        let list = self.list.map(|listed| listed.map(|listed| Listed { digest: of_image(&listed), ..listed }));
+        Self { list: Box::new(list), extent: self.extent }
+    }
+}
+
+/// The digest of an entry with what tells of its image.
+fn of_image(listed: &Listed) -> u128 {
+    let Entry::Sample(Sample { content, .. }) = &listed.entry else { return listed.digest };
+    let mut hasher = Sha256::new();
+    hasher.update(listed.digest.to_le_bytes());
+    match content {
+        Content::Text(_) => return listed.digest,
+        Content::Bytes(bytes) => hasher.update(bytes),
+        Content::File(path) => {
+            // A file that cannot be looked at is rejected when it is read.
+            let found = std::fs::metadata(path).ok();
+            let written = found.as_ref().and_then(|found| found.modified().ok());
+            let since = written.and_then(|written| written.duration_since(std::time::UNIX_EPOCH).ok());
+            hasher.update(found.map_or(0, |found| found.len()).to_le_bytes());
+            hasher.update(since.map_or(0, |since| since.as_nanos()).to_le_bytes());
+        }
+    }
+    folded(hasher)
+}
+
+/// Both halves of a hash in one.
+fn folded(hasher: Sha256) -> u128 {
+    let full: [u8; 32] = hasher.finalize().into();
+    full.as_chunks().0.iter().fold(0, |sum, half| sum ^ u128::from_le_bytes(*half))
 }
 
 /// Everything but the bytes of images: of those that come with the list their number counts, of files their name.
@@ -71,8 +104,7 @@ fn digest(position: u64, entry: &Entry) -> u128 {
         }
         Entry::Reject(Reject { id, .. }) => update(Some(id)),
     }
-    let full: [u8; 32] = hasher.finalize().into();
-    full.as_chunks().0.iter().fold(0, |sum, half| sum ^ u128::from_le_bytes(*half))
+    folded(hasher)
 }
 
 #[cfg(test)]
@@ -113,5 +145,32 @@ mod tests {
             assert!(!all[i + 1..].contains(one));
         }
         assert_eq!(all[0], digest(0, &sample("a", "b")));
+    }
+
+    #[test]
+    fn an_image_of_the_same_name_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let digests = |content: &Content| {
+            let sample = Sample { id: "a".to_owned(), content: content.clone(), label: None, kept: Vec::new() };
+            let list = || Source::new(Box::new(std::iter::once(Ok(Entry::Sample(sample.clone())))), Arc::default());
+            let digest = |source: Source| source.list.map(|listed| listed.unwrap().digest).next().unwrap();
+            (digest(list()), digest(list().telling_images_apart()))
+        };
+        let file = Content::File(path.clone());
+        std::fs::write(&path, "first").unwrap();
+        let first = digests(&file);
+        assert_eq!(first, digests(&file));
+        std::fs::write(&path, "longer").unwrap();
+        let longer = digests(&file);
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(later).unwrap();
+        let touched = digests(&file);
+        assert!(first.0 == longer.0 && longer.0 == touched.0);
+        assert!(first.1 != longer.1 && longer.1 != touched.1);
+        let (one, other) = (digests(&Content::Bytes(vec![1; 9])), digests(&Content::Bytes(vec![2; 9])));
+        assert!(one.0 == other.0 && one.1 != other.1);
+        let (plain, told) = digests(&Content::Text("a".to_owned()));
+        assert_eq!(plain, told);
     }
 }

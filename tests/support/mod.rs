@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the binary, a home that is kept between runs, real data, Python peers.
 #![allow(dead_code)]
 
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -11,6 +12,7 @@ use engraft::backbone::{Home, Package, PackageFile, PackageManager, fetch};
 use engraft::features::FeatureSet;
 use engraft::onnx::build::Dim;
 use engraft::onnx::{DataType, GraphBuilder, write_model};
+use ndarray::Array2;
 
 /// Where fetched things are kept between runs.
 pub fn cache() -> PathBuf {
@@ -63,6 +65,34 @@ pub fn says(command: &mut Command, code: i32, words: &[&str]) -> String {
         assert!(stderr.contains(word), "{word:?} is not in: {stderr}");
     }
     stderr
+}
+
+/// What a command wrote to stdout.
+pub fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).expect("UTF-8")
+}
+
+/// The f32 values of a file, little-endian, with nothing between.
+pub fn floats(path: impl AsRef<Path>) -> Vec<f32> {
+    let bytes = std::fs::read(path).expect("a file");
+    assert_eq!(bytes.len() % 4, 0);
+    bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
+}
+
+/// optdigits as they are, 0..=16; the labels are the digits, the ids the rows' places.
+pub fn digits() -> FeatureSet {
+    let mut bytes = Vec::new();
+    let packed = std::fs::File::open(golden("head/digits.bin.gz")).expect("a file");
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).expect("gzip");
+    let rows = bytes.len() / 65;
+    FeatureSet {
+        ids: (0..rows).map(|i| i.to_string()).collect(),
+        labels: (0..rows).map(|i| Some(bytes[65 * i + 64].to_string())).collect(),
+        contents: vec![None; rows],
+        kept: Default::default(),
+        matrix: Array2::from_shape_fn((rows, 64), |(i, j)| f32::from(bytes[65 * i + j])),
+        provenance: None,
+    }
 }
 
 pub fn stderr(assert: Assert) -> String {

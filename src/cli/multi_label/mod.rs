@@ -6,6 +6,7 @@ mod predict;
 mod train;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use ndarray::Array2;
 
@@ -50,11 +51,12 @@ fn separator(head: &HeadFile) -> Result<String> {
 }
 
 /// Refuses a head whose rows may have any number of labels where one class a row is asked for.
-pub(super) fn one_class(head: &HeadFile, what: &str) -> Result<()> {
+pub(super) fn one_class((path, head): (&Path, &HeadFile), what: &str) -> Result<()> {
     match head.link {
         Link::Softmax => Ok(()),
         Link::Sigmoid => Err(Error::Usage(format!(
-            "{what} is for heads that tell one class a row; this one, of train --label-separator, tells any number of labels"
+            "{what} is for heads that tell one class a row; {}, of train --label-separator, tells any number of labels",
+            path.display()
         ))),
     }
 }

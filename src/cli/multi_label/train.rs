@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::Context;
 use super::super::fit::FitArgs;
-use super::super::judging::{warn_of_repeated, warn_of_shared};
+use super::super::judging::{tell_of_fewer_folds, warn_of_repeated, warn_of_shared};
 use super::super::train::{METRICS, certified, closing, metrics, warn_unconverged};
 use super::eval::{headline, judge};
 use super::{SEPARATOR, names, targets};
@@ -65,11 +65,11 @@ impl FitArgs {
             ..HeadFile::new(HeadKind::Logistic, fitted.head.into(), names)
         };
         head.attach(SEPARATOR, &separator)?;
-        let held_out = features.into_rows(&(n_train..order.len()).collect::<Vec<_>>());
+        let held_out = (features.matrix.slice(s![n_train.., ..]), labels.slice(s![n_train.., ..]));
         let report = match cross_validated {
             Some(report) => Some(report),
-            None if held_out.is_empty() => None,
-            None => Some(judge(context, &head, &held_out, &head.score(held_out.matrix.view())?)?),
+            None if n_train == order.len() => None,
+            None => Some(judge(context, &head, &head.score(held_out.0)?, held_out.1)?),
         };
         let judged = self.judging.judged();
         if let Some(report) = &report {
@@ -131,6 +131,7 @@ impl FitArgs {
             let which = counted(single, "label");
             context.console.note(&format!("{which} with one row that has it, or has not: trained on, not tested"));
         }
+        tell_of_fewer_folds(context, folds, (labels.nrows(), "rows"));
         warn_of_repeated(context, features);
         let labels = labels.select(Axis(1), &judgeable);
         let names: Vec<String> = judgeable.iter().map(|&label| names[label].clone()).collect();

@@ -38,7 +38,10 @@ impl Cache<'_> {
     pub(super) fn features(&self, context: &Context, backbone: &Backbone) -> Result<Embedded> {
         match self.continued(context, backbone, self.existing) {
             Err(Error::InputsChanged { difference, .. }) => {
-                context.console.say(&format!("embedding anew with {}: {difference}", backbone.name));
+                context.console.say(&format!(
+                    "embedding anew with {}: {difference} (of image files, size and time count too)",
+                    backbone.name
+                ));
                 self.continued(context, backbone, Existing::Replace)
             }
             other => other,
@@ -46,7 +49,9 @@ impl Cache<'_> {
     }
 
     fn continued(&self, context: &Context, backbone: &Backbone, existing: Existing) -> Result<Embedded> {
-        let job = inputs::open(context, self.inputs, self.source, (&[], Precision::F32), backbone)?;
+        let mut job = inputs::open(context, self.inputs, self.source, (&[], Precision::F32), backbone)?;
+        // What is kept is read in silence: unlike a run that is resumed, it must not be of images that were replaced since.
+        job.source = job.source.telling_images_apart();
         let key = RunKey::new(self.inputs, &job.options, job.extraction.provenance(), Precision::F32)?;
         let folder = self.folder.join(&key.digest()[..24]);
         std::fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;

@@ -45,7 +45,7 @@ pub(super) struct Rank {
     /// Where the features are kept [default: ranked/ in engraft's home]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Embed again what is in the cache: images may have changed under their names
+    /// Embed again what is in the cache. What has changed since, by name, size or time of a file, is in any case
     #[arg(long)]
     overwrite: bool,
     /// Rows to rank on at most, drawn from each class alike
@@ -113,7 +113,10 @@ impl Rank {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let of_features = self.inputs.iter().map(|path| inputs::are_features(path)).collect::<Result<Vec<_>>>()?;
         let (candidates, status) = match (of_features.iter().all(|&are| are), self.models.is_empty()) {
-            (true, true) => (self.read()?, Status::Done),
+            (true, true) => {
+                inputs::note_unused_device(context);
+                (self.read()?, Status::Done)
+            }
             (false, false) if !of_features.contains(&true) => self.embed(context)?,
             (false, true) => {
                 return Err(Error::Usage("which backbones? Give --models A,B,C (see `engraft models list`)".into()));
@@ -135,7 +138,7 @@ impl Rank {
     /// A candidate for each file.
     fn read(&self) -> Result<Vec<Candidate>> {
         let candidate = |path: &PathBuf| {
-            let features = FeatureSet::read(path)?.finite()?;
+            let features = FeatureSet::read(path)?.finite().map_err(|e| inputs::named(e, &[path]))?;
             Ok(Candidate {
                 name: path.display().to_string(),
                 features,
@@ -217,9 +220,13 @@ fn common(candidates: &[Candidate], most: usize, context: &Context) -> Result<Ro
         }
     }
     if kept.is_empty() {
+        let names: Vec<&String> = candidates.iter().map(|candidate| &candidate.name).collect();
         return Err(match first.features.labels.iter().all(Option::is_none) {
-            true => super::train::no_labels(),
-            false => Error::Data("no labelled row is in the features of every backbone".into()),
+            true => inputs::named(super::train::no_labels(), &names[..1]),
+            false => {
+                let nothing = Error::Data("no row is in the features of every backbone and has a label there".into());
+                inputs::named(nothing, &names)
+            }
         });
     }
     let largest = candidates.iter().map(|candidate| candidate.features.len()).max().unwrap_or(0);
@@ -272,16 +279,16 @@ fn scores(candidates: &[Candidate], rows: &Rows, threads: NonZeroUsize) -> Resul
 }
 
 fn score(candidate: &Candidate, rows: &Rows) -> Result<Scores> {
-    let of_name = |e: Error| match e {
-        Error::Data(reason) => Error::Data(format!("{}: {reason}", candidate.name)),
-        other => other,
-    };
-    let spectrum = Spectrum::new(of_rows(&candidate.features, &rows.ids)?.view()).map_err(of_name)?;
+    scored(candidate, rows).map_err(|e| inputs::named(e, &[&candidate.name]))
+}
+
+fn scored(candidate: &Candidate, rows: &Rows) -> Result<Scores> {
+    let spectrum = Spectrum::new(of_rows(&candidate.features, &rows.ids)?.view())?;
     let transfer = |source: ArrayView2<f32>| -> Result<(f64, f64)> {
         Ok((leep(source, &rows.labels, rows.classes)?, nce(source, &rows.labels, rows.classes)?))
     };
     let transfer = match &candidate.logits {
-        Some(logits) => Some(transfer(softmax(of_rows(logits, &rows.ids)?).view()).map_err(of_name)?),
+        Some(logits) => Some(transfer(softmax(of_rows(logits, &rows.ids)?).view())?),
         None => None,
     };
     Ok(Scores {

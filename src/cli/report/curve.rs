@@ -1,5 +1,7 @@
 //! What more labels brought: heads of the model's kind, fitted to growing parts of what was trained on.
 
+use std::path::PathBuf;
+
 use super::super::classifier::check_same_backbone;
 use super::super::curve::points as measure;
 use super::super::fit::HeadArgs;
@@ -14,9 +16,13 @@ use crate::report::CurvePoint;
 const DRAWS: usize = 5;
 
 /// Accuracies on the evaluated rows of heads that were fitted to 1, 2, 4, … rows of each class, and to all.
-pub(super) fn points(context: &Context, evaluation: &Evaluation, train: FeatureSet) -> Result<Vec<CurvePoint>> {
-    let Evaluation { head, features, judged, .. } = *evaluation;
-    check_same_backbone(head, &train)?;
+pub(super) fn points(
+    context: &Context,
+    evaluation: &Evaluation,
+    (inputs, train): (&[PathBuf], FeatureSet),
+) -> Result<Vec<CurvePoint>> {
+    let Evaluation { model, head, features, judged, .. } = *evaluation;
+    check_same_backbone(context, (model, head), (inputs, &train))?;
     let seen: std::collections::HashSet<&String> = train.contents.iter().flatten().collect();
     let shared = features.contents.iter().flatten().filter(|content| seen.contains(content)).count();
     if shared > 0 {

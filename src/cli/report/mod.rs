@@ -75,7 +75,7 @@ impl ReportArgs {
         let Some(path) = &self.report else { return Ok(()) };
         let points = match self.curve.as_slice() {
             [] => Vec::new(),
-            inputs => curve::points(context, evaluation, curve(inputs)?)?,
+            inputs => curve::points(context, evaluation, (inputs, curve(inputs)?))?,
         };
         let progress: &dyn Progress = &context.console;
         progress.begin("drawing the map", None);

@@ -1,17 +1,12 @@
 //! The out-of-distribution score as one more output, `ood_score [n]`.
 
-use ndarray::{Array1, Array2};
-
 use super::super::detector::{Detector, DetectorRecord, ScoreRecord, Strangeness};
 use super::super::fitted::Head;
 use super::super::linear::Input;
 use super::super::standardize::MIN_LENGTH;
-use super::{fixed, matrix, single};
+use super::{add_matrix, fixed, matrix, single, unit_length, vector};
 use crate::onnx::build::{Dim, attr_float, attr_int, attr_ints};
 use crate::onnx::{DataType, GraphBuilder, Model, float_constant};
-
-/// What the distance to neighbours is computed with.
-const KNN_CONSTANTS: [(&str, f32); 2] = [("ood_min_length", MIN_LENGTH), ("ood_one", 1.0)];
 
 pub(super) fn write(detector: &Detector, graph: &mut GraphBuilder) {
     let of_rows = || vec![attr_ints("axes", &[1]), attr_int("keepdims", 0)];
@@ -22,8 +17,8 @@ pub(super) fn write(detector: &Detector, graph: &mut GraphBuilder) {
         }
         Strangeness::Mahalanobis { center, whiten, means } => {
             graph.tensor_f32("ood_center", &[center.len() as i64], &center.to_vec());
-            add_matrix("ood_whiten", whiten, graph);
-            add_matrix("ood_means", means, graph);
+            add_matrix("ood_whiten", whiten.view(), graph);
+            add_matrix("ood_means", means.view(), graph);
             graph.node("Sub", &["embedding", "ood_center"], "ood_centered", vec![]);
             graph.node("MatMul", &["ood_centered", "ood_whiten"], "ood_white", vec![]);
             // |a − b|² = |a|² + (|b|² − 2·a·b).
@@ -36,7 +31,7 @@ pub(super) fn write(detector: &Detector, graph: &mut GraphBuilder) {
         }
         Strangeness::Vim { input, origin, rest, alpha } => {
             graph.tensor_f32("ood_origin", &[origin.len() as i64], &origin.to_vec());
-            add_matrix("ood_rest", rest, graph);
+            add_matrix("ood_rest", rest.view(), graph);
             graph.tensor_f32("ood_alpha", &[1], &[*alpha]);
             let features = match input {
                 Input::Raw => "embedding",
@@ -51,16 +46,11 @@ pub(super) fn write(detector: &Detector, graph: &mut GraphBuilder) {
             graph.node("Sub", &["ood_virtual_logit", "ood_energy"], "ood_score", vec![]);
         }
         Strangeness::Knn { neighbours, rows } => {
-            add_matrix("ood_rows", rows, graph);
+            add_matrix("ood_rows", rows.view(), graph);
             graph.tensor_i64("ood_k", &[1], &[*neighbours as i64]);
-            for (name, value) in KNN_CONSTANTS {
-                graph.tensor_f32(name, &[1], &[value]);
-            }
-            let length = vec![attr_ints("axes", &[1]), attr_int("keepdims", 1)];
-            graph.node("ReduceL2", &["embedding"], "ood_norm", length);
-            graph.node("Max", &["ood_norm", "ood_min_length"], "ood_length", vec![]);
-            graph.node("Div", &["embedding", "ood_length"], "ood_unit", vec![]);
-            graph.node("Gemm", &["ood_unit", "ood_rows"], "ood_cosines", vec![attr_int("transB", 1)]);
+            let unit = unit_length("ood_", graph);
+            graph.tensor_f32("ood_one", &[1], &[1.0]);
+            graph.node("Gemm", &[&unit, "ood_rows"], "ood_cosines", vec![attr_int("transB", 1)]);
             graph.node_of_many("TopK", &["ood_cosines", "ood_k"], &["ood_best", "ood_row"], vec![attr_int("axis", 1)]);
             graph.node("ReduceMin", &["ood_best"], "ood_cosine", of_rows());
             graph.node("Sub", &["ood_one", "ood_cosine"], "ood_score", vec![]);
@@ -69,40 +59,30 @@ pub(super) fn write(detector: &Detector, graph: &mut GraphBuilder) {
     graph.output("ood_score", DataType::Float, &[Dim::Named("n")]);
 }
 
-fn add_matrix(name: &str, values: &Array2<f32>, graph: &mut GraphBuilder) {
-    let dims = [values.nrows() as i64, values.ncols() as i64];
-    graph.tensor_f32(name, &dims, &values.iter().copied().collect::<Vec<_>>());
-}
-
 /// The detector of `head` of which `record` is the metadata.
 pub(in super::super) fn read(record: DetectorRecord, head: &Head, model: &Model) -> Result<Detector, String> {
-    let vector = |name| {
-        let tensor = float_constant(model, name)?;
-        match tensor.dims[..] {
-            [_] => Ok(Array1::from(tensor.values)),
-            _ => Err(format!("tensor {name} has {} dimensions, not 1", tensor.dims.len())),
-        }
-    };
-    let table = |name| {
-        let (tensor, dims) = matrix(model, name)?;
-        Array2::from_shape_vec(dims, tensor.values).map_err(|e| e.to_string())
-    };
     let score = match (record.score, head) {
         (ScoreRecord::Energy, _) => Strangeness::Energy,
         (ScoreRecord::Mahalanobis, _) => Strangeness::Mahalanobis {
-            center: vector("ood_center")?,
-            whiten: table("ood_whiten")?,
-            means: table("ood_means")?,
+            center: vector(model, "ood_center")?,
+            whiten: matrix(model, "ood_whiten")?,
+            means: matrix(model, "ood_means")?,
         },
         (ScoreRecord::Vim { .. }, Head::Linear(head)) => {
             let [alpha] = float_constant(model, "ood_alpha")?.values[..] else {
                 return Err("tensor ood_alpha is not one value".into());
             };
-            Strangeness::Vim { input: head.input(), origin: vector("ood_origin")?, rest: table("ood_rest")?, alpha }
+            Strangeness::Vim {
+                input: head.input(),
+                origin: vector(model, "ood_origin")?,
+                rest: matrix(model, "ood_rest")?,
+                alpha,
+            }
         }
         (ScoreRecord::Knn { .. }, _) => {
-            KNN_CONSTANTS.iter().try_for_each(|&(name, value)| fixed(model, name, &[value]))?;
-            Strangeness::Knn { neighbours: single(model, "ood_k")?, rows: table("ood_rows")? }
+            fixed(model, "ood_min_length", &[MIN_LENGTH])?;
+            fixed(model, "ood_one", &[1.0])?;
+            Strangeness::Knn { neighbours: single(model, "ood_k")?, rows: matrix(model, "ood_rows")? }
         }
         (ScoreRecord::Vim { .. }, _) => return Err("virtual-logit matching is for linear heads".into()),
     };

@@ -1,16 +1,14 @@
 //! The training rows, their k best products with each embedding, and the vote: `Softmax(products/T)` times one-hot labels.
 
-use ndarray::ArrayView2;
-
 use super::super::knn::{FLOOR, KnnHead};
 use super::super::linear::Input;
-use super::{features, fixed, input, matrix, single};
+use super::{add_matrix, features, fixed, input, matrix, single};
 use crate::onnx::build::attr_int;
 use crate::onnx::{GraphBuilder, Model, float_constant, int_constant};
 
 pub(super) fn write(head: &KnnHead, graph: &mut GraphBuilder) {
-    let (n, d) = (head.labels().len() as i64, head.dimension() as i64);
-    graph.tensor_f32("rows", &[n, d], &head.rows().iter().copied().collect::<Vec<_>>());
+    let n = head.labels().len() as i64;
+    add_matrix("rows", head.rows(), graph);
     graph.tensor_i64("row_labels", &[n], &head.labels().iter().map(|&label| label as i64).collect::<Vec<_>>());
     graph.tensor_i64("classes", &[1], &[head.classes() as i64]);
     graph.tensor_i64("k", &[1], &[head.neighbours() as i64]);
@@ -34,7 +32,8 @@ pub(super) fn write(head: &KnnHead, graph: &mut GraphBuilder) {
 }
 
 pub(super) fn read(model: &Model) -> Result<KnnHead, String> {
-    let (rows, [n, d]) = matrix(model, "rows")?;
+    let rows = matrix(model, "rows")?;
+    let (n, d) = rows.dim();
     let labels = int_constant(model, "row_labels")?;
     if labels.dims != [n] {
         return Err(format!("tensor row_labels is {:?}, not [{n}] as rows [{n}, {d}] asks for", labels.dims));
@@ -49,7 +48,6 @@ pub(super) fn read(model: &Model) -> Result<KnnHead, String> {
     if input(model)? != Input::UnitLength || single(model, "one")? != 1 {
         return Err("its graph is not the one that engraft writes for this kind of head".into());
     }
-    let view = ArrayView2::from_shape((n, d), &rows.values).map_err(|e| e.to_string())?;
-    KnnHead::of_unit_rows(view.to_owned(), labels, single(model, "classes")?, single(model, "k")?, temperature)
+    KnnHead::of_unit_rows(rows, labels, single(model, "classes")?, single(model, "k")?, temperature)
         .map_err(|e| e.to_string())
 }

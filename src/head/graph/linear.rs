@@ -1,13 +1,12 @@
 //! One product.
 
 use super::super::linear::LinearHead;
-use super::{features, input, layer};
+use super::{add_matrix, features, input, layer};
 use crate::onnx::{GraphBuilder, Model};
 
 pub(super) fn write(head: &LinearHead, graph: &mut GraphBuilder) {
-    let (d, classes) = (head.dimension() as i64, head.classes() as i64);
-    graph.tensor_f32("weight", &[d, classes], &head.weights().iter().copied().collect::<Vec<_>>());
-    graph.tensor_f32("bias", &[classes], &head.intercepts().to_vec());
+    add_matrix("weight", head.weights(), graph);
+    graph.tensor_f32("bias", &[head.classes() as i64], &head.intercepts().to_vec());
     let features = features(head.input(), graph);
     graph.node("Gemm", &[&features, "weight", "bias"], "logits", vec![]);
 }

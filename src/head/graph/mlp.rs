@@ -1,7 +1,7 @@
 //! Two products with a nonlinearity between them. GELU is spelt out: the operator is newer than the operator set.
 
 use super::super::mlp::{Activation, GELU, MlpHead};
-use super::{features, fixed, input, layer};
+use super::{add_matrix, features, fixed, input, layer};
 use crate::onnx::{GraphBuilder, Model, float_constant};
 
 /// The constants of GELU in the graph.
@@ -12,9 +12,8 @@ fn constants() -> [(&'static str, f32); 4] {
 pub(super) fn write(head: &MlpHead, graph: &mut GraphBuilder) {
     let layers = [("hidden_weight", "hidden_bias", head.hidden()), ("weight", "bias", head.output())];
     for (weight, bias, (weights, biases)) in layers {
-        let [rows, columns] = [weights.nrows() as i64, weights.ncols() as i64];
-        graph.tensor_f32(weight, &[rows, columns], &weights.iter().copied().collect::<Vec<_>>());
-        graph.tensor_f32(bias, &[columns], &biases.to_vec());
+        add_matrix(weight, weights.view(), graph);
+        graph.tensor_f32(bias, &[biases.len() as i64], &biases.to_vec());
     }
     let features = features(head.input(), graph);
     graph.node("Gemm", &[&features, "hidden_weight", "hidden_bias"], "sum", vec![]);

@@ -61,3 +61,31 @@ fn what_is_no_head_is_refused() {
     assert!(reason(&[0, 1], 1, f32::NAN).contains("temperature"));
     assert!(matches!(Knn::new().temperature(0.0).check(), Err(Error::Usage(_))));
 }
+
+#[test]
+fn no_row_is_judged_by_its_own_group() {
+    // Three copies of each of 60 rows: left out alone, a row's copies know its class; left out together, nothing does.
+    let mut rng = fastrand::Rng::with_seed(4);
+    let unique = ndarray::Array2::from_shape_fn((60, 5), |_| rng.f32() - 0.5);
+    let groups: Vec<usize> = (0..180).map(|row| row / 3).collect();
+    let x = unique.select(Axis(0), &groups);
+    let labels: Vec<usize> = groups.iter().map(|group| group % 4).collect();
+    let accuracies =
+        |fitted: FittedKnn| fitted.path.into_iter().map(|p| (p.neighbours, p.accuracy)).collect::<Vec<_>>();
+    let alone = accuracies(Knn::new().fit(x.view(), &labels).unwrap());
+    let apart = accuracies(Knn::new().fit_grouped(x.view(), &labels, &groups).unwrap());
+    assert_eq!(apart.iter().map(|p| p.0).collect::<Vec<_>>(), [10, 20, 100]);
+    assert!(alone[0].1 > 0.8 && apart.iter().all(|p| p.1 < 0.6), "{alone:?} {apart:?}");
+    // By hand: each row against the rows of the other groups.
+    let by_hand = (0..180).filter(|&row| {
+        let others: Vec<usize> = (0..180).filter(|&other| groups[other] != groups[row]).collect();
+        let theirs: Vec<usize> = others.iter().map(|&other| labels[other]).collect();
+        let fixed = Neighbours::Fixed(NonZeroUsize::new(20).unwrap());
+        let head = Knn::new().neighbours(fixed).fit(x.select(Axis(0), &others).view(), &theirs).unwrap().head;
+        head.classify(x.select(Axis(0), &[row]).view()).unwrap()[0] == labels[row]
+    });
+    assert_close([apart[1].1], [by_hand.count() as f64 / 180.0], Tolerance::Close);
+    let one = Knn::new().fit_grouped(x.view(), &labels, &[7; 180]).unwrap();
+    assert_eq!((one.neighbours, one.path.len()), (10, 0));
+    assert!(matches!(Knn::new().fit_grouped(x.view(), &labels, &[7]), Err(Error::Mismatch { .. })));
+}

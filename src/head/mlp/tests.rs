@@ -146,3 +146,22 @@ fn parameters_out_of_range_are_refused() {
     );
     assert!(wrong.unwrap_err().to_string().contains("[4, 2]"));
 }
+
+#[test]
+fn no_group_is_both_fitted_and_held_out() {
+    let labels: Vec<usize> = (0..300).map(|row| row % 3).collect();
+    let groups: Vec<usize> = (0..300).map(|row| row / 3 % 20).collect();
+    for seed in 0..5 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (fitted, held_out) = hold_out_groups(&labels, &groups, &mut rng).unwrap();
+        assert_eq!((fitted.len(), held_out.len()), (270, 30));
+        assert!(held_out.iter().all(|&row| fitted.iter().all(|&other| groups[other] != groups[row])));
+    }
+    // Nothing can be held out of one group: all are fitted, for all epochs.
+    let x = Array2::from_shape_fn((300, 4), |(i, j)| if i % 3 == j { 1.0 } else { 0.1 * (i as f32).sin() });
+    let mlp = Mlp::new().width(NonZeroUsize::MIN.saturating_add(7)).epochs(NonZeroUsize::MIN.saturating_add(2));
+    let one = mlp.fit_grouped(x.view(), (&labels, &[4; 300]), &()).unwrap();
+    assert_eq!((one.training_loss.len(), one.held_out_loss.len()), (3, 0));
+    assert_eq!(mlp.fit_grouped(x.view(), (&labels, &groups), &()).unwrap().held_out_loss.len(), 3);
+    assert!(matches!(mlp.fit_grouped(x.view(), (&labels, &[4]), &()), Err(Error::Data(_))));
+}

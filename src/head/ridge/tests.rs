@@ -110,3 +110,17 @@ fn what_cannot_be_fitted_is_refused() {
     let x = array![[3e38_f32], [-3e38], [1.0]];
     assert!(Ridge::new().scaling(Scaling::None).fit_watched(x.view(), &[0, 1, 1], &()).is_ok());
 }
+
+#[test]
+fn swept_heads_are_the_fits_one_by_one() {
+    let (all, labels) = super::super::goldens::digits();
+    for (n, d) in [(40, 64), (200, 20)] {
+        let x = all.slice(s![..n, ..d]);
+        let alphas = [3.0, 0.1, 100.0];
+        let swept = Ridge::new().alphas(alphas).sweep(x, &labels[..n], &()).unwrap();
+        assert_eq!(swept.iter().map(|(alpha, _)| *alpha).collect::<Vec<_>>(), alphas);
+        for (alpha, head) in swept {
+            assert_eq!(head, Ridge::new().alphas([alpha]).fit_watched(x, &labels[..n], &()).unwrap().head);
+        }
+    }
+}
