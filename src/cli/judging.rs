@@ -24,7 +24,8 @@ pub(super) struct HoldoutArgs {
     pub(super) holdout: f64,
     /// The column that names the group of each row, such as a patient or a site: no group is both trained and tested on. Of
     /// features it must have been kept (`embed --keep`). What a head and --head auto choose by, and what --calibrate, --conformal and
-    /// --ood energy and vim are fitted on, is divided so too; --ood mahalanobis and knn keep 95 % of rows judged by other rows
+    /// --ood energy and vim are fitted on, is divided so too; --ood mahalanobis and knn keep 95 % of rows judged by other rows.
+    /// Intervals take the rows of a group for as many as they are: where they are much alike, wider ones are true
     #[arg(long, value_name = "COLUMN")]
     group_column: Option<String>,
 }
@@ -38,8 +39,8 @@ pub(super) struct JudgingArgs {
     /// Judge by cross-validation with K folds instead, choices included, and train on every row
     #[arg(long, value_name = "K", value_parser = folds, conflicts_with = "holdout")]
     pub(super) cv: Option<usize>,
-    /// Divide into folds so many times, with other draws: figures are means over the repeats, intervals those of as many rows
-    /// as there are
+    /// Divide into folds so many times, with other draws: figures are means over the repeats, numbers of rows too, and need not be
+    /// whole; intervals are those of as many rows as there are
     #[arg(long, value_name = "R", value_parser = count, requires = "cv")]
     repeats: Option<NonZeroUsize>,
 }

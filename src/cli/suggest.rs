@@ -97,16 +97,16 @@ impl Suggest {
             None => self.model.resolve(context),
         })?;
         let features = loaded.features;
-        if let Some(head) = head {
-            check_same_backbone(context, head, (&self.inputs, &features))?;
-        }
-        let head = head.map(|(_, head)| head);
         let (pool, labelled): (Vec<usize>, Vec<usize>) =
             (0..features.len()).partition(|&row| features.labels[row].is_none());
         if pool.is_empty() {
             let nothing = Error::Data("every row has a label: there is nothing to ask about".into());
             return Err(inputs::named(nothing, &self.inputs));
         }
+        if let Some(head) = head {
+            check_same_backbone(context, head, (&self.inputs, &features))?;
+        }
+        let head = head.map(|(_, head)| head);
         if pool.len() < self.count.get() {
             context.console.note(&format!("only {} without a label", counted(pool.len(), "row")));
         }

@@ -86,7 +86,6 @@ fn neighbourhoods_are_kept_as_well_as_by_scikit_learn() {
     );
     let ours = EmbeddingMap::new(x.view(), 0).unwrap().tsne.unwrap();
     let (kl, trusted) = (divergence(&p, ours.view()), trustworthiness(scores.view(), ours.view(), 12));
-    println!("KL {kl:.4} and {:.4}, trustworthiness {trusted:.4} and {:.4}", golden.kl, golden.trustworthiness);
     assert!(kl <= 1.1 * golden.kl, "{kl}, and scikit-learn's {}", golden.kl);
     assert!(trusted >= golden.trustworthiness - 0.005, "{trusted}, and scikit-learn's {}", golden.trustworthiness);
 }
