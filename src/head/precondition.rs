@@ -77,6 +77,11 @@ impl Preconditioner {
         }
     }
 
+    /// Whether it holds how columns go together, not the diagonal alone.
+    pub(crate) fn knows_all_directions(&self) -> bool {
+        matches!(self.moments, Moments::Full(_))
+    }
+
     /// Goes on with another penalty.
     pub(crate) fn set_alpha(&mut self, alpha: f64) {
         if self.alpha != alpha {
