@@ -42,8 +42,8 @@ const EMBEDDING: &str = "embedding";
 /// Row groups hold at most this many rows, and fewer where the embeddings are long: a writer keeps one in memory.
 const GROUP_ROWS: usize = 8192;
 const GROUP_BYTES: usize = 32 << 20;
-/// How many rows are read at a time.
-const READ_ROWS: usize = 4096;
+/// How many rows are read at a time: each value is held with its levels, and while buffers grow twice.
+const READ_ROWS: usize = 256;
 
 /// What a few bytes may become in memory: this much, and so many times the file's length more. Real embeddings hardly
 /// compress; what is repeated in a page may stand for a billion values.

@@ -86,7 +86,7 @@ impl Sums {
             row_sum: Array2::zeros((1, weights.nrows())),
         };
         let mut numbers = rows.clone();
-        for rows in problem.x.slice(s![rows, ..]).axis_chunks_iter(Axis(0), 256) {
+        for rows in problem.x.slice(s![rows, ..]).axis_chunks_iter(Axis(0), 128) {
             let features = problem.scaler.scaled(rows);
             let mut residual = features.dot(&weights) + intercepts;
             let rows = residual.rows_mut().into_iter().zip(features.rows());

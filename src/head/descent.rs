@@ -22,6 +22,19 @@ pub(super) fn judged(problem: &Problem, theta: &[f64]) -> Optimality {
     optimality(problem, weights.view(), intercepts.view())
 }
 
+/// How near a descent is to the optimum; objectives are absolute.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nearness {
+    pub(super) value: f64,
+    /// The bound of [`Certificate::gap`](super::Certificate), as the solver's own gradient has it.
+    pub(super) bound: f64,
+    /// What the Hessian that the search remembers says of the gap. Infinite where it rests on a diagonal alone, which knows too
+    /// little of the directions that were never gone.
+    pub(super) estimate: f64,
+    /// Iterations with this penalty.
+    pub(super) iterations: usize,
+}
+
 /// A descent that may go on with another penalty.
 pub(super) struct Descent<'a, 'p> {
     problem: Problem<'a>,
@@ -42,7 +55,10 @@ impl<'a, 'p> Descent<'a, 'p> {
     pub(super) fn new(problem: Problem<'a>, progress: &'p dyn Progress) -> Result<Self> {
         let (longest_row, squares) = problem.scaler.sizes(problem.threads, problem.x);
         let preconditioner = Preconditioner::new(&problem, squares);
-        let state = State::new(vec![0.0; problem.parameters()], plain(problem, progress))?;
+        uninterrupted(progress)?;
+        let evaluate =
+            |theta: &[f64], gradient: &mut [f64]| Ok(problem.evaluate::<f32>(theta, gradient, Besides::Curvature));
+        let state = State::new(vec![0.0; problem.parameters()], evaluate)?;
         let next_centres = FIRST_CENTRES;
         Ok(Self { problem, longest_row, preconditioner, progress, state, iterations: 0, next_centres })
     }
@@ -52,19 +68,9 @@ impl<'a, 'p> Descent<'a, 'p> {
         &self.state.at.x
     }
 
-    /// The penalty.
-    pub(super) fn alpha(&self) -> f64 {
-        self.problem.alpha
-    }
-
     /// The objective there.
     pub(super) fn value(&self) -> f64 {
         self.state.at.value
-    }
-
-    /// The solver's own estimate of the gap there, absolute.
-    pub(super) fn gap(&self) -> f64 {
-        gap(&self.state.at, self.longest_row, self.problem.alpha)
     }
 
     /// Goes on with another penalty, from the same place.
@@ -74,33 +80,24 @@ impl<'a, 'p> Descent<'a, 'p> {
         self.preconditioner.set_alpha(alpha);
     }
 
-    /// Goes to θ if the objective is less than here.
-    pub(super) fn try_at(&mut self, theta: Vec<f64>) -> Result<()> {
-        let Descent { problem, progress, .. } = *self;
-        self.state.jump(theta, plain(problem, progress), |there, here| there.value < here.value)
-    }
-
     /// Goes to where the certificate finds the gap within `tolerance`, relative: in f32, and where that is not borne out, on in
     /// f64. Returns what the certificate says, and the number of iterations.
     pub(super) fn certified(&mut self, tolerance: f64, max_iterations: usize) -> Result<(Optimality, usize)> {
         // The f32 gradient of a converged point is off by its rounding: aim lower than the f64 certificate asks.
-        let mut iterations = self.run::<f32>(|gap, value| gap <= 0.5 * tolerance * value, max_iterations)?;
+        let within = |share: f64| move |at: Nearness| at.bound <= share * tolerance * at.value;
+        let mut iterations = self.run::<f32>(within(0.5), max_iterations)?.iterations;
         let mut found = judged(&self.problem, self.theta());
         if found.gap > tolerance && iterations < max_iterations {
             let problem = self.problem;
-            let here = self.theta().to_vec();
-            let evaluate =
-                |theta: &[f64], gradient: &mut [f64]| Ok(problem.evaluate::<f64>(theta, gradient, Besides::Curvature));
-            self.state.jump(here, evaluate, |_, _| true)?;
-            let near = |gap, value| gap <= 0.99 * tolerance * value;
-            iterations += self.run::<f64>(near, max_iterations - iterations)?;
+            self.state.renew(|theta, gradient| Ok(problem.evaluate::<f64>(theta, gradient, Besides::Curvature)))?;
+            iterations += self.run::<f64>(within(0.99), max_iterations - iterations)?.iterations;
             found = judged(&self.problem, self.theta());
         }
         Ok((found, iterations))
     }
 
-    /// Descends until `near` holds of the gap and the value. Returns the number of iterations.
-    pub(super) fn run<F: Real>(&mut self, near: impl Fn(f64, f64) -> bool, max_iterations: usize) -> Result<usize> {
+    /// Descends until `near` holds. Returns where that was.
+    pub(super) fn run<F: Real>(&mut self, near: impl Fn(Nearness) -> bool, max_iterations: usize) -> Result<Nearness> {
         let Descent { problem, longest_row, progress, iterations: before, .. } = *self;
         let Descent { preconditioner, state, .. } = self;
         let (total, next_centres) = (Cell::new(before), Cell::new(self.next_centres));
@@ -110,7 +107,10 @@ impl<'a, 'p> Descent<'a, 'p> {
             let besides = if total.get() + 1 >= next_centres.get() { Besides::Centres } else { Besides::Curvature };
             Ok(problem.evaluate::<F>(theta, gradient, besides))
         };
-        let done = |at: &Point<Curvature>, iteration: usize| {
+        let knows = preconditioner.knows_all_directions();
+        let mut reached =
+            Nearness { value: f64::INFINITY, bound: f64::INFINITY, estimate: f64::INFINITY, iterations: 0 };
+        let done = |at: &Point<Curvature>, iteration: usize, decrement: f64| {
             if iteration > 0 {
                 progress.advance(1);
             }
@@ -118,21 +118,15 @@ impl<'a, 'p> Descent<'a, 'p> {
             if at.extra.centres.is_some() {
                 next_centres.set(next_centres.get().max(LATER_CENTRES * total.get()));
             }
-            let gap = gap(at, longest_row, problem.alpha);
-            Ok(near(gap, at.value) || patience.is_over(gap))
+            let bound = gap(at, longest_row, problem.alpha);
+            let estimate = if knows { decrement } else { f64::INFINITY };
+            reached = Nearness { value: at.value, bound, estimate, iterations: iteration };
+            Ok(near(reached) || patience.is_over(bound))
         };
         let precondition = |at: &Point<Curvature>, vector: &mut [f64]| preconditioner.apply(vector, &at.extra);
-        let (iterations, _) = lbfgs::minimize(state, max_iterations, F::NOISE, evaluate, done, precondition)?;
+        lbfgs::minimize(state, max_iterations, F::NOISE, evaluate, done, precondition)?;
         (self.iterations, self.next_centres) = (total.get(), next_centres.get());
-        Ok(iterations)
-    }
-}
-
-/// Evaluates in single precision, until the user wishes to stop.
-fn plain(problem: Problem, progress: &dyn Progress) -> impl Fn(&[f64], &mut [f64]) -> Result<(f64, Curvature)> {
-    move |theta, gradient| {
-        uninterrupted(progress)?;
-        Ok(problem.evaluate::<f32>(theta, gradient, Besides::Curvature))
+        Ok(reached)
     }
 }
 

@@ -53,22 +53,13 @@ impl<E> State<E> {
         Ok(Self { at: Point { x: start, value, gradient, extra }, memory: Memory::default() })
     }
 
-    /// Goes to `x`, keeping what is remembered, if `better` holds of the point there and the one before.
+    /// Evaluates the same place otherwise, keeping what is remembered.
     ///
     /// # Errors
     /// Those of `evaluate`.
-    pub(crate) fn jump(
-        &mut self,
-        x: Vec<f64>,
-        evaluate: impl FnOnce(&[f64], &mut [f64]) -> Result<(f64, E)>,
-        better: impl FnOnce(&Point<E>, &Point<E>) -> bool,
-    ) -> Result<()> {
-        let mut gradient = vec![0.0; x.len()];
-        let (value, extra) = evaluate(&x, &mut gradient)?;
-        let there = Point { x, value, gradient, extra };
-        if better(&there, &self.at) {
-            self.at = there;
-        }
+    pub(crate) fn renew(&mut self, evaluate: impl FnOnce(&[f64], &mut [f64]) -> Result<(f64, E)>) -> Result<()> {
+        let Point { x, value, gradient, extra } = &mut self.at;
+        (*value, *extra) = evaluate(x, gradient)?;
         Ok(())
     }
 
@@ -86,8 +77,9 @@ impl<E> State<E> {
 }
 
 /// Minimises `evaluate` from where `state` is. `evaluate` gives the value and an extra of the caller's choice, and writes the
-/// gradient; values within `noise` (relative) count as equal; `done` sees each iterate with its number, the start being 0, and ends the search;
-/// `precondition` divides a vector by a rough Hessian at the iterate.
+/// gradient; values within `noise` (relative) count as equal; `precondition` divides a vector by a rough Hessian at the iterate. `done`
+/// ends the search: it sees each iterate with its number, the start being 0, and half the Newton decrement there, `gᵀH⁻¹g/2` by the
+/// Hessian H that is remembered, which is how far a parabola would be above its minimum.
 ///
 /// Returns the number of iterations, and why it stopped.
 ///
@@ -98,23 +90,23 @@ pub(crate) fn minimize<E>(
     max_iterations: usize,
     noise: f64,
     mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<(f64, E)>,
-    mut done: impl FnMut(&Point<E>, usize) -> Result<bool>,
+    mut done: impl FnMut(&Point<E>, usize, f64) -> Result<bool>,
     mut precondition: impl FnMut(&Point<E>, &mut [f64]),
 ) -> Result<(usize, Stop)> {
     let State { at, memory } = state;
     let mut iterations = 0;
     let mut first_step = 1.0;
     loop {
-        if done(at, iterations)? {
-            return Ok((iterations, Stop::Done));
-        }
-        if iterations == max_iterations {
-            return Ok((iterations, Stop::Iterations));
-        }
         let mut direction = memory.direction(&at.gradient, |v| precondition(at, v));
         if dot(&direction, &at.gradient) >= 0.0 {
             *memory = Memory::default();
             direction = memory.direction(&at.gradient, |v| precondition(at, v));
+        }
+        if done(at, iterations, -0.5 * dot(&direction, &at.gradient))? {
+            return Ok((iterations, Stop::Done));
+        }
+        if iterations == max_iterations {
+            return Ok((iterations, Stop::Iterations));
         }
         let (next, step) = match line_search(at, &direction, first_step, noise, &mut evaluate)? {
             Some(found) => found,
@@ -294,7 +286,7 @@ mod tests {
         max_iterations: usize,
         noise: f64,
         mut evaluate: impl FnMut(&[f64], &mut [f64]) -> Result<(f64, ())>,
-        done: impl FnMut(&Point<()>, usize) -> Result<bool>,
+        done: impl FnMut(&Point<()>, usize, f64) -> Result<bool>,
     ) -> (Point<()>, usize, Stop) {
         let mut state = State::new(start, &mut evaluate).unwrap();
         let (iterations, stop) = minimize(&mut state, max_iterations, noise, evaluate, done, |_, _| ()).unwrap();
@@ -303,7 +295,7 @@ mod tests {
 
     #[test]
     fn finds_the_minimum() {
-        let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
+        let small = |at: &Point<()>, _: usize, _: f64| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
         let (at, iterations, stop) = from(vec![0.0; 10], 500, 1e-13, valley, small);
         assert_eq!(stop, Stop::Done, "{iterations} iterations, {at:?}");
         assert_close(at.x, (0..10).map(f64::from), Tolerance::Within(1e-6));
@@ -316,9 +308,9 @@ mod tests {
             add_scaled(&mut gradient[..4], 3.0, &x[..4]);
             Ok((value + 1.5 * dot(&x[..4], &x[..4]), ()))
         };
-        let small = |at: &Point<()>, _: usize| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
+        let small = |at: &Point<()>, _: usize, _: f64| Ok(dot(&at.gradient, &at.gradient).sqrt() < 1e-6);
         let mut state = State::new(vec![0.0; 10], valley).unwrap();
-        minimize(&mut state, 30, 1e-13, valley, |_, _| Ok(false), |_, _| ()).unwrap();
+        minimize(&mut state, 30, 1e-13, valley, |_, _, _| Ok(false), |_, _| ()).unwrap();
         state.curve(3.0, 4);
         let fresh = State::new(state.at.x.clone(), bowl).unwrap();
         assert_close([state.at.value], [fresh.at.value], Tolerance::Close);
@@ -338,7 +330,7 @@ mod tests {
             gradient.iter_mut().for_each(|g| *g += 1e-3 * (rng.f64() - 0.5));
             Ok((value * (1.0 + 1e-7 * rng.f64()), ()))
         };
-        let (at, iterations, stop) = from(vec![0.0; 10], 2000, 1e-6, noisy, |_, _| Ok(false));
+        let (at, iterations, stop) = from(vec![0.0; 10], 2000, 1e-6, noisy, |_, _, _| Ok(false));
         assert!(stop != Stop::Done && iterations <= 2000);
         assert!(at.value < 1.0 + 1e-4, "{stop:?} at {}", at.value);
     }
@@ -349,7 +341,7 @@ mod tests {
             gradient.fill(0.0);
             Ok((1.0, ()))
         };
-        let (_, iterations, stop) = from(vec![1.0; 3], 100, 1e-13, flat, |_, _| Ok(false));
+        let (_, iterations, stop) = from(vec![1.0; 3], 100, 1e-13, flat, |_, _, _| Ok(false));
         assert_eq!((iterations, stop), (0, Stop::Stalled));
     }
 

@@ -48,7 +48,8 @@ enum Common {
 
 /// Second moments of the scaled features.
 enum Moments {
-    Full(Array2<f64>),
+    /// In single precision: nothing but a direction hangs on it, and in double it would be the most of a fit's memory.
+    Full(Array2<f32>),
     Diagonal(Array1<f64>),
 }
 
@@ -75,6 +76,11 @@ impl Preconditioner {
             factor: None,
             centres: None,
         }
+    }
+
+    /// Whether it holds how columns go together, not the diagonal alone.
+    pub(crate) fn knows_all_directions(&self) -> bool {
+        matches!(self.moments, Moments::Full(_))
     }
 
     /// Goes on with another penalty.
@@ -131,7 +137,7 @@ impl Preconditioner {
         self.curvature = mean;
         if let Moments::Full(gram) = &self.moments {
             self.factor = None;
-            let mut matrix = gram * mean;
+            let mut matrix = gram.mapv(|g| f64::from(g) * mean);
             // A Gram matrix may be singular up to its rounding, which is to stay below what is added.
             let least = f64::EPSILON * matrix.diag().sum();
             matrix.diag_mut().mapv_inplace(|v| v + self.alpha.max(least));
@@ -154,12 +160,11 @@ impl Common {
 
 /// G from a sample of the rows, 2d at least. A column that is rare in the sample would seem flat: its diagonal is lifted to
 /// the mean square over all rows.
-fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f64> {
+fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f32> {
     let (n, d) = problem.x.dim();
     let step = (n / SAMPLE.max(2 * d)).max(1);
     let sample = problem.x.slice(s![..;step as isize, ..]);
     let sums = in_stretches(sample.nrows(), problem.threads, |rows| {
-        // In single precision: nothing but a direction hangs on it, and in double it would be the most of a fit's memory.
         let mut sum = Array2::<f32>::zeros((d, d));
         let mut features = Array2::<f32>::zeros((BLOCK, d));
         let mut part = Array2::<f32>::zeros((d, d));
@@ -171,12 +176,11 @@ fn gram(problem: &Problem, squares: &Array1<f64>) -> Array2<f64> {
         }
         sum
     });
-    let count = sample.nrows() as f64;
-    let mut gram = Array2::<f64>::zeros((d, d));
+    let mut gram = Array2::<f32>::zeros((d, d));
     for sum in sums {
-        gram.zip_mut_with(&sum, |all, &some| *all += f64::from(some) / count);
+        gram.scaled_add(1.0 / sample.nrows() as f32, &sum);
     }
-    gram.diag_mut().zip_mut_with(squares, |g, &square| *g = g.max(square));
+    gram.diag_mut().zip_mut_with(squares, |g, &square| *g = g.max(square as f32));
     gram
 }
 
