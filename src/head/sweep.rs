@@ -51,7 +51,8 @@ impl CheckedLogistic {
     /// rows than columns; scaled and raw) and 23 penalties each, no head was further than 8.1e-4 of `ln K` above its optimum,
     /// and none more than 2.4 times as far as [`Swept::gap`] says. Of the digits the penalty of the least held-out loss was that of
     /// full fits where penalties are a power of ten apart; where they are closer it may be a neighbour, 0.003 nats worse at most
-    /// that was seen. With fewer rows than twice the columns, or more than 2048 columns, the search knows too little of the Hessian,
+    /// that was seen; by the accuracy within one standard error, which moves in steps of a row, it was another one in half of the
+    /// cases. With fewer rows than twice the columns, or more than 2048 columns, the search knows too little of the Hessian,
     /// and the bound alone counts: there a sweep may take much longer.
     ///
     /// [`Certificate::gap`]: super::Certificate::gap
