@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::head::Scored;
 
-/// The greatest difference of logits that passes, as a share of the row's greatest logit in absolute value.
+/// The greatest difference of logits that passes, as a share of the greatest of all in absolute value: a logit near zero is the
+/// difference of large numbers, and no more exact than they are.
 pub const TOLERANCE: f64 = 1e-5;
 /// The same where pixels differ by their last bit.
 pub const ROUNDED: f64 = 1e-2;
@@ -18,9 +19,9 @@ const WORST: usize = 5;
 pub struct Agreement {
     /// Samples compared.
     pub samples: usize,
-    /// The greatest difference of two logits, as a share of the sample's greatest logit in absolute value.
+    /// The greatest difference of two logits, as a share of the greatest of all in absolute value.
     pub greatest_difference: f64,
-    /// The same of the scores of strangeness, where there are any: as a share of the greatest of all in absolute value.
+    /// The same of the scores of strangeness, where there are any: as a share of the greatest of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub greatest_ood_difference: Option<f64>,
     /// The greatest difference of two probabilities.
@@ -63,8 +64,8 @@ impl Agreement {
         let mut ties = 0;
         let rows = one.outer_iter().zip(two.outer_iter()).zip(ids);
         let mut all: Vec<(Disagreement, bool)> = Vec::with_capacity(ids.len());
+        let scale = largest(one.iter()).max(f64::MIN_POSITIVE);
         for ((one, two), id) in rows {
-            let scale = largest(one).max(f64::MIN_POSITIVE);
             let tie = lead(one) <= tolerance * scale;
             ties += usize::from(tie);
             let difference = greatest(one, two) / scale;
@@ -79,7 +80,7 @@ impl Agreement {
             samples: ids.len(),
             greatest_difference: all.first().map_or(0.0, |(row, _)| row.difference),
             greatest_ood_difference: match (&two_steps.ood_scores, &file.ood_scores) {
-                (Some(one), Some(two)) => Some(greatest(one.view(), two.view()) / largest(one.view()).max(1e-30)),
+                (Some(one), Some(two)) => Some(greatest(one.view(), two.view()) / largest(one.iter()).max(1e-30)),
                 _ => None,
             },
             greatest_probability_difference: worst_of(probabilities.map(|(a, b)| difference(*a, *b))),
@@ -113,8 +114,8 @@ fn greatest(one: ArrayView1<f32>, two: ArrayView1<f32>) -> f64 {
     worst_of(one.iter().zip(two).map(|(a, b)| difference(*a, *b)))
 }
 
-fn largest(row: ArrayView1<f32>) -> f64 {
-    row.iter().fold(0.0, |largest, &x| f64::from(x).abs().max(largest))
+fn largest<'a>(values: impl Iterator<Item = &'a f32>) -> f64 {
+    values.fold(0.0, |largest: f64, &x| f64::from(x).abs().max(largest))
 }
 
 pub(super) fn first_maximum(row: ArrayView1<f32>) -> usize {
@@ -150,6 +151,10 @@ mod tests {
         let far = scored(array![[1.0, 2.0], [5.0, 5.0], [-3.0, 10.001]]);
         let far = Agreement::of(&ids, &one, &far, TOLERANCE).unwrap();
         assert!(!far.holds(TOLERANCE) && far.worst[0].id == "c", "{far:?}");
+        // What is 2e-6 of the greatest logit is fine, even where a row's own are no larger.
+        let one = scored(array![[1e-5, 2e-5], [5.0, 4.0], [-3.0, 10.0]]);
+        let near = scored(array![[1e-5, 4e-5], [5.0, 4.0], [-3.0, 10.0]]);
+        assert!(Agreement::of(&ids, &one, &near, TOLERANCE).unwrap().holds(TOLERANCE));
         let other = scored(array![[2.0, 1.0], [5.0, 5.0], [-3.0, 10.0]]);
         assert_eq!(Agreement::of(&ids, &one, &other, TOLERANCE).unwrap().other_labels, 1);
         let nan = scored(array![[1.0, f32::NAN], [5.0, 5.0], [-3.0, 10.0]]);

@@ -230,7 +230,7 @@ impl Smaller {
         let precision = self.precision.name();
         let row = |layer: &LayerReport| {
             let kept = if layer.in_f32 { "f32" } else { precision };
-            let sensitivity = format!("{:.4}", layer.sensitivity);
+            let sensitivity = format!("{:.5}", layer.sensitivity);
             vec![layer.layer.clone(), layer.op.clone(), layer.weights.to_string(), sensitivity, kept.to_owned()]
         };
         table(&["layer", "operator", "weights", "sensitivity", "kept in"], self.layers.iter().map(row))

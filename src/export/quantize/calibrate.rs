@@ -92,8 +92,8 @@ fn percentile(counts: &[f64]) -> std::ops::Range<usize> {
         .count()
     };
     let start = cut(&mut counts.iter());
-    let end = counts.len() - cut(&mut counts.iter().rev());
-    start.min(end.saturating_sub(1))..end
+    let end = (counts.len() - cut(&mut counts.iter().rev())).max(1);
+    start.min(end - 1)..end
 }
 
 #[cfg(test)]

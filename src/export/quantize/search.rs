@@ -175,3 +175,112 @@ fn moved(single: &Scored, other: &Scored) -> f64 {
         _ => f64::INFINITY,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use ndarray::array;
+
+    use super::*;
+    use crate::export::{ExportInput, ExportPrecision, ExportRecord};
+    use crate::head::{Link, softmax};
+    use crate::onnx::build::Dim;
+    use crate::onnx::{DataType, GraphBuilder, has_tensor};
+
+    /// x → a → b → c → embedding → logits.
+    fn model() -> Model {
+        let mut graph = GraphBuilder::new("m");
+        let dims = [Dim::Named("n"), Dim::Fixed(2)];
+        graph.input("x", DataType::Float, &dims);
+        for (from, to) in [("x", "a"), ("a", "b"), ("b", "c"), ("embedding", "logits")] {
+            let weights = graph.tensor_f32(&format!("{to}/weights"), &[2, 2], &[1.0, 2.0, -3.0, 4.0]);
+            graph.node("MatMul", &[from, &weights], to, vec![]);
+            if to == "c" {
+                graph.node("Flatten", &["c"], "embedding", vec![]);
+            }
+        }
+        graph.output("embedding", DataType::Float, &dims);
+        graph.output("logits", DataType::Float, &dims);
+        graph.finish()
+    }
+
+    fn record() -> ExportRecord {
+        ExportRecord { input: ExportInput::Pixels, tokenizer: None, licence: None, precision: ExportPrecision::F32 }
+    }
+
+    fn single() -> Scored {
+        let logits = array![[2.0_f32, 1.0], [1.0, 2.0], [0.0, 3.0]];
+        Scored { probabilities: softmax(logits.clone()), logits, ood_scores: None }
+    }
+
+    /// Gives other labels wherever one of these layers is in eight bits, and how many models were judged.
+    struct Spoiled<'a>(&'a [&'a str], usize);
+
+    impl Run for Spoiled<'_> {
+        fn score(&mut self, model: &Model, part: Part) -> Result<Scored> {
+            self.1 += usize::from(part == Part::Judged);
+            assert!(!has_tensor(model, "logits/weight/rounded") && has_tensor(model, "logits/weights"));
+            let mut scored = single();
+            for layer in self.0.iter().filter(|layer| has_tensor(model, &format!("{layer}/weight/rounded"))) {
+                scored.logits.mapv_inplace(|z| if *layer == "b" { -z } else { -2.0 * z });
+            }
+            scored.probabilities = softmax(scored.logits.clone());
+            Ok(scored)
+        }
+
+        fn observe(&mut self, _: &Model, _: &mut dyn FnMut(&[f32])) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn searched(spoiled: &[&str]) -> Result<(Shrunk, usize)> {
+        let (whole, record, single) = (model(), record(), single());
+        let shrinker = Shrinker::new(&whole, &record, ExportPrecision::Int8, "m")?;
+        let tensors = shrinker.tensors()?;
+        assert_eq!(tensors, ["x", "a", "b"]);
+        let ranges: HashMap<_, _> = tensors.into_iter().map(|tensor| (tensor, [-1.0, 1.0])).collect();
+        let contract = Contract::new(None, &single, Link::Softmax, 0.0);
+        let mut run = Spoiled(spoiled, 0);
+        let shrunk = search(&shrinker.with_ranges(ranges), &contract, &single, &mut run, &())?;
+        Ok((shrunk, run.1))
+    }
+
+    #[test]
+    fn the_layers_that_spoil_the_labels_stay_in_f32_and_no_others() {
+        let in_f32 = |shrunk: &Shrunk| {
+            let kept = shrunk.layers.iter().filter(|layer| layer.in_f32);
+            kept.map(|layer| layer.layer.clone()).collect::<Vec<String>>()
+        };
+        let (shrunk, judged) = searched(&[]).unwrap();
+        assert!(in_f32(&shrunk).is_empty() && judged == 1);
+        assert!(shrunk.layers.iter().all(|layer| layer.sensitivity == 0.0));
+        let (shrunk, judged) = searched(&["b"]).unwrap();
+        assert_eq!((in_f32(&shrunk), judged), (vec!["b".to_owned()], 2));
+        // The change is twice the logits; of their deviations from the row's mean that is √(4 · 19 / 5.5).
+        assert_eq!(shrunk.layers[1].weights, 4);
+        assert!((shrunk.layers[1].sensitivity - (4.0_f64 * 19.0 / 5.5).sqrt()).abs() < 1e-9);
+        assert!(has_tensor(&shrunk.model, "a/weight/rounded") && !has_tensor(&shrunk.model, "b/weight/rounded"));
+        // Both, or neither: each alone turns the labels, both do not.
+        assert_eq!(in_f32(&searched(&["a", "b"]).unwrap().0).len(), 0);
+    }
+
+    #[test]
+    fn where_every_layer_spoils_them_there_is_no_smaller_model() {
+        struct Never;
+        impl Run for Never {
+            fn score(&mut self, _: &Model, _: Part) -> Result<Scored> {
+                let logits = -single().logits;
+                Ok(Scored { probabilities: softmax(logits.clone()), logits, ood_scores: None })
+            }
+            fn observe(&mut self, _: &Model, _: &mut dyn FnMut(&[f32])) -> Result<()> {
+                Ok(())
+            }
+        }
+        let (whole, record, single) = (model(), record(), single());
+        let shrinker = Shrinker::new(&whole, &record, ExportPrecision::F16, "m").unwrap();
+        let contract = Contract::new(None, &single, Link::Softmax, 0.5);
+        let error = search(&shrinker, &contract, &single, &mut Never, &()).unwrap_err().to_string();
+        assert!(error.contains("2 of 3 layers in f32") && error.contains("--max-drop"), "{error}");
+    }
+}

@@ -4,8 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::pooling::EMBEDDING;
 use super::super::record::{ExportPrecision, ExportRecord};
-use crate::error::Result;
-use crate::onnx::{CutPoint, Layer, Model, cut, described, layers, observed, outputs_of_nodes, quantize, to_half};
+use crate::error::{Error, Result};
+use crate::onnx::{
+    CutPoint, DataType, Layer, Model, Port, cut, cut_between, described, layers, observed, outputs_of_nodes, quantize,
+    to_half,
+};
 
 /// A model in f32 and what it takes to make a smaller one of it.
 #[derive(Debug)]
@@ -15,8 +18,8 @@ pub struct Shrinker<'a> {
     name: &'a str,
     precision: ExportPrecision,
     layers: Vec<Layer>,
-    /// What gives the head's tensors.
-    head: HashSet<String>,
+    /// Nodes that compute in f32 in any case, by their first output.
+    single: HashSet<String>,
     ranges: HashMap<String, [f32; 2]>,
 }
 
@@ -24,12 +27,18 @@ impl<'a> Shrinker<'a> {
     /// For the model `whole`, of which errors speak as `name`.
     ///
     /// # Errors
-    /// When it has no embedding.
+    /// When it has no embedding, or nothing to make smaller.
     pub fn new(whole: &'a Model, record: &'a ExportRecord, precision: ExportPrecision, name: &'a str) -> Result<Self> {
         let trunk = trunk(whole.clone(), name)?;
+        let layers = layers(&trunk);
         let inside: HashSet<&str> = outputs_of_nodes(&trunk).collect();
-        let head = outputs_of_nodes(whole).filter(|output| !inside.contains(output)).map(str::to_owned).collect();
-        Ok(Self { whole, record, name, precision, layers: layers(&trunk), head, ranges: HashMap::new() })
+        let mut single: HashSet<String> =
+            outputs_of_nodes(whole).filter(|output| !inside.contains(output)).map(str::to_owned).collect();
+        single.extend(outputs_of_nodes(&stream(&trunk, &layers, name)?).map(str::to_owned));
+        if layers.is_empty() {
+            return Err(Error::model(name, "it has no convolution, matrix product or table that could be smaller"));
+        }
+        Ok(Self { whole, record, name, precision, layers, single, ranges: HashMap::new() })
     }
 
     /// What may be made smaller, in the order of the graph.
@@ -64,7 +73,7 @@ impl<'a> Shrinker<'a> {
         let mut model = match self.precision {
             ExportPrecision::F32 => whole,
             ExportPrecision::F16 => {
-                let single = self.head.iter().cloned().chain(left_out.iter().map(|layer| (*layer).to_owned()));
+                let single = self.single.iter().cloned().chain(left_out.iter().map(|layer| (*layer).to_owned()));
                 to_half(whole, &single.collect(), self.name)?
             }
             ExportPrecision::Int8 => {
@@ -79,7 +88,18 @@ impl<'a> Shrinker<'a> {
 
 /// The model up to its embedding.
 pub(super) fn trunk(model: Model, name: &str) -> Result<Model> {
-    let point = |output| CutPoint { tensor: EMBEDDING.to_owned(), token: None, output };
-    let points: Vec<CutPoint> = described(&model, EMBEDDING).into_iter().map(point).collect();
+    let points = embedding(&model);
     cut(model, &points, name)
+}
+
+/// What adds up and normalises what the layers give, on the way to the embedding: a head may make much of numbers that 16 bits do not
+/// hold, and here nothing is gained by them.
+fn stream(trunk: &Model, layers: &[Layer], name: &str) -> Result<Model> {
+    let port = |layer: &Layer| Port { name: layer.name.clone(), element: DataType::Undefined, shape: None };
+    cut_between(trunk.clone(), &layers.iter().map(port).collect::<Vec<_>>(), &embedding(trunk), name)
+}
+
+fn embedding(model: &Model) -> Vec<CutPoint> {
+    let point = |output| CutPoint { tensor: EMBEDDING.to_owned(), token: None, output };
+    described(model, EMBEDDING).into_iter().map(point).collect()
 }

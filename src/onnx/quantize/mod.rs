@@ -65,3 +65,129 @@ pub fn quantize(
     model.graph = Some(graph);
     Ok(model)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{self, Dim, attr_int, node, tensor_f32, value};
+    use super::super::proto::tensor_proto::DataType;
+    use super::super::proto::{GraphProto, NodeProto};
+    use super::*;
+
+    fn model(nodes: Vec<NodeProto>) -> ModelProto {
+        let dims = [Dim::Named("n"), Dim::Fixed(1), Dim::Fixed(4), Dim::Fixed(4)];
+        build::model(GraphProto {
+            input: vec![value("x", DataType::Float, &dims)],
+            output: vec![value("y", DataType::Float, &dims)],
+            initializer: vec![
+                tensor_f32("w", &[1, 1, 1, 1], &[0.5]),
+                tensor_f32("bias", &[1], &[0.25]),
+                tensor_f32("m", &[2, 2], &[1.0, 2.0, 3.0, -4.0]),
+                tensor_f32("zero", &[], &[0.0]),
+                tensor_f32("six", &[], &[6.0]),
+                tensor_f32("one", &[], &[1.0]),
+                tensor_f32("table", &[256, 64], &[1.0; 256 * 64]),
+            ],
+            node: nodes,
+            ..Default::default()
+        })
+    }
+
+    fn conv(input: &str, output: &str) -> NodeProto {
+        node("Conv", &[input, "w", "bias"], &[output], vec![])
+    }
+
+    /// Each node as `op(inputs) output`, those of constants left out.
+    fn shown(nodes: Vec<NodeProto>, chosen: &[&str]) -> Vec<String> {
+        let (model, chosen) = (model(nodes), chosen.iter().copied().collect());
+        let ranges = observed(&model, &chosen, "m").unwrap().into_iter().map(|tensor| (tensor, [-1.0, 6.0])).collect();
+        let graph = quantize(model, &chosen, &ranges, "m").unwrap().graph.unwrap();
+        let nodes = graph.node.iter().filter(|n| !n.output[0].contains("/weight") && !n.output[0].contains("/bias"));
+        nodes.map(|n| format!("{}({}) {}", n.op_type(), n.input[0], n.output[0])).collect()
+    }
+
+    #[test]
+    fn a_convolution_takes_and_gives_codes_and_what_cuts_off_is_left_to_them() {
+        let nodes = || {
+            vec![
+                conv("x", "a"),
+                node("Clip", &["a", "zero", "six"], &["b"], vec![]),
+                conv("b", "c"),
+                node("Clip", &["c", "one", "six"], &["y"], vec![]),
+            ]
+        };
+        let x = ["QuantizeLinear(x) x/u8", "DequantizeLinear(x/u8) x/rounded"];
+        let a = ["Conv(x/rounded) a/raw", "QuantizeLinear(a/raw) b/u8", "DequantizeLinear(b/u8) b"];
+        // Codes have a zero, and 1 to 6 has none: that cut stays.
+        let c = ["Conv(b) c/raw", "QuantizeLinear(c/raw) c/u8", "DequantizeLinear(c/u8) c", "Clip(c) y"];
+        assert_eq!(shown(nodes(), &["a", "c"]), [&x[..], &a, &c].concat());
+        let alone = ["Conv(x) a", "Clip(a) b", "QuantizeLinear(b) b/u8", "DequantizeLinear(b/u8) b/rounded"];
+        let c = ["Conv(b/rounded) c/raw", "QuantizeLinear(c/raw) c/u8", "DequantizeLinear(c/u8) c", "Clip(c) y"];
+        assert_eq!(shown(nodes(), &["c"]), [&alone[..], &c].concat());
+        assert_eq!(observed(&model(nodes()), &["a", "c"].into(), "m").unwrap(), ["x", "b", "c"]);
+    }
+
+    #[test]
+    fn sums_and_pools_between_convolutions_stay_codes_and_at_the_end_become_floats() {
+        let nodes = vec![
+            conv("x", "a"),
+            node("MaxPool", &["a"], &["p"], vec![]),
+            conv("p", "b"),
+            node("Add", &["b", "p"], &["s"], vec![]),
+            conv("s", "c"),
+            node("GlobalAveragePool", &["c"], &["y"], vec![]),
+        ];
+        let got = shown(nodes.clone(), &["a", "b", "c"]);
+        let codes = |tensor: &str| got.contains(&format!("DequantizeLinear({tensor}/u8) {tensor}"));
+        assert!(["a", "p", "b", "s", "c"].into_iter().all(codes), "{got:?}");
+        assert_eq!(got.last().unwrap(), "GlobalAveragePool(c) y");
+        // A pool gives what it takes: its codes are those of its input.
+        assert_eq!(observed(&model(nodes.clone()), &["a", "b", "c"].into(), "m").unwrap(), ["x", "a", "b", "s", "c"]);
+        // A sum of floats is no sum of codes.
+        let got = shown(nodes, &["a", "c"]);
+        assert!(got.contains(&"Add(b) s".to_owned()) && got.contains(&"Conv(s/rounded) c/raw".to_owned()), "{got:?}");
+    }
+
+    #[test]
+    fn products_take_codes_and_give_floats_and_tables_are_looked_up_before_they_are_scaled() {
+        let nodes = vec![
+            node("Cast", &["x"], &["ids"], vec![attr_int("to", DataType::Int64 as i64)]),
+            node("Gather", &["table", "ids"], &["rows"], vec![]),
+            node("MatMul", &["rows", "m"], &["k"], vec![]),
+            node("MatMul", &["rows", "m"], &["q"], vec![]),
+            node("Add", &["q", "rows"], &["y"], vec![]),
+        ];
+        assert_eq!(
+            shown(nodes.clone(), &["rows", "k", "q"]),
+            [
+                "Cast(x) ids",
+                "Gather(rows/table/i8) rows/i8",
+                "Cast(rows/i8) rows/codes",
+                "Gather(rows/table/scale) rows/scale",
+                "Mul(rows/codes) rows",
+                "QuantizeLinear(rows) rows/u8",
+                "DequantizeLinear(rows/u8) rows/rounded",
+                "MatMul(rows/rounded) k",
+                "MatMul(rows/rounded) q",
+                "Add(q) y",
+            ]
+        );
+        let names: Vec<(String, usize)> = layers(&model(nodes)).into_iter().map(|l| (l.name, l.weights)).collect();
+        assert_eq!(names, [("rows".to_owned(), 256 * 64), ("k".to_owned(), 4), ("q".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn what_cannot_be_quantised_is_refused_with_the_reason() {
+        let chosen: HashSet<&str> = ["y"].into();
+        let of = |ranges| quantize(model(vec![conv("x", "y")]), &chosen, &ranges, "m").map_err(|e| e.to_string());
+        assert!(of(HashMap::new()).unwrap_err().contains("no range is known of the tensor x"));
+        let bad = HashMap::from([("x".to_owned(), [0.0, f32::NAN]), ("y".to_owned(), [0.0, 1.0])]);
+        assert!(of(bad).unwrap_err().contains("tensor x"));
+        let again = of(HashMap::from([("x".to_owned(), [0.0, 1.0]), ("y".to_owned(), [0.0, 1.0])])).unwrap();
+        let error = observed(&again, &chosen, "m").unwrap_err().to_string();
+        assert!(error.contains("int8 is not to be had for a quantised model"), "{error}");
+        let mut infinite = model(vec![conv("x", "y")]);
+        infinite.graph.as_mut().unwrap().initializer[0] = tensor_f32("w", &[1, 1, 1, 1], &[f32::INFINITY]);
+        let ranges = HashMap::from([("x".to_owned(), [0.0, 1.0]), ("y".to_owned(), [0.0, 1.0])]);
+        assert!(quantize(infinite, &chosen, &ranges, "m").unwrap_err().to_string().contains("tensor w has a value"));
+    }
+}
