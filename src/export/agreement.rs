@@ -152,9 +152,9 @@ mod tests {
         let far = Agreement::of(&ids, &one, &far, TOLERANCE).unwrap();
         assert!(!far.holds(TOLERANCE) && far.worst[0].id == "c", "{far:?}");
         // What is 2e-6 of the greatest logit is fine, even where a row's own are no larger.
-        let one = scored(array![[1e-5, 2e-5], [5.0, 4.0], [-3.0, 10.0]]);
+        let small = scored(array![[1e-5, 2e-5], [5.0, 4.0], [-3.0, 10.0]]);
         let near = scored(array![[1e-5, 4e-5], [5.0, 4.0], [-3.0, 10.0]]);
-        assert!(Agreement::of(&ids, &one, &near, TOLERANCE).unwrap().holds(TOLERANCE));
+        assert!(Agreement::of(&ids, &small, &near, TOLERANCE).unwrap().holds(TOLERANCE));
         let other = scored(array![[2.0, 1.0], [5.0, 5.0], [-3.0, 10.0]]);
         assert_eq!(Agreement::of(&ids, &one, &other, TOLERANCE).unwrap().other_labels, 1);
         let nan = scored(array![[1.0, f32::NAN], [5.0, 5.0], [-3.0, 10.0]]);
