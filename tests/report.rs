@@ -4,9 +4,8 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use assert_cmd::Command;
 use engraft::eval::{Options, Report, argmax};
 use engraft::report::{EmbeddingMap, MOST_PREVIEWS, Page, Preview, Row, figures, render, wanted};
 use ndarray::Array2;
@@ -14,38 +13,14 @@ use serde_json::Value;
 use support::{cache, engraft, home, json, says, some_emoji};
 
 const CNN: &str = "efficientnet-lite0";
-/// A Chromium that is an npm package, and what drives it.
-const BROWSER: [&str; 2] = ["@sparticuz/chromium@143.0.4", "puppeteer-core@24.9.0"];
-
-/// The npm packages of the browser, installed beside the tests and nowhere else.
-fn browser() -> PathBuf {
-    let folder = cache().join("browser");
-    let lock = home().lock("browser", &()).unwrap();
-    if !folder.is_dir() {
-        let staged = engraft::file::AtomicFolder::create(&folder).unwrap();
-        std::fs::write(staged.staging().join("package.json"), "{\"private\": true}").unwrap();
-        let mut npm = Command::new("npm");
-        npm.current_dir(staged.staging()).args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
-        npm.args(BROWSER).assert().success();
-        // Where the browser is unpacked to.
-        std::fs::create_dir(staged.staging().join("unpacked")).unwrap();
-        staged.commit().unwrap();
-    }
-    drop(lock);
-    folder
-}
-
 /// What Chromium finds on a page, in light and dark, wide and narrow.
 fn open(page: &Path) -> Vec<Value> {
-    let packages = browser();
+    let packages = support::browser();
     let lock = home().lock("browser-runs", &()).unwrap();
     let pictures = cache().join("report-pictures").join(page.file_stem().unwrap());
     std::fs::create_dir_all(&pictures).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/open_page.mjs");
-    let mut node = Command::new("node");
-    // The package brings the libraries that a bare machine lacks; this is how it is asked to unpack them.
-    node.env("TMPDIR", packages.join("unpacked")).env("AWS_EXECUTION_ENV", "AWS_Lambda_nodejs20.x");
-    let run = node.arg(script).arg(&packages).arg(page).arg(&pictures).assert().success();
+    let run = support::browsing(&packages).arg(script).arg(&packages).arg(page).arg(&pictures).assert().success();
     drop(lock);
     let found: Vec<Value> = serde_json::from_slice(&run.get_output().stdout).unwrap();
     assert_eq!(found.len(), 4);

@@ -190,6 +190,37 @@ pub fn python(packages: &[&str], script: &str, arguments: &[&Path]) -> String {
     String::from_utf8(output.get_output().stdout.clone()).expect("UTF-8")
 }
 
+/// npm packages, installed as `name` beside the tests and nowhere else.
+pub fn npm_packages(name: &str, packages: &[&str]) -> PathBuf {
+    let folder = cache().join(name);
+    let lock = home().lock(name, &()).expect("a lock");
+    if !folder.is_dir() {
+        let staged = engraft::file::AtomicFolder::create(&folder).expect("a folder");
+        std::fs::write(staged.staging().join("package.json"), "{\"private\": true}").expect("written");
+        let mut npm = Command::new("npm");
+        npm.current_dir(staged.staging()).args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        npm.args(packages).assert().success();
+        // Where a browser is unpacked to.
+        std::fs::create_dir(staged.staging().join("unpacked")).expect("a folder");
+        staged.commit().expect("renamed");
+    }
+    drop(lock);
+    folder
+}
+
+/// A Chromium that is an npm package, and what drives it.
+pub fn browser() -> PathBuf {
+    npm_packages("browser", &["@sparticuz/chromium@143.0.4", "puppeteer-core@24.9.0"])
+}
+
+/// Node, for a script that starts the browser of these packages.
+pub fn browsing(packages: &Path) -> Command {
+    let mut node = Command::new("node");
+    // The package brings the libraries that a bare machine lacks; this is how it is asked to unpack them.
+    node.env("TMPDIR", packages.join("unpacked")).env("AWS_EXECUTION_ENV", "AWS_Lambda_nodejs20.x");
+    node
+}
+
 /// Embeds `input` with a known backbone through the command line, into a file that is gone afterwards.
 pub fn embed(input: &Path, model: &str, arguments: &[&str]) -> FeatureSet {
     let folder = tempfile::tempdir().expect("a folder");
