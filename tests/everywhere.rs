@@ -36,7 +36,8 @@ impl Prepared {
         export.arg("export").arg(path("head.onnx")).arg("-o").arg(path("model.onnx")).arg("--with-preprocess");
         export.assert().success();
         let mut predict = engraft();
-        let predicted = predict.arg("predict").arg(path("model.onnx")).arg(path("images")).arg("--json").assert().success();
+        let predicted =
+            predict.arg("predict").arg(path("model.onnx")).arg(path("images")).arg("--json").assert().success();
         let text = String::from_utf8(predicted.get_output().stdout.clone()).unwrap();
         let prediction = |line: &str| {
             let line: Value = serde_json::from_str(line).unwrap();
@@ -101,7 +102,13 @@ fn a_browser_says_the_same() {
     std::fs::create_dir_all(&pictures).unwrap();
     let lock = support::home().lock("browser-runs", &()).unwrap();
     let mut node = support::browsing(&packages);
-    node.arg(script).args([&packages, &runtime, &example("web"), &prepared.path("model.onnx"), &prepared.path("images")]);
+    node.arg(script).args([
+        &packages,
+        &runtime,
+        &example("web"),
+        &prepared.path("model.onnx"),
+        &prepared.path("images"),
+    ]);
     let run = node.arg(&pictures).assert().success();
     drop(lock);
     let views: Vec<Value> = serde_json::from_slice(&run.get_output().stdout).unwrap();
