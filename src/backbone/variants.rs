@@ -23,7 +23,7 @@ use crate::preprocess::ImageSpec;
 use crate::progress::Progress;
 
 /// Changes whenever a conversion gives another graph than before, so that old files are not taken for new ones.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The least cosine between an embedding in half precision and the same in single precision.
 pub const MIN_COSINE: f64 = 0.999;

@@ -4,6 +4,7 @@ use super::build::{self, Dim};
 use super::proto::tensor_proto::DataType;
 use super::proto::{GraphProto, ModelProto};
 use super::signature::{Dimension, signature};
+use super::splice::splice;
 use crate::error::{Error, Result};
 
 /// How the bytes of an image follow each other.
@@ -50,45 +51,39 @@ pub fn take_bytes(model: ModelProto, layout: PixelLayout, pixels: PixelScale, na
         PixelLayout::Chw => [batch, channels, height, width],
     };
     let (image, bytes) = (input.name.as_str(), format!("{}/bytes", input.name));
-    let mut graph = model.graph.unwrap_or_default();
-    // The old input becomes an inner tensor.
-    let place = graph.input.iter().position(|v| v.name() == image).unwrap_or(0);
-    let dims: Vec<Dim> = dims.into_iter().map(Dim::from).collect();
-    if let Some(slot) = graph.input.get_mut(place) {
-        *slot = build::value(&bytes, DataType::Uint8, &dims);
-    }
-    graph.node.splice(0..0, steps(&bytes, image, layout, pixels, &mut graph.initializer));
-    Ok(ModelProto { graph: Some(GraphProto { ..graph }), ..model })
+    let sizes: Vec<Dim> = dims.into_iter().map(Dim::from).collect();
+    let mut graph = GraphProto { input: vec![build::value(&bytes, DataType::Uint8, &sizes)], ..Default::default() };
+    let pixels = steps(&bytes, image, layout, pixels, &mut graph);
+    let planes: Vec<Dim> = shape.iter().map(Dim::from).collect();
+    graph.output.push(build::value(&pixels, DataType::Float, &planes));
+    // These operators are the same in every version.
+    let before = ModelProto { opset_import: model.opset_import.clone(), ..build::model(graph) };
+    splice(before, model, &[(&pixels, image)], name)
 }
 
-/// The same operations in the same order as on the host, so that they round alike.
-fn steps(
-    bytes: &str,
-    image: &str,
-    layout: PixelLayout,
-    pixels: PixelScale,
-    constants: &mut Vec<super::proto::TensorProto>,
-) -> Vec<super::proto::NodeProto> {
+/// The same operations in the same order as on the host, so that they round alike. Returns what the last one gives.
+fn steps(bytes: &str, image: &str, layout: PixelLayout, pixels: PixelScale, graph: &mut GraphProto) -> String {
     let inner = |what: &str| format!("{image}/{what}");
     let [scale, mean, std] = ["scale", "mean", "std"].map(inner);
-    constants.push(build::tensor_f32(&scale, &[], &[pixels.scale]));
-    constants.push(build::tensor_f32(&mean, &[3, 1, 1], &pixels.mean));
-    constants.push(build::tensor_f32(&std, &[3, 1, 1], &pixels.std));
-    let [floats, planes, scaled, centred] = ["floats", "planes", "scaled", "centred"].map(inner);
+    graph.initializer.push(build::tensor_f32(&scale, &[], &[pixels.scale]));
+    graph.initializer.push(build::tensor_f32(&mean, &[3, 1, 1], &pixels.mean));
+    graph.initializer.push(build::tensor_f32(&std, &[3, 1, 1], &pixels.std));
+    let [floats, planes, scaled, centred, normalized] =
+        ["floats", "planes", "scaled", "centred", "normalized"].map(inner);
     let cast = vec![build::attr_int("to", DataType::Float as i64)];
-    let mut nodes = vec![build::node("Cast", &[bytes], &[&floats], cast)];
+    graph.node.push(build::node("Cast", &[bytes], &[&floats], cast));
     let planar = match layout {
         PixelLayout::Chw => &floats,
         PixelLayout::Hwc => {
             let order = vec![build::attr_ints("perm", &[0, 3, 1, 2])];
-            nodes.push(build::node("Transpose", &[&floats], &[&planes], order));
+            graph.node.push(build::node("Transpose", &[&floats], &[&planes], order));
             &planes
         }
     };
-    nodes.push(build::node("Mul", &[planar, &scale], &[&scaled], Vec::new()));
-    nodes.push(build::node("Sub", &[&scaled, &mean], &[&centred], Vec::new()));
-    nodes.push(build::node("Div", &[&centred, &std], &[image], Vec::new()));
-    nodes
+    graph.node.push(build::node("Mul", &[planar, &scale], &[&scaled], Vec::new()));
+    graph.node.push(build::node("Sub", &[&scaled, &mean], &[&centred], Vec::new()));
+    graph.node.push(build::node("Div", &[&centred, &std], &[&normalized], Vec::new()));
+    normalized
 }
 
 #[cfg(test)]
@@ -119,6 +114,24 @@ mod tests {
         let operations: Vec<&str> = graph.node.iter().map(|n| n.op_type()).collect();
         assert_eq!(operations, ["Cast", "Transpose", "Mul", "Sub", "Div", "Relu"]);
         assert_eq!(graph.node[4].output, graph.node[5].input);
+    }
+
+    #[test]
+    fn names_that_the_model_uses_are_left_to_it() {
+        let dims = [Dim::Named("n"), Dim::Fixed(3), Dim::Fixed(4), Dim::Fixed(5)];
+        let mut taken = model(DataType::Float, &dims);
+        let scale = build::tensor_f32("image/scale", &[], &[7.0]);
+        let graph = taken.graph.as_mut().unwrap();
+        graph.initializer.push(scale.clone());
+        graph.node[0] = build::node("Mul", &["image", "image/scale"], &["y"], vec![]);
+        let graph = take_bytes(taken, PixelLayout::Chw, PIXELS, "m").unwrap().graph.unwrap();
+        let names: Vec<&str> = graph.initializer.iter().map(|t| t.name()).collect();
+        assert_eq!(names, ["image/scale/1", "image/mean", "image/std", "image/scale"]);
+        assert_eq!(graph.initializer[3], scale);
+        assert_eq!(
+            (&graph.node[1].input[1], &graph.node[4].input[1]),
+            (&"image/scale/1".into(), &"image/scale".into())
+        );
     }
 
     #[test]
