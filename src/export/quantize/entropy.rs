@@ -11,8 +11,11 @@ const STEP: usize = 16;
 /// [`CODES`] levels: the least Kullback-Leibler divergence. First the upper end is found, then the lower one.
 pub(super) fn entropy(counts: &[f64], zero: usize) -> Range<usize> {
     let zero = zero.min(counts.len().saturating_sub(1));
+    // 0 has a code of its own in every range: what is exact would otherwise count as blurred, and of a ReLU it is most.
+    let mut counts = counts.to_vec();
+    counts.iter_mut().skip(zero).take(1).for_each(|count| *count = 0.0);
     let best = |ranges: &mut dyn Iterator<Item = Range<usize>>| {
-        let scored = ranges.map(|range| (divergence(counts, range.clone()), range));
+        let scored = ranges.map(|range| (divergence(&counts, range.clone()), range));
         scored.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, range)| range)
     };
     let whole = 0..counts.len();
@@ -67,5 +70,9 @@ mod tests {
         let found = entropy(&counts, 1024);
         assert!(found.start > 400 && found.end < 1650 && found.start < 800 && found.end > 1250, "{found:?}");
         assert!(divergence(&counts, found) < divergence(&counts, 0..2048));
+        // Nine tenths of zeros make no difference to the rest.
+        let mut relu = vec![10.0; 2048];
+        relu[0] = 9.0 * 20_480.0;
+        assert_eq!(entropy(&relu, 0), 0..2048);
     }
 }
