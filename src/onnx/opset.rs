@@ -192,3 +192,76 @@ fn flattened(mut softmax: NodeProto, out: &mut Vec<NodeProto>) {
     out.push(NodeProto { input: vec![flat], output: vec![soft.clone()], ..softmax });
     out.push(node("Reshape", &[&soft, &shape], &[&output], vec![]));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{self, tensor_f32};
+    use super::*;
+
+    fn model(version: i64, nodes: Vec<NodeProto>) -> ModelProto {
+        let graph = GraphProto { node: nodes, initializer: vec![tensor_f32("w", &[1], &[1.0])], ..Default::default() };
+        let import = OperatorSetIdProto { domain: None, version: Some(version) };
+        ModelProto { opset_import: vec![import], ..build::model(graph) }
+    }
+
+    fn raised(version: i64, to: i64, nodes: Vec<NodeProto>) -> Vec<NodeProto> {
+        let raised = raise(model(version, nodes), to, "m").unwrap();
+        assert_eq!(opset(&raised), to);
+        raised.graph.unwrap().node
+    }
+
+    fn operators(nodes: &[NodeProto]) -> Vec<&str> {
+        nodes.iter().map(|n| n.op_type()).collect()
+    }
+
+    #[test]
+    fn lists_become_inputs_when_they_pass_the_version_that_asks_for_it() {
+        let axes = || vec![build::attr_ints("axes", &[1, 2])];
+        for (operator, at) in [("Squeeze", 13), ("ReduceSum", 13), ("ReduceMean", 18), ("ReduceL2", 18)] {
+            let node = build::node(operator, &["x"], &["y"], axes());
+            assert_eq!(raised(11, at - 1, vec![node.clone()]), [node.clone()], "{operator}");
+            let after = raised(11, at, vec![node]);
+            assert_eq!(operators(&after), ["Constant", operator]);
+            assert_eq!(
+                (&after[1].input[..], after[1].attribute.len()),
+                (&["x".to_owned(), "y/axes".to_owned()][..], 0)
+            );
+            assert_eq!(after[0].attribute[0].t.as_ref().unwrap().dims, [2]);
+        }
+        let split = build::node("Split", &["x"], &["a", "b"], vec![build::attr_int("axis", 1)]);
+        let after = raised(12, 18, vec![split]);
+        assert_eq!((operators(&after), after[0].attribute[1].i()), (vec!["Split"], 2));
+    }
+
+    #[test]
+    fn an_old_softmax_flattens_but_over_the_last_axis() {
+        let softmax = |axis| build::node("Softmax", &["x"], &["y"], axis);
+        assert_eq!(operators(&raised(12, 13, vec![softmax(vec![])])), ["Shape", "Flatten", "Softmax", "Reshape"]);
+        let last = raised(12, 13, vec![softmax(vec![build::attr_int("axis", -1)])]);
+        assert_eq!((operators(&last), last[0].attribute[0].i()), (vec!["Softmax"], -1));
+        assert_eq!(operators(&raised(13, 18, vec![softmax(vec![])])), ["Softmax"]);
+    }
+
+    #[test]
+    fn branches_are_raised_too_and_other_domains_are_not() {
+        let inner = build::node("Unsqueeze", &["x"], &["z"], vec![build::attr_ints("axes", &[0])]);
+        let branch = GraphProto { node: vec![inner.clone()], ..Default::default() };
+        let attribute = AttributeProto { g: Some(branch), ..build::attr_int("then_branch", 0) };
+        let after = raised(11, 13, vec![build::node("If", &["c"], &["y"], vec![attribute])]);
+        assert_eq!(operators(&after[0].attribute[0].g.as_ref().unwrap().node), ["Constant", "Unsqueeze"]);
+        let custom = NodeProto { domain: Some("com.example".into()), ..inner };
+        assert_eq!(raised(11, 13, vec![custom.clone()]), [custom]);
+    }
+
+    #[test]
+    fn what_cannot_be_raised_is_said() {
+        let reason = |from, to, node| raise(model(from, vec![node]), to, "m").unwrap_err().to_string();
+        let node = |operator, outputs: &[&str]| build::node(operator, &["x"], outputs, vec![]);
+        assert!(reason(10, 13, node("Relu", &["y"])).contains("version 10"));
+        assert!(reason(13, 24, node("Relu", &["y"])).contains("onnx.version_converter"));
+        assert!(reason(11, 12, node("Dropout", &["y", "mask"])).contains("mask"));
+        assert!(reason(18, 21, node("GroupNormalization", &["y"])).contains("each group"));
+        assert_eq!(operators(&raised(11, 12, vec![node("Dropout", &["y"])])), ["Identity"]);
+        assert_eq!(opset(&raise(model(21, vec![node("Relu", &["y"])]), 17, "m").unwrap()), 21);
+    }
+}

@@ -161,3 +161,70 @@ fn imports(first: &[OperatorSetIdProto], second: &[OperatorSetIdProto], name: &s
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{self, Dim};
+    use super::super::model::{metadata, set_metadata};
+    use super::super::proto::tensor_proto::DataType;
+    use super::*;
+
+    fn part(inputs: &[&str], nodes: &[(&str, &[&str], &str)], outputs: &[&str]) -> ModelProto {
+        let value = |name: &&str| build::value(name, DataType::Float, &[Dim::Named("n")]);
+        build::model(GraphProto {
+            input: inputs.iter().map(value).collect(),
+            initializer: vec![build::tensor_f32("w", &[1], &[inputs.len() as f32])],
+            node: nodes.iter().map(|(op, from, to)| build::node(op, from, &[to], vec![])).collect(),
+            output: outputs.iter().map(value).collect(),
+            ..Default::default()
+        })
+    }
+
+    fn names(values: &[ValueInfoProto]) -> Vec<&str> {
+        values.iter().map(|v| v.name()).collect()
+    }
+
+    #[test]
+    fn the_second_keeps_its_names_and_shared_inputs_are_one() {
+        let first = part(&["x", "mask"], &[("Mul", &["x", "w"], "a"), ("Relu", &["a"], "b")], &["b", "a"]);
+        let second = part(&["in", "mask"], &[("Mul", &["in", "w"], "c"), ("Add", &["c", "mask"], "y")], &["y"]);
+        let graph = splice(first, second, &[("b", "in")], "m").unwrap().graph.unwrap();
+        assert_eq!((names(&graph.input), names(&graph.output)), (vec!["x", "mask"], vec!["y", "a"]));
+        let reads: Vec<String> = graph.node.iter().map(|n| format!("{}={}", n.output[0], n.input.join(","))).collect();
+        assert_eq!(reads, ["a=x,w/1", "in=a", "c=in,w", "y=c,mask"]);
+        assert_eq!(graph.initializer.iter().map(|t| t.name()).collect::<Vec<_>>(), ["w/1", "w"]);
+        // What was an input stays described.
+        assert_eq!(names(&graph.value_info), ["in"]);
+    }
+
+    #[test]
+    fn metadata_is_joined_and_operators_become_the_newer() {
+        let mut first = part(&["x"], &[("Relu", &["x"], "b")], &["b"]);
+        let mut second = part(&["b"], &[("Relu", &["b"], "y")], &["y"]);
+        for (model, value) in [(&mut first, "1"), (&mut second, "2")] {
+            set_metadata(model, "both", value);
+            set_metadata(model, value, value);
+        }
+        first.opset_import[0].version = Some(21);
+        let whole = splice(first, second, &[("b", "b")], "m").unwrap();
+        assert_eq!(["both", "1", "2"].map(|key| metadata(&whole, key)), [Some("2"), Some("1"), Some("2")]);
+        assert_eq!(opset(&whole), 21);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let first = || part(&["x"], &[("Relu", &["x"], "b")], &["b"]);
+        let second = |output: &str| part(&["in"], &[("Relu", &["in"], output)], &[output]);
+        let reason = |joins: &[(&str, &str)], second| splice(first(), second, joins, "m").unwrap_err().to_string();
+        assert!(reason(&[("z", "in")], second("y")).contains("no output \"z\""));
+        assert!(reason(&[("b", "z")], second("y")).contains("no input \"z\""));
+        assert!(reason(&[("b", "in")], second("x")).contains("both of its parts have a tensor \"x\""));
+        let mut other = second("y");
+        let mut own = first();
+        for (model, version) in [(&mut own, 1), (&mut other, 2)] {
+            model.opset_import.push(OperatorSetIdProto { domain: Some("com.example".into()), version: Some(version) });
+        }
+        let error = splice(own, other, &[("b", "in")], "m").unwrap_err().to_string();
+        assert!(error.contains("versions 1 and 2"), "{error}");
+    }
+}
