@@ -26,6 +26,7 @@ pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], nam
 
     let names = renamed(&front, &back, joins, name)?;
     rename(&mut front, &names);
+    rename_nodes(&mut front.node, &back.node);
     let fed: HashSet<&str> = joins.iter().map(|(_, input)| *input).collect();
     let known: HashSet<String> = front.input.iter().map(|v| v.name().to_owned()).collect();
     front.output.retain(|v| !fed.contains(v.name()));
@@ -98,6 +99,17 @@ fn renamed(
         }
     }
     Ok(names)
+}
+
+/// Gives nodes of the front that are called as nodes of the back names of their own: no two of a graph may be called alike.
+fn rename_nodes(front: &mut [NodeProto], back: &[NodeProto]) {
+    let mut taken: HashSet<String> = front.iter().chain(back).map(|node| node.name().to_owned()).collect();
+    let back: HashSet<&str> = back.iter().map(|node| node.name()).filter(|name| !name.is_empty()).collect();
+    for node in front.iter_mut().filter(|node| back.contains(node.name())) {
+        let new = (1..).map(|i| format!("{}/{i}", node.name())).find(|name| !taken.contains(name));
+        taken.extend(new.clone());
+        node.name = new;
+    }
 }
 
 /// The names of all tensors of a graph, those inside its subgraphs too.
@@ -195,6 +207,15 @@ mod tests {
         assert_eq!(graph.initializer.iter().map(|t| t.name()).collect::<Vec<_>>(), ["w/1", "w"]);
         // What was an input stays described.
         assert_eq!(names(&graph.value_info), ["in"]);
+    }
+
+    #[test]
+    fn no_two_nodes_are_called_alike() {
+        let same = |input, output| part(&[input], &[("Relu", &[input], "r"), ("Relu", &["r"], output)], &[output]);
+        let graph = splice(same("x", "b"), same("in", "y"), &[("b", "in")], "m").unwrap().graph.unwrap();
+        let called: Vec<&str> = graph.node.iter().map(|n| n.name()).collect();
+        assert_eq!(called, ["r/Relu/1", "b/Relu", "r/Relu", "y/Relu"]);
+        assert_eq!(graph.node[1].input, ["r/1"]);
     }
 
     #[test]
