@@ -259,8 +259,7 @@ impl Audit {
             context.console.note(&format!("class {label:?} has one sample only: its label is not judged"));
         }
         let names: Vec<String> = judged.into_iter().map(|class| class.label).collect();
-        let known = |row: &usize| features.labels[*row].as_ref().is_some_and(|label| names.contains(label));
-        let labelled = features.select(&(0..features.len()).filter(known).collect::<Vec<_>>());
+        let labelled = features.select(&features.rows_labelled(&names));
         let labels = labelled.class_indices(&names)?;
         tell_of_fewer_folds(context, self.cv, (labels.len(), "rows"));
         let folds = Division::new(self.cv, context.seed);

@@ -165,8 +165,7 @@ impl Bench {
         }
         let backbone = || classifier.backbone(&self.model, context);
         let features = inputs::load(context, &self.data, &self.source, backbone)?.features;
-        let known = |row: &usize| features.labels[*row].as_ref().is_some_and(|label| head.labels.contains(label));
-        let known: Vec<usize> = (0..features.len()).filter(known).collect();
+        let known = features.rows_labelled(&head.labels);
         if known.is_empty() {
             return Ok(None);
         }

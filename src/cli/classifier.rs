@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::export::Exported;
 use crate::features::FeatureSet;
 use crate::head::{HeadFile, Scored};
+use crate::onnx::read_model;
 use crate::progress::Progress;
 
 /// What MODEL.onnx names.
@@ -24,12 +25,13 @@ pub(super) enum Classifier {
 impl Classifier {
     /// Reads it; `model` is what `--model` says.
     pub(super) fn read(path: &Path, model: &ModelArgs) -> Result<Self> {
-        match Exported::is(path)? {
+        let file = read_model(path)?;
+        match Exported::is(&file) {
             true if model.model.is_some() => {
                 Err(Error::Usage(format!("{} holds its backbone: leave out --model", path.display())))
             }
-            true => Exported::read(path).map(Self::Exported),
-            false => Ok(Self::Head(path.to_path_buf(), HeadFile::read(path)?)),
+            true => Exported::of(path, file).map(Self::Exported),
+            false => Ok(Self::Head(path.to_path_buf(), HeadFile::of(path, &file)?)),
         }
     }
 

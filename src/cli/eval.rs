@@ -62,9 +62,7 @@ impl Eval {
         let loaded =
             inputs::load_keeping(context, &self.inputs, (&self.source, self.group_column.as_slice()), backbone)?;
         let features = loaded.features;
-        let known: Vec<usize> = (0..features.ids.len())
-            .filter(|&i| features.labels[i].as_ref().is_some_and(|l| head.labels.contains(l)))
-            .collect();
+        let known = features.rows_labelled(&head.labels);
         if known.is_empty() {
             if features.labels.iter().all(Option::is_none) {
                 return Err(super::train::no_labels());

@@ -148,7 +148,7 @@ impl Export {
         let staged = file(&self.output);
         write_model(&model, &staged)?;
 
-        let exported = Exported::read(&staged)?;
+        let mut exported = Exported::read(&staged)?;
         let agreement = self.verify(context, &exported, entries.clone(), &two_steps.ids, &expected)?;
         self.check(context, &head, &agreement, TOLERANCE)?;
         let mut verification = Verification { samples, agreement, pixels: None };
@@ -160,21 +160,22 @@ impl Export {
         let smaller = smaller.transpose()?;
         if let Some(smaller) = &smaller {
             context.console.say(&smaller.table());
+            exported = Exported::read(&staged)?;
         }
         if let Some(spec) = images {
             let pixels = self.pixels(context, spec, entries.iter().take(MOST_PIXELS), staging.staging())?;
             // What the file says without its preprocessing.
             let model = read_model(&staged)?;
             let known = match smaller {
-                Some(_) => self.through(context, &Exported::read(&staged)?, entries.clone(), &two_steps.ids)?,
+                Some(_) => self.through(context, &exported, entries.clone(), &two_steps.ids)?,
                 None => expected,
             };
             write_model(&with_preprocessing(model, spec, &backbone.name)?, &staged)?;
-            let agreement = self.verify(context, &Exported::read(&staged)?, entries, &two_steps.ids, &known)?;
+            exported = Exported::read(&staged)?;
+            let agreement = self.verify(context, &exported, entries, &two_steps.ids, &known)?;
             self.check(context, &head, &agreement, if pixels.is_exact() { TOLERANCE } else { ROUNDED })?;
             verification.pixels = Some((pixels, agreement));
         }
-        let exported = Exported::read(&staged)?;
         let size = size(&staged)?;
         let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = head.attached(METRICS)?;

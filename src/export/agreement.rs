@@ -4,7 +4,7 @@ use ndarray::ArrayView1;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::head::Scored;
+use crate::head::{Scored, first_maximum};
 
 /// The greatest difference of logits that passes, as a share of the greatest of all in absolute value: a logit near zero is the
 /// difference of large numbers, and no more exact than they are.
@@ -116,10 +116,6 @@ fn greatest(one: ArrayView1<f32>, two: ArrayView1<f32>) -> f64 {
 
 fn largest<'a>(values: impl Iterator<Item = &'a f32>) -> f64 {
     values.fold(0.0, |largest: f64, &x| f64::from(x).abs().max(largest))
-}
-
-pub(super) fn first_maximum(row: ArrayView1<f32>) -> usize {
-    row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best })
 }
 
 /// How far the greatest value is above the second.

@@ -29,12 +29,9 @@ pub struct Exported {
 }
 
 impl Exported {
-    /// Whether the model at `path` was exported, and is not a head alone.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn is(path: &Path) -> Result<bool> {
-        Ok(metadata(&read_model(path)?, EXPORT_KEY).is_some())
+    /// Whether a model was exported, and is not a head alone.
+    pub fn is(model: &Model) -> bool {
+        metadata(model, EXPORT_KEY).is_some()
     }
 
     /// Reads an exported model.
@@ -42,7 +39,14 @@ impl Exported {
     /// # Errors
     /// [`Error::Malformed`] when it is none, or its head was changed.
     pub fn read(path: &Path) -> Result<Self> {
-        let model = read_model(path)?;
+        Self::of(path, read_model(path)?)
+    }
+
+    /// The exported model that was read from `path`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn of(path: &Path, model: Model) -> Result<Self> {
         let wrong = |reason: String| Error::malformed(path, reason);
         let record = ExportRecord::of(&model).map_err(wrong)?;
         let outputs = signature(&model).outputs;

@@ -162,6 +162,12 @@ impl FeatureSet {
         self.labels.iter().flatten().collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
+    /// The rows whose label is one of `names`, in ascending order.
+    pub fn rows_labelled(&self, names: &[String]) -> Vec<usize> {
+        let known: HashSet<&String> = names.iter().collect();
+        (0..self.len()).filter(|&row| self.labels[row].as_ref().is_some_and(|label| known.contains(label))).collect()
+    }
+
     /// The index of each row's label in `names`.
     ///
     /// # Errors

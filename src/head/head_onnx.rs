@@ -219,11 +219,18 @@ impl HeadFile {
     /// [`Error::Malformed`] when the file is no such head: not ONNX, another graph than this kind of head has, tensors
     /// that do not fit together, missing or wrong metadata.
     pub fn read(path: &Path) -> Result<Self> {
-        let model = read_model(path)?;
-        if metadata(&model, EXPORT_KEY).is_some() {
+        Self::of(path, &read_model(path)?)
+    }
+
+    /// The head that was read from `path`.
+    ///
+    /// # Errors
+    /// As [`HeadFile::read`].
+    pub fn of(path: &Path, model: &Model) -> Result<Self> {
+        if metadata(model, EXPORT_KEY).is_some() {
             return Err(Error::malformed(path, "it was exported already: give the head that it was made from"));
         }
-        Self::from_model(&model).map_err(|reason| Error::malformed(path, reason))
+        Self::from_model(model).map_err(|reason| Error::malformed(path, reason))
     }
 
     /// The head that a model is, or the reason why it is none.

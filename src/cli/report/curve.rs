@@ -30,8 +30,7 @@ pub(super) fn points(
             "warning: {shared} of the rows to evaluate are among those of --curve: the learning curve is too good"
         ));
     }
-    let known = |label: &Option<String>| label.as_ref().is_some_and(|label| head.labels.contains(label));
-    let rows: Vec<usize> = (0..train.len()).filter(|&row| known(&train.labels[row])).collect();
+    let rows = train.rows_labelled(&head.labels);
     let train = train.into_rows(&rows);
     let labels = train.class_indices(&head.labels)?;
     if let Some(class) = (0..head.labels.len()).find(|class| !labels.contains(class)) {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::eval::PairedComparison;
-use crate::head::{Link, Scored, THRESHOLD};
+use crate::head::{Link, Scored, THRESHOLD, first_maximum};
 
 /// What the labels of samples should be.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Contract {
 /// The labels that a model gave.
 fn said(scored: &Scored, link: Link) -> Vec<Wanted> {
     let row = |row: ndarray::ArrayView1<f32>| match link {
-        Link::Softmax => Wanted::Class(super::super::agreement::first_maximum(row)),
+        Link::Softmax => Wanted::Class(first_maximum(row)),
         Link::Sigmoid => Wanted::Labels(row.iter().map(|probability| *probability >= THRESHOLD).collect()),
     };
     scored.probabilities.outer_iter().map(row).collect()
