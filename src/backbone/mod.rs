@@ -1,8 +1,10 @@
 //! Backbones: what they are, where they come from, how they run.
 
+mod anatomy;
 mod assignment;
 mod cuda;
 mod engines;
+mod evaluate;
 mod failure;
 pub mod fetch;
 pub mod folder;
@@ -17,6 +19,7 @@ mod probe;
 mod provider;
 pub mod registry;
 mod runtime;
+mod sample;
 mod select;
 mod session;
 mod setup;
@@ -24,7 +27,9 @@ mod staging;
 pub mod variants;
 mod weights;
 
+pub use anatomy::{Anatomy, Cut, Described, OperatorCount, OperatorSet, TensorSize, anatomy};
 pub use assignment::Assignment;
+pub use evaluate::{Evaluator, Outline, fold};
 pub use folder::{Overrides, Resize};
 pub use gpu::{Gpu, gpus};
 pub use home::Home;
@@ -34,6 +39,7 @@ pub use pooling::{Pooling, normalize_rows};
 pub use probe::probe;
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
+pub use sample::OpenSizes;
 pub use session::{Element, Input, Session, Tensor};
 pub use setup::{Flavour, Installed, setup, setup_cuda};
 pub use weights::Weights;
