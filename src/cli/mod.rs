@@ -15,6 +15,7 @@ mod embed;
 mod eval;
 mod export;
 mod fit;
+mod graph;
 mod inputs;
 mod inspect;
 mod judging;
@@ -95,6 +96,7 @@ enum Verb {
     Predict(predict::Predict),
     Export(export::Export),
     Bench(bench::Bench),
+    Graph(graph::Graph),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -159,6 +161,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Predict(verb) => verb.run(context),
         Verb::Export(verb) => verb.run(context),
         Verb::Bench(verb) => verb.run(context),
+        Verb::Graph(verb) => verb.run(context),
         Verb::Demo(verb) => verb.run(context),
         Verb::Completions(verb) => verb.run(),
     }
