@@ -49,6 +49,12 @@ impl Evaluator {
     /// # Errors
     /// As [`Self::open`]; when the folder for temporary files cannot be written.
     pub fn of(runtime: &Runtime, model: &Model, name: &str, threads: usize) -> Result<Self> {
+        if let Some(bytes) = onnx::encoded(model) {
+            let wrong = |e: ort::Error| failure(name, e.message());
+            let mut builder = super::session::builder(runtime, threads).map_err(wrong)?;
+            let inner = builder.commit_from_memory(&bytes).map_err(wrong)?;
+            return Ok(Self { inner, model: name.to_owned(), _folder: None });
+        }
         let folder = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
         let path = folder.path().join("model.onnx");
         onnx::write_model(model, &path)?;

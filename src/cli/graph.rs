@@ -92,7 +92,9 @@ fn summary(model: &Anatomy) -> String {
     if model.functions > 0 {
         say("functions", model.functions.to_string());
     }
-    say("folded", format!("{} when constants are folded", counted(model.folded_nodes, "node")));
+    if model.folded_nodes != nodes {
+        say("folded", format!("{} when constants are folded", counted(model.folded_nodes, "node")));
+    }
     let alone = model.cuts.iter().filter(|cut| cut.companions.is_empty()).count();
     say("cuts", format!("at {}, at {alone} of them without anything besides", counted(model.cuts.len(), "tensor")));
     table(&["", ""], lines).trim_start().to_owned()

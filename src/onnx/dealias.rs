@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::cut::defined;
+use super::model::unlist_constants;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use super::reads::{reads, subgraphs};
 use super::splice::rename;
@@ -45,8 +46,12 @@ pub fn dealias(mut model: ModelProto, tensors: &HashSet<&str>) -> ModelProto {
             rename(graph, &captured);
         }
     }
+    if copies.is_empty() {
+        return model;
+    }
     graph.initializer.extend(copies);
     drop_unread(graph, passed);
+    unlist_constants(&mut model);
     model
 }
 

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::cut::{CutPoint, cut};
 use super::every_tensor::{every_tensor, raw_bytes};
+use super::model::unlist_constants;
 use super::proto::tensor_proto::DataType;
 use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto};
 use super::reads::{reads, subgraphs};
@@ -49,6 +50,10 @@ pub fn constant_part(model: &ModelProto, name: &str) -> Result<Option<ModelProto
 pub fn fold(mut model: ModelProto, values: &HashMap<String, Value>) -> ModelProto {
     let Some(graph) = &model.graph else { return model };
     let folded = folded(graph, constant_nodes(graph, &model.functions), values);
+    if folded.is_empty() {
+        return model;
+    }
+    unlist_constants(&mut model);
     let Some(graph) = &mut model.graph else { return model };
     let gone = |node: &NodeProto| node.output.iter().any(|output| folded.contains(output));
     let (dropped, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut graph.node).into_iter().partition(gone);

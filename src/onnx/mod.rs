@@ -41,7 +41,7 @@ pub use flow::{CutSite, cut_sites};
 pub use fold::{constant_part, fold, largest_folded};
 pub use graph::GraphBuilder;
 pub use inventory::{Inventory, inventory};
-pub use model::{metadata, read_model, read_whole_model, set_metadata, write_model, write_model_within};
+pub use model::{encoded, metadata, read_model, read_whole_model, set_metadata, write_model, write_model_within};
 pub use observe::{OBSERVED, observe_counts, observe_ranges};
 pub use opset::{opset, raise};
 pub use pixels::{PixelLayout, PixelScale, take_bytes};

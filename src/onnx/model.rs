@@ -1,5 +1,6 @@
 //! A model file as a whole: read, write, metadata.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use prost::Message;
@@ -49,6 +50,11 @@ pub fn write_model(model: &ModelProto, path: &Path) -> Result<()> {
     write_model_within(model, path, MAX_BYTES)
 }
 
+/// A model as the bytes of its file; none where it is beyond protobuf's 2 GiB.
+pub fn encoded(model: &ModelProto) -> Option<Vec<u8>> {
+    (model.encoded_len() as u64 <= MAX_BYTES).then(|| model.encode_to_vec())
+}
+
 /// As [`write_model`], with another size in bytes from which on weights are put outside.
 ///
 /// # Errors
@@ -58,6 +64,18 @@ pub fn write_model_within(model: &ModelProto, path: &Path, limit: u64) -> Result
         true => file::write_atomic(path, &model.encode_to_vec()),
         false => write_outside(model, path, limit),
     }
+}
+
+/// Before version 4 of the format every constant had to be listed as an input; since then those that are listed can be overridden. The
+/// model comes to version 4, so that constants can be added to it, and the old ones stay constants.
+pub(super) fn unlist_constants(model: &mut ModelProto) {
+    if model.ir_version() >= 4 {
+        return;
+    }
+    model.ir_version = Some(4);
+    let Some(graph) = &mut model.graph else { return };
+    let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+    graph.input.retain(|value| !constants.contains(value.name()));
 }
 
 /// The value of a metadata key.
