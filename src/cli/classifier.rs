@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::export::Exported;
 use crate::features::FeatureSet;
 use crate::head::{HeadFile, Scored};
-use crate::onnx::read_model;
+use crate::onnx::read_whole_model;
 use crate::progress::Progress;
 
 /// What MODEL.onnx names.
@@ -25,7 +25,7 @@ pub(super) enum Classifier {
 impl Classifier {
     /// Reads it; `model` is what `--model` says.
     pub(super) fn read(path: &Path, model: &ModelArgs) -> Result<Self> {
-        let file = read_model(path)?;
+        let file = read_whole_model(path)?;
         match Exported::is(&file) {
             true if model.model.is_some() => {
                 Err(Error::Usage(format!("{} holds its backbone: leave out --model", path.display())))

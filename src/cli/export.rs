@@ -25,7 +25,7 @@ use crate::export::{
 use crate::features::FeatureSet;
 use crate::file::{self, AtomicFolder};
 use crate::head::{HeadFile, Scored};
-use crate::onnx::{read_model, signature, write_model};
+use crate::onnx::{external_paths, read_model, read_whole_model, signature, write_model};
 use crate::preprocess::{ImageSpec, Preprocessing};
 use crate::progress::Progress;
 use crate::source::Entry;
@@ -165,7 +165,7 @@ impl Export {
         if let Some(spec) = images {
             let pixels = self.pixels(context, spec, entries.iter().take(MOST_PIXELS), staging.staging())?;
             // What the file says without its preprocessing.
-            let model = read_model(&staged)?;
+            let model = read_whole_model(&staged)?;
             let known = match smaller {
                 Some(_) => self.through(context, &exported, entries.clone(), &two_steps.ids)?,
                 None => expected,
@@ -177,17 +177,24 @@ impl Export {
             verification.pixels = Some((pixels, agreement));
         }
         let size = size(&staged)?;
+        let graph = read_model(&staged)?;
         let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = head.attached(METRICS)?;
         let about = (&exported.head, &exported.record, metrics.as_ref());
-        let mut text = card(&name, about, &signature(&read_model(&staged)?), &verification);
+        let mut text = card(&name, about, &signature(&graph), &verification);
         if let Some(smaller) = &smaller {
             text += &format!("\n## What the precision costs\n\n{}\n", smaller.text(size));
         }
         let card = self.output.with_extension("md");
         file::write_atomic(&file(&card), text.as_bytes())?;
-        // The model last: where it is, all is.
-        for path in tokenizer.iter().chain([&card, &self.output]) {
+        let weights = external_paths(&graph, &staged)?;
+        let weights: Vec<PathBuf> =
+            weights.iter().map(|path| self.output.with_file_name(path.file_name().unwrap_or_default())).collect();
+        // An old model must not be seen with what belongs to the new one; the new one comes last: where it is, all is.
+        if !weights.is_empty() {
+            file::remove_if_there("replace", &self.output)?;
+        }
+        for path in weights.iter().chain(&tokenizer).chain([&card, &self.output]) {
             std::fs::rename(file(path), path).map_err(Error::io("rename", path))?;
         }
         let Verification { agreement, pixels, .. } = verification;

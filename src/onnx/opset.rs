@@ -1,7 +1,7 @@
 //! Which version of the standard operators a model uses, and how it comes to a newer one.
 
-use super::build::{attr_int, attr_string, attr_tensor, node, tensor_i64};
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use super::build::{attr_int, attr_string, attr_tensor, node, operators, tensor_i64};
+use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto};
 use crate::error::{Error, Result};
 
 /// The oldest operator set that is raised: before it, too much had another meaning.
@@ -54,7 +54,7 @@ pub fn raise(mut model: ModelProto, to: i64, name: &str) -> Result<ModelProto> {
     }
     match model.opset_import.iter_mut().find(|o| is_standard(o.domain())) {
         Some(import) => import.version = Some(to),
-        None => model.opset_import.push(OperatorSetIdProto { domain: Some(String::new()), version: Some(to) }),
+        None => model.opset_import.push(operators("", to)),
     }
     let format = FORMATS.iter().find(|(first, _)| to >= *first).map(|(_, format)| *format);
     model.ir_version = model.ir_version.max(format);
@@ -200,7 +200,7 @@ mod tests {
 
     fn model(version: i64, nodes: Vec<NodeProto>) -> ModelProto {
         let graph = GraphProto { node: nodes, initializer: vec![tensor_f32("w", &[1], &[1.0])], ..Default::default() };
-        let import = OperatorSetIdProto { domain: None, version: Some(version) };
+        let import = build::operators("", version);
         ModelProto { opset_import: vec![import], ..build::model(graph) }
     }
 

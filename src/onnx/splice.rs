@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::cut::defined;
 use super::opset::{opset, raise};
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
+use super::unknown::Unknown;
 use crate::error::{Error, Result};
 
 /// Puts `second` behind `first`: each pair of `joins` is an output of `first` and the input of `second` that it feeds. What
@@ -37,6 +38,7 @@ pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], nam
     front.initializer.extend(back.initializer);
     front.sparse_initializer.extend(back.sparse_initializer);
     front.quantization_annotation.extend(back.quantization_annotation);
+    front.unknown = Unknown::join(front.unknown, back.unknown);
     front.value_info.retain(|v| !fed.contains(v.name()));
     // Now inner tensors, of which the types stay known.
     front.value_info.extend(joined.into_iter().chain(back.value_info));
@@ -55,7 +57,8 @@ pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], nam
     metadata_props.retain(|p| second.metadata_props.iter().all(|q| q.key() != p.key()));
     metadata_props.extend(second.metadata_props);
     let ir_version = first.ir_version.max(second.ir_version);
-    Ok(ModelProto { graph: Some(front), functions, metadata_props, opset_import, ir_version, ..first })
+    let unknown = Unknown::join(first.unknown, second.unknown);
+    Ok(ModelProto { graph: Some(front), functions, metadata_props, opset_import, ir_version, unknown, ..first })
 }
 
 fn check(front: &GraphProto, back: &GraphProto, joins: &[(&str, &str)], name: &str) -> Result<()> {
@@ -128,7 +131,7 @@ pub fn rename_tensor(model: &mut ModelProto, from: &str, to: &str) {
 }
 
 /// Renames tensors wherever a graph names them, in subgraphs too. The new names must be free.
-fn rename(graph: &mut GraphProto, names: &HashMap<String, String>) {
+pub(super) fn rename(graph: &mut GraphProto, names: &HashMap<String, String>) {
     let change = |name: &mut String| {
         if let Some(new) = names.get(name.as_str()) {
             name.clone_from(new);
@@ -243,7 +246,7 @@ mod tests {
         let mut other = second("y");
         let mut own = first();
         for (model, version) in [(&mut own, 1), (&mut other, 2)] {
-            model.opset_import.push(OperatorSetIdProto { domain: Some("com.example".into()), version: Some(version) });
+            model.opset_import.push(build::operators("com.example", version));
         }
         let error = splice(own, other, &[("b", "in")], "m").unwrap_err().to_string();
         assert!(error.contains("versions 1 and 2"), "{error}");

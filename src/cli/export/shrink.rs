@@ -17,7 +17,7 @@ use crate::export::{
 use crate::extract::Sink;
 use crate::features::{FeatureSet, Part as Rows, Provenance};
 use crate::head::Scored;
-use crate::onnx::{Model, OBSERVED, write_model};
+use crate::onnx::{Model, OBSERVED, external_paths, read_model, write_model};
 use crate::progress::{Progress, Unstaged};
 use crate::source::Entry;
 
@@ -117,8 +117,10 @@ impl ShrinkArgs {
     }
 }
 
+/// Bytes of a model with the files of its weights.
 pub(super) fn size(path: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(path).map_err(Error::io("read", path))?.len())
+    let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
+    external_paths(&read_model(path)?, path)?.iter().try_fold(size(path)?, |sum, beside| Ok(sum + size(beside)?))
 }
 
 /// Which entry does what; all are places among the entries.
