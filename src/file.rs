@@ -281,6 +281,20 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_long()) } else { Ok(bytes) }
 }
 
+/// The first `limit` bytes of a file, or all that there are; none where there is no file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn beginning(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(limit).read_to_end(&mut start).map_err(Error::io("read", path))?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(start),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    Ok(start)
+}
+
 /// The first line of a file with its end, at most `limit` bytes of it; empty where there is no file.
 ///
 /// # Errors
