@@ -111,11 +111,14 @@ impl std::io::Seek for AtomicFile {
     }
 }
 
-/// A folder that appears under its name, with everything in it, only when [`AtomicFolder::commit`] succeeds.
+/// A folder that appears under its name, with everything in it, only when [`AtomicFolder::commit`] succeeds. What a killed process
+/// left over is removed as that of an [`AtomicFile`].
 #[derive(Debug)]
 pub struct AtomicFolder {
     path: PathBuf,
     staging: tempfile::TempDir,
+    /// Whoever has it lives. There is none where folders cannot be opened; what is left over stays there.
+    _lock: Option<File>,
 }
 
 impl AtomicFolder {
@@ -126,8 +129,17 @@ impl AtomicFolder {
     pub fn create(path: &Path) -> Result<Self> {
         let parent = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-        let staging = hidden(HIDDEN, 0o777).tempdir_in(parent);
-        Ok(Self { path: path.to_path_buf(), staging: staging.map_err(Error::io("create", path))? })
+        let prefix = prefix_of(path);
+        remove_abandoned(parent, &prefix);
+        let (staging, lock) = loop {
+            let staging = hidden(&prefix, 0o777).tempdir_in(parent).map_err(Error::io("create", path))?;
+            let lock = File::open(staging.path()).ok().filter(|folder| folder.lock().is_ok());
+            // As of files.
+            if staging.path().exists() {
+                break (staging, lock);
+            }
+        };
+        Ok(Self { path: path.to_path_buf(), staging, _lock: lock })
     }
 
     /// Where to put the content.
@@ -180,18 +192,20 @@ fn prefix_of(path: &Path) -> String {
     format!("{HIDDEN}{}-", &sha256_hex(name)[..16])
 }
 
-/// Removes files of this prefix that nobody has a lock on: who wrote them was killed. What cannot be removed is no harm.
+/// Removes files and folders of this prefix that nobody has a lock on: who wrote them was killed. What cannot be removed is no harm.
 pub fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
+        let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
-        if name.starts_with(prefix)
-            && name.ends_with(PARTIAL)
-            && let Ok(file) = File::options().write(true).open(entry.path())
-            && file.try_lock().is_ok()
+        if !name.starts_with(prefix) || !name.ends_with(PARTIAL) {
+            continue;
+        }
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if let Ok(open) = File::options().read(is_folder).write(!is_folder).open(&path)
+            && open.try_lock().is_ok()
         {
             // While it is locked: whoever made it just now waits for the lock, and then makes another.
-            let _ = std::fs::remove_file(entry.path());
+            let _ = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         }
     }
 }
@@ -390,6 +404,29 @@ mod tests {
         second.commit().unwrap();
         assert!(living.temp.exists());
         living.commit().unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        assert_eq!(left, [other, path]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_killed_processes_left_of_this_folder_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("models");
+        let abandoned = folder.path().join(format!("{}a.partial", prefix_of(&path)));
+        let other = folder.path().join(format!("{}a.partial", prefix_of(Path::new("others"))));
+        for left in [&abandoned, &other] {
+            std::fs::create_dir(left).unwrap();
+            std::fs::write(left.join("torn"), "torn").unwrap();
+        }
+        let living = AtomicFolder::create(&path).unwrap();
+        assert!(!abandoned.exists() && other.join("torn").exists());
+        let second = AtomicFolder::create(&path).unwrap();
+        assert!(living.staging().is_dir());
+        second.commit().unwrap();
+        assert!(path.is_dir() && living.staging().is_dir());
+        drop(living);
         let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         left.sort();
         assert_eq!(left, [other, path]);

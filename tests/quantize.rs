@@ -149,6 +149,7 @@ fn kept(head: &Path, model: &Path, written: &Value, most: f64) {
     let card = std::fs::read_to_string(model.with_extension("md")).unwrap();
     let precision = written["precision"].as_str().unwrap();
     assert!(card.contains(&format!("- precision: {precision}")) && card.contains("95 % interval"), "{card}");
+    assert!(card.contains("through the file in f32 that this one was made of"), "{card}");
 }
 
 #[test]

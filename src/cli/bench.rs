@@ -33,7 +33,8 @@ const LOUDNESS_VARIABLES: [&str; 3] = ["ENGRAFT_JSON", "ENGRAFT_QUIET", "ENGRAFT
 /// Compare exported models: size, latency, throughput, memory, and accuracy where labelled data is given
 ///
 /// Each model runs in a process of its own, one session, so that its peak memory is its own. Latency is of one prepared sample,
-/// throughput of batches of 16; reading and decoding are not in it. A model is marked with * where no other is at least as good
+/// throughput of batches of 16 (of one image, where the preprocessing is in the file: sizes differ); reading and decoding are not
+/// in it. A model is marked with * where no other is at least as good
 /// in size, latency and accuracy and better in one of them.
 ///
 /// Examples:
@@ -68,7 +69,7 @@ struct Measured {
     /// Of one sample, in milliseconds.
     latency_p50_ms: f64,
     latency_p99_ms: f64,
-    /// In batches of 16.
+    /// In batches of 16; of one, where images are taken as they are decoded.
     rows_per_second: f64,
     /// Peak memory of the process, in bytes, before any evaluation; where the system tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +140,7 @@ impl Bench {
             let time = Duration::from_secs_f64(self.seconds);
             latency((context.runtime()?, &context.home), &backbone, &samples, how, time, &context.console)
         };
-        let (one, many) = (time(1)?, time(BATCH.min(samples.len()))?);
+        let (one, many) = (time(1)?, time(BATCH)?);
         let peak_memory = peak_memory();
         let (accuracy, accuracy_interval) = self.accuracy(context, &classifier)?.unzip();
         Ok(Measured {
