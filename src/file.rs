@@ -41,10 +41,7 @@ impl AtomicFile {
     /// # Errors
     /// When the folder cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let folder = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let prefix = prefix_of(path);
         remove_abandoned(folder, &prefix);
@@ -127,7 +124,7 @@ impl AtomicFolder {
     /// # Errors
     /// When the parent cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let parent = path.parent().unwrap_or(Path::new("."));
+        let parent = folder_of(path);
         std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         let prefix = prefix_of(path);
         remove_abandoned(parent, &prefix);
@@ -183,6 +180,14 @@ impl Drop for NewFolder {
     fn drop(&mut self) {
         // It fails where the folder is not empty, which is meant.
         let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// The folder that a path is in; of a name alone the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

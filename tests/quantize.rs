@@ -179,6 +179,14 @@ fn a_cnn_becomes_small_and_says_the_same() {
     let predicted = engraft().arg("predict").arg(&model).arg(&samples).arg("--json").assert().success();
     assert_eq!(String::from_utf8_lossy(&predicted.get_output().stdout).lines().count(), 20);
 
+    // What is cached of its backbone in f32 says nothing of it.
+    let features = path("samples.parquet");
+    let embed = ["-m", "efficientnet-lite0", "-o"];
+    engraft().arg("embed").arg(path("samples").join("Activities")).args(embed).arg(&features).assert().success();
+    let of_f32 = ["computes in int8", "samples.parquet", "give the images"];
+    says(engraft().arg("eval").arg(&model).arg(&features), 2, &of_f32);
+    says(engraft().arg("predict").arg(&model).arg(&features), 2, &of_f32);
+
     let (model, written) = export("f16", &[]);
     kept(&head, &model, &written, 0.51);
     let said = peer(&model, "{}");

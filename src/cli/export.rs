@@ -129,7 +129,11 @@ impl Export {
         let two_steps = self.embed(context, &backbone, entries.clone())?;
         // What was rejected is no sample.
         let embedded: HashSet<&str> = two_steps.ids.iter().map(String::as_str).collect();
+        let given = entries.len();
         entries.retain(|entry| matches!(entry, Entry::Sample(sample) if embedded.contains(sample.id.as_str())));
+        if let rejected @ 1.. = given - entries.len() {
+            context.console.say(&format!("warning: {rejected} of {given} samples cannot be embedded, and are left out"));
+        }
         check_same_backbone(context, (&self.head, &head), (&self.samples, &two_steps))?;
         head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());
         let expected = head.score(two_steps.matrix.view())?;
