@@ -130,7 +130,7 @@ impl Raise {
             "BatchNormalization" if self.passes(14) && node.output.iter().skip(1).any(|o| !o.is_empty()) => {
                 return Err(failed("a BatchNormalization is in training".to_owned()));
             }
-            "BatchNormalization" => node.output.truncate(1),
+            "BatchNormalization" if self.passes(14) => node.output.truncate(1),
             "RoiAlign" if self.passes(16) && attribute(&node, "coordinate_transformation_mode").is_none() => {
                 node.attribute.push(attr_string("coordinate_transformation_mode", "output_half_pixel"));
             }
@@ -262,6 +262,10 @@ mod tests {
         assert!(reason(13, 24, node("Relu", &["y"])).contains("onnx.version_converter"));
         assert!(reason(11, 12, node("Dropout", &["y", "mask"])).contains("mask"));
         assert!(reason(18, 21, node("GroupNormalization", &["y"])).contains("each group"));
+        assert!(reason(13, 14, node("BatchNormalization", &["y", "mean"])).contains("in training"));
+        assert_eq!(raised(13, 14, vec![node("BatchNormalization", &["y", ""])])[0].output, ["y"]);
+        // From 14 on the others are the running mean and variance, which others may read.
+        assert_eq!(raised(14, 15, vec![node("BatchNormalization", &["y", "mean"])])[0].output, ["y", "mean"]);
         assert_eq!(operators(&raised(11, 12, vec![node("Dropout", &["y"])])), ["Identity"]);
         assert_eq!(opset(&raise(model(21, vec![node("Relu", &["y"])]), 17, "m").unwrap()), 21);
     }
