@@ -139,7 +139,7 @@ fn cut_at_random(_: &Case, model: &Model, inputs: &Values, want: &Values, random
     let mut sites = cut_sites(model);
     random.shuffle(&mut sites);
     let drawn = sites.iter().take(2);
-    drawn.map(|site| assert_cut(model, site, inputs, want, Tolerance::Approximate)).count()
+    drawn.filter(|site| assert_cut(model, site, inputs, want, Tolerance::Approximate)).count()
 }
 
 const CHECKS: [Check; 3] = [
