@@ -49,6 +49,7 @@ const WALLS: [(&str, &[&str]); 9] = [
             "src/backbone/provider.rs",
             "src/backbone/runtime.rs",
             "src/backbone/staging.rs",
+            "src/backbone/evaluate.rs",
             "src/backbone/cuda.rs",
         ],
     ),
