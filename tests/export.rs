@@ -94,6 +94,7 @@ fn refusals(head: &Path, model: &Path, features: &Path) {
     says(&mut export(head, &out.with_extension("txt")), 2, &["name it .onnx"]);
     says(&mut export(model, &out), 1, &["logistic.onnx", "exported already"]);
     says(export(head, &out).arg("--samples").arg("nowhere"), 2, &["nowhere"]);
+    says(export(head, &out).arg("--samples").arg(features), 2, &["train.parquet holds features"]);
     says(export(head, &out).args(["--model", "efficientnet-lite2"]), 1, &["do not match", "efficientnet-lite2"]);
     says(engraft().arg("train").arg(features).arg("-o").arg(features), 2, &["already exists"]);
     assert!(!out.exists() && !out.with_extension("md").exists());

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classifier::Classifier;
 use super::eval::judge;
+use super::export::raw;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::results::table;
@@ -162,7 +163,10 @@ impl Bench {
         let modality = inputs::modality(&backbone.preprocessing);
         let entries = match self.data.is_empty() {
             true => built_in(modality)?,
-            false => inputs::draw(&self.data, &self.source.options(modality, &[]), TIMED, context.seed)?,
+            false => {
+                raw(&self.data)?;
+                inputs::draw(&self.data, &self.source.options(modality, &[]), TIMED, context.seed)?
+            }
         };
         let sample = |entry| match entry {
             Entry::Sample(sample) => Some(sample),

@@ -132,7 +132,9 @@ impl Export {
         let given = entries.len();
         entries.retain(|entry| matches!(entry, Entry::Sample(sample) if embedded.contains(sample.id.as_str())));
         if let rejected @ 1.. = given - entries.len() {
-            context.console.say(&format!("warning: {rejected} of {given} samples cannot be embedded, and are left out"));
+            context
+                .console
+                .say(&format!("warning: {rejected} of {given} samples cannot be embedded, and are left out"));
         }
         check_same_backbone(context, (&self.head, &head), (&self.samples, &two_steps))?;
         head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());
@@ -227,6 +229,7 @@ impl Export {
         if self.samples.is_empty() {
             return Ok((built_in(modality)?, "built-in samples"));
         }
+        raw(&self.samples)?;
         let most = self.shrink.samples(self.verify);
         let drawn = inputs::draw(&self.samples, &self.source.options(modality, &[]), most, context.seed)?;
         Ok((drawn, "of your samples"))
@@ -288,6 +291,19 @@ impl Export {
         }
         Ok(pixels)
     }
+}
+
+/// Fails where one of the inputs is features, which no model runs on.
+pub(super) fn raw(inputs: &[PathBuf]) -> Result<()> {
+    for input in inputs {
+        if inputs::are_features(input)? {
+            return Err(Error::Usage(format!(
+                "{} holds features: give the images or texts themselves",
+                input.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Whether both are there and the same.
