@@ -20,6 +20,10 @@ pub mod footer;
 
 mod eigen;
 
+mod product;
+
+mod cholesky;
+
 pub mod onnx;
 
 pub mod source;
@@ -39,6 +43,8 @@ pub mod eval;
 pub mod curate;
 
 pub mod rank;
+
+pub mod adapt;
 
 pub mod export;
 
