@@ -4,21 +4,26 @@ mod assignment;
 mod cuda;
 mod engines;
 mod failure;
+#[cfg(feature = "full")]
 pub mod fetch;
 pub mod folder;
 mod gpu;
 mod home;
+#[cfg(feature = "full")]
 pub mod hub;
+#[cfg(feature = "full")]
 pub mod import;
 mod manifest;
 mod options;
 mod pooling;
 mod probe;
 mod provider;
+#[cfg(feature = "full")]
 pub mod registry;
 mod runtime;
 mod select;
 mod session;
+#[cfg(feature = "full")]
 mod setup;
 mod staging;
 pub mod variants;
@@ -35,6 +40,7 @@ pub use probe::probe;
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
 pub use session::{Element, Input, Session, Tensor};
+#[cfg(feature = "full")]
 pub use setup::{Flavour, Installed, setup, setup_cuda};
 pub use weights::Weights;
 
