@@ -23,6 +23,7 @@
 
 mod adapted;
 mod affine;
+mod choose;
 mod domains;
 mod kernel;
 mod label_shift;
@@ -38,6 +39,10 @@ mod transport;
 
 pub use adapted::{Adapted, Serving, Training, TrainingSet};
 pub use affine::Affine;
+pub use choose::{
+    Candidate, Choice, Criteria, Passed, Reason, WeightedRisk, choose, mean_entropy, mutual_information,
+    soft_neighbourhood_density,
+};
 pub use domains::Domains;
 pub use label_shift::{LabelShift, PriorEstimator, Priors, black_box_priors, likeliest_priors};
 pub use linear::{Learn, Lesson, Linear};

@@ -1,6 +1,6 @@
 //! What heads say of rows they have not seen.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 
 use super::linear::{Learn, Lesson};
 use crate::error::{Error, Result};
@@ -12,8 +12,8 @@ use crate::progress::Progress;
 /// # Errors
 /// [`Error::Data`] when a class has one row only; as [`Folds::stratified`]; those of `learn`; [`Error::Interrupted`].
 pub(super) fn out_of_fold(
-    x: ArrayView2<f32>,
-    (labels, classes): (&[usize], usize),
+    Lesson { x, labels, weights }: Lesson,
+    classes: usize,
     (folds, seed): (usize, u64),
     learn: &Learn,
     progress: &dyn Progress,
@@ -27,7 +27,8 @@ pub(super) fn out_of_fold(
             return Err(Error::Interrupted);
         }
         let picked: Vec<usize> = train.iter().map(|&row| labels[row]).collect();
-        let head = learn(Lesson { x: x.select(Axis(0), &train).view(), labels: &picked, weights: None })?;
+        let weights: Option<Vec<f64>> = weights.map(|weights| train.iter().map(|&row| weights[row]).collect());
+        let head = learn(Lesson { x: x.select(Axis(0), &train).view(), labels: &picked, weights: weights.as_deref() })?;
         let said = head.logits(x.select(Axis(0), &test).view());
         test.iter().zip(said.rows()).for_each(|(&row, said)| logits.row_mut(row).assign(&said));
     }
