@@ -10,7 +10,8 @@ use super::results::table;
 use crate::curate::Known;
 use crate::error::{Error, Result};
 use crate::head::{
-    Centroid, Certificate, ClassWeight, Head, HeadKind, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling, Solver,
+    Centroid, Certificate, ClassWeight, Head, HeadKind, Input, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling,
+    Solver,
 };
 use crate::progress::Progress;
 use crate::rank::{Family, HeadChoice, choose_alpha, choose_head};
@@ -347,6 +348,22 @@ impl HeadArgs {
         let choice = choose_head(known, &families, (CHOICE_FOLDS, context.seed), progress)?;
         let (name, fit) = &tried[choice.chosen];
         Ok((fit.clone(), Some(Chosen { head: name.clone(), choice })))
+    }
+
+    /// What the head does to embeddings first.
+    pub(super) fn input(&self) -> Input {
+        match self.scaling.unwrap_or_default() {
+            ScalingArg::L2 => Input::UnitLength,
+            ScalingArg::Standardize | ScalingArg::None => Input::Raw,
+        }
+    }
+
+    /// A logistic head as the flags ask for it, of rows that [`Self::input`] was done to.
+    pub(super) fn logistic_of_scaled(&self, context: &Context) -> Logistic {
+        match self.input() {
+            Input::Raw => self.logistic(context),
+            Input::UnitLength => self.logistic(context).scaling(Scaling::None),
+        }
     }
 
     /// A logistic head as the flags ask for it.

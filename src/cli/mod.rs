@@ -1,6 +1,7 @@
 //! The command line: one file a verb. The only code that knows clap, prints, or chooses an exit code.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod adaptation;
 mod audit;
 mod bench;
 mod classifier;

@@ -9,7 +9,8 @@ use super::{logistic, trained_on};
 fn rows(n: usize, seed: u64, shift: f32) -> (Array2<f32>, Vec<usize>) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let labels: Vec<usize> = (0..n).map(|i| i % 2).collect();
-    let x = Array2::from_shape_fn((n, 4), |(i, j)| rng.f32() + shift + if j == 0 { 3.0 * labels[i] as f32 } else { 0.0 });
+    let x =
+        Array2::from_shape_fn((n, 4), |(i, j)| rng.f32() + shift + if j == 0 { 3.0 * labels[i] as f32 } else { 0.0 });
     (x, labels)
 }
 

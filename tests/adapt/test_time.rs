@@ -93,7 +93,8 @@ fn templates_are_t3as() {
         for want in &case.templates {
             let adapted = fit(&case, Method::Templates(Templates { supports: want.supports }), &domains);
             assert_eq!(predicted(&adapted), want.predicted);
-            let mut templates = Array2::from_shape_vec((case.intercepts.len(), case.pair.columns), want.weights.clone()).unwrap();
+            let mut templates =
+                Array2::from_shape_vec((case.intercepts.len(), case.pair.columns), want.weights.clone()).unwrap();
             templates.push_column(Array1::zeros(case.intercepts.len()).view()).unwrap();
             same_directions(&served(&adapted), &templates);
         }
@@ -121,7 +122,8 @@ fn prototypes_are_the_formulas() {
             let method = Prototypes { rounds: want.rounds, scale: Some(want.scale), source: 1.0 };
             let adapted = fit(&case, Method::Prototypes(method), &domains);
             let got = served(&adapted);
-            let want = Array2::from_shape_vec((case.intercepts.len(), case.pair.columns), want.prototypes.clone()).unwrap();
+            let want =
+                Array2::from_shape_vec((case.intercepts.len(), case.pair.columns), want.prototypes.clone()).unwrap();
             let weights = got.slice(ndarray::s![.., ..-1]);
             // The head is 2·f·x·p − f·‖p‖², f being of its confidence alone.
             let f = (&weights * &want).sum() / (2.0 * (&want * &want).sum());

@@ -47,7 +47,8 @@ fn rows_are_carried_where_pot_carries_them() {
         let domains = case.pair.domains();
         for want in &case.lpl1 {
             let (reg, class_reg) = (want.reg, want.class_reg);
-            let exact = SinkhornTransport { reg, class_reg, iterations: 100_000, tolerance: 1e-13, ..Default::default() };
+            let exact =
+                SinkhornTransport { reg, class_reg, iterations: 100_000, tolerance: 1e-13, ..Default::default() };
             let adapted = fit(Method::SinkhornTransport(exact), &domains);
             assert_close(trained_on(&adapted, &domains), want.moved.iter().copied(), Tolerance::Within(1e-6));
             assert_close(adapted.labelled.unwrap(), want.shares.iter().copied(), Tolerance::Within(1e-6));

@@ -3,13 +3,13 @@
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
-use super::criteria::{WeightedRisk, mean_entropy, mutual_information, soft_neighbourhood_density};
 use super::super::adapted::{Adapted, Serving, Training};
 use super::super::domains::Domains;
 use super::super::linear::{Learn, Lesson, Linear, first_greatest};
 use super::super::method::Method;
 use super::super::out_of_fold::out_of_fold;
 use super::super::reweight::{Discriminator, effective_sample_size};
+use super::criteria::{WeightedRisk, mean_entropy, mutual_information, soft_neighbourhood_density};
 use crate::error::Result;
 use crate::progress::Progress;
 
@@ -63,7 +63,13 @@ impl Candidate {
     ///
     /// # Errors
     /// As [`Method::fit`].
-    pub fn try_on(method: &Method, domains: &Domains, learn: &Learn, seed: u64, progress: &dyn Progress) -> Result<Self> {
+    pub fn try_on(
+        method: &Method,
+        domains: &Domains,
+        learn: &Learn,
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let known = domains.known;
         let domains = Domains { known: &[], ..*domains };
         let adapted = method.fit(&domains, learn, progress)?;
@@ -124,7 +130,11 @@ fn errors(
             }
         }
     };
-    let wrong = logits.rows().into_iter().zip(lesson.labels).map(|(row, &class)| f64::from(u8::from(first_greatest(row) != class)));
+    let wrong = logits
+        .rows()
+        .into_iter()
+        .zip(lesson.labels)
+        .map(|(row, &class)| f64::from(u8::from(first_greatest(row) != class)));
     Ok(Some((wrong.collect(), weights)))
 }
 
@@ -154,6 +164,10 @@ fn circular(
     let reversed = Domains::new(target.view(), &labels, domains.source)?;
     let head: Linear = method.fit(&reversed, learn, progress)?.served(&reversed, learn, progress)?;
     let probabilities: Array2<f64> = head.probabilities(domains.source);
-    let right = probabilities.rows().into_iter().zip(domains.labels).filter(|(row, class)| kept[first_greatest(row.view())] == **class);
+    let right = probabilities
+        .rows()
+        .into_iter()
+        .zip(domains.labels)
+        .filter(|(row, class)| kept[first_greatest(row.view())] == **class);
     Ok(Some(right.count() as f64 / domains.labels.len() as f64))
 }

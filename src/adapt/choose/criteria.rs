@@ -2,9 +2,9 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use crate::progress::{Progress, Workers};
-use crate::product::product;
 use crate::error::Result;
+use crate::product::product;
+use crate::progress::{Progress, Workers};
 
 /// The mean entropy of the rows in nats, from 0, where every row is certain, to ln K.
 ///
@@ -55,11 +55,13 @@ pub fn soft_neighbourhood_density(probabilities: ArrayView2<f64>, progress: &dyn
     let sums = Workers { progress, ..Workers::all() }.by_blocks(n, BLOCK, |rows| {
         let mut cosines = Array2::zeros((rows.len(), n));
         product(unit.slice(s![rows.clone(), ..]), unit.t(), cosines.view_mut());
-        rows.zip(cosines.rows_mut()).map(|(own, mut row)| {
-            row[own] = f64::NEG_INFINITY;
-            row.mapv_inplace(|cosine| cosine / TEMPERATURE);
-            entropy_of_softmax(&row.to_owned())
-        }).sum::<f64>()
+        rows.zip(cosines.rows_mut())
+            .map(|(own, mut row)| {
+                row[own] = f64::NEG_INFINITY;
+                row.mapv_inplace(|cosine| cosine / TEMPERATURE);
+                entropy_of_softmax(&row.to_owned())
+            })
+            .sum::<f64>()
     })?;
     Ok(sums.into_iter().sum::<f64>() / n as f64)
 }
@@ -135,7 +137,8 @@ mod tests {
         let groups = Array2::from_shape_fn((n, 2), |(row, k)| f64::from(u8::from(row % 2 == k)));
         let (near, far) = (n as f64 / 2.0 - 1.0, n as f64 / 2.0 * (-20.0_f64).exp());
         let share = far / (near + far) / (n as f64 / 2.0);
-        let expected = -(1.0 - far / (near + far)) * ((1.0 - far / (near + far)) / near).ln() - far / (near + far) * share.ln();
+        let expected =
+            -(1.0 - far / (near + far)) * ((1.0 - far / (near + far)) / near).ln() - far / (near + far) * share.ln();
         let density = soft_neighbourhood_density(groups.view(), &()).unwrap();
         assert_close([density], [expected], Tolerance::Within(1e-9));
     }

@@ -35,7 +35,13 @@ pub struct Passed {
 ///
 /// # Errors
 /// When no method is left, or "do not adapt" is not among them and cannot be tried; those of `learn`; [`Error::Interrupted`].
-pub fn choose(methods: &[Method], domains: &Domains, learn: &Learn, seed: u64, progress: &dyn Progress) -> Result<Choice> {
+pub fn choose(
+    methods: &[Method],
+    domains: &Domains,
+    learn: &Learn,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Choice> {
     let drawn = Drawn::of(domains, seed);
     let domains = &drawn.domains()?;
     let (mut candidates, mut passed) = (Vec::new(), Vec::new());

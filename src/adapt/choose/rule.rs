@@ -36,7 +36,8 @@ impl Choice {
             None => (best(&|candidate| candidate.criteria.ensemble_agreement), Reason::Unsupervised),
         };
         let chosen = chosen.ok_or_else(|| {
-            let why: Vec<String> = passed.iter().map(|passed| format!("{}: {}", passed.method, passed.reason)).collect();
+            let why: Vec<String> =
+                passed.iter().map(|passed| format!("{}: {}", passed.method, passed.reason)).collect();
             Error::Data(format!("no method of adaptation could be tried: {}", why.join("; ")))
         })?;
         Ok(Self { chosen, reason, candidates, passed, rows })

@@ -47,7 +47,9 @@ impl MeanMatching {
             return Err(Error::Usage("kernel mean matching needs a gamma and a slack above 0".into()));
         }
         if !(self.bound.is_finite() && self.bound > 1.0) || self.part < 2 {
-            return Err(Error::Usage("kernel mean matching needs a bound above 1 and parts of two rows and more".into()));
+            return Err(Error::Usage(
+                "kernel mean matching needs a bound above 1 and parts of two rows and more".into(),
+            ));
         }
         domains.two_rows("kernel mean matching")?;
         let n = domains.source.nrows();

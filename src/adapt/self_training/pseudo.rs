@@ -74,7 +74,11 @@ impl PseudoLabels {
         adapted.figures = vec![("pseudo_labels", own as f64), ("rounds", rounds as f64)];
         adapted.labelled = head.map(|head| head.probabilities(target));
         if own == 0 {
-            adapted.notes.push(format!("no target row is likelier than {} of a class: {} source rows alone count", self.threshold, source.nrows()));
+            adapted.notes.push(format!(
+                "no target row is likelier than {} of a class: {} source rows alone count",
+                self.threshold,
+                source.nrows()
+            ));
         }
         Ok(adapted)
     }

@@ -33,7 +33,9 @@ impl Default for LabelSpreading {
 impl LabelSpreading {
     pub(in crate::adapt) fn fit(self, domains: &Domains, progress: &dyn Progress) -> Result<Adapted> {
         if self.neighbours < 2 || !(self.alpha > 0.0 && self.alpha < 1.0) || self.tolerance.is_nan() {
-            return Err(Error::Usage("label spreading needs two neighbours and more, and an alpha between 0 and 1".into()));
+            return Err(Error::Usage(
+                "label spreading needs two neighbours and more, and an alpha between 0 and 1".into(),
+            ));
         }
         let Domains { source, labels, classes, target, known, .. } = *domains;
         let x = concatenate(Axis(0), &[source, target]).map_err(|e| Error::Data(e.to_string()))?;

@@ -51,14 +51,13 @@ impl Dimension {
         let mut best = (0, most);
         for k in (1..).map(|power| 1 << power).take_while(|&k| k < most).chain([most]) {
             let x = mapped(k)?;
-            let logits =
-                out_of_fold(
-                    Lesson { x: x.slice(s![.., ..]), labels: domains.labels, weights: None },
-                    domains.classes,
-                    (folds, seed),
-                    learn,
-                    progress,
-                )?;
+            let logits = out_of_fold(
+                Lesson { x: x.slice(s![.., ..]), labels: domains.labels, weights: None },
+                domains.classes,
+                (folds, seed),
+                learn,
+                progress,
+            )?;
             let predicted = logits.rows().into_iter().map(|row| first_greatest(row.mapv(f64::from).view()));
             let right = predicted.zip(domains.labels).filter(|(said, label)| said == *label).count();
             if right > best.0 {

@@ -95,7 +95,12 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub(super) fn means(&self, w: ArrayView2<f64>, target: ArrayView2<f32>, progress: &dyn Progress) -> Result<Array2<f32>> {
+    pub(super) fn means(
+        &self,
+        w: ArrayView2<f64>,
+        target: ArrayView2<f32>,
+        progress: &dyn Progress,
+    ) -> Result<Array2<f32>> {
         let mut class_of = vec![0; self.order.len()];
         for (class, rows) in self.of_class.iter().enumerate() {
             class_of[rows.clone()].fill(class);
