@@ -56,7 +56,8 @@ mod tests {
             let mut sum = Array2::<f64>::eye(d);
             add_gram(a.view(), &mut sum);
             let want = a.t().dot(&a) + Array2::<f64>::eye(d);
-            let lower = |m: &Array2<f64>| m.indexed_iter().filter(|((i, j), _)| j <= i).map(|(_, v)| *v).collect::<Vec<_>>();
+            let lower =
+                |m: &Array2<f64>| m.indexed_iter().filter(|((i, j), _)| j <= i).map(|(_, v)| *v).collect::<Vec<_>>();
             assert_close(lower(&sum), lower(&want), Tolerance::Within(1e-12));
         }
     }

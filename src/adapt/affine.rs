@@ -120,12 +120,14 @@ mod tests {
         let maps = [Affine::between(random(5, 3), &from, &to), Affine::diagonal(from.clone(), from)];
         for map in maps {
             let k = map.shape().1;
-            let head = Linear {
-                weights: random(k, 2).mapv(|v| v as f32),
-                intercepts: random(1, 2).row(0).mapv(|v| v as f32),
-            };
+            let head =
+                Linear { weights: random(k, 2).mapv(|v| v as f32), intercepts: random(1, 2).row(0).mapv(|v| v as f32) };
             let image = map.apply(x.view(), &()).unwrap();
-            assert_close(image.iter().copied(), x.mapv(f64::from).dot(&map.matrix()) + map.offset(), Tolerance::Within(1e-6));
+            assert_close(
+                image.iter().copied(),
+                x.mapv(f64::from).dot(&map.matrix()) + map.offset(),
+                Tolerance::Within(1e-6),
+            );
             assert_close(map.fold(&head).logits(x.view()), head.logits(image.view()), Tolerance::Within(1e-6));
         }
     }

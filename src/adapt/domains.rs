@@ -113,7 +113,9 @@ impl<'a> Domains<'a> {
     pub(super) fn two_rows(&self, what: &str) -> Result<()> {
         for (domain, rows) in [("source", self.source.nrows()), ("target", self.target.nrows())] {
             if rows < 2 {
-                return Err(Error::Data(format!("{what} needs two rows and more of each domain; the {domain} has {rows}")));
+                return Err(Error::Data(format!(
+                    "{what} needs two rows and more of each domain; the {domain} has {rows}"
+                )));
             }
         }
         Ok(())

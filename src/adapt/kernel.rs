@@ -63,8 +63,7 @@ impl Gaussian {
         });
         let centred = Centred::new(picked.view(), &origin(picked.view(), y.slice(s![..0, ..])));
         let all = centred.squared_distances(0..rows.len(), &centred);
-        let mut squares: Vec<f64> =
-            all.indexed_iter().filter(|((i, j), _)| i < j).map(|(_, &square)| square).collect();
+        let mut squares: Vec<f64> = all.indexed_iter().filter(|((i, j), _)| i < j).map(|(_, &square)| square).collect();
         if squares.is_empty() {
             return Self { gamma: 1.0 };
         }
@@ -92,7 +91,8 @@ impl Gaussian {
     pub(super) fn means(self, x: &Centred, y: &Centred, progress: &dyn Progress) -> Result<Array1<f64>> {
         let workers = Workers { progress, ..Workers::all() };
         let m = y.rows.nrows() as f64;
-        let parts = workers.by_blocks(x.rows.nrows(), BLOCK, |rows| (self.block(rows, x, y).sum_axis(Axis(1)) / m).to_vec())?;
+        let parts =
+            workers.by_blocks(x.rows.nrows(), BLOCK, |rows| (self.block(rows, x, y).sum_axis(Axis(1)) / m).to_vec())?;
         Ok(parts.concat().into())
     }
 }

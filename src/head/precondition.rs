@@ -9,9 +9,9 @@
 
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 
-use crate::cholesky::Cholesky;
 use super::objective::{Curvature, Problem, Targets};
 use super::stretches::in_stretches;
+use crate::cholesky::Cholesky;
 use crate::product::product;
 
 /// Wider features get the diagonal of G alone: the factor would cost more than the iterations it saves.

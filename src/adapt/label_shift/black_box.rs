@@ -31,9 +31,8 @@ pub fn black_box_priors(joint: &Array2<f64>, predicted: &[f64]) -> Result<Vec<f6
     }
     let along: Vec<f64> = (0..k).map(|c| (0..k).map(|i| u[(i, c)] * predicted[i]).sum::<f64>() / s[c]).collect();
     let source = joint.sum_axis(ndarray::Axis(0));
-    let shares: Vec<f64> = (0..k)
-        .map(|j| ((0..k).map(|c| v[(j, c)] * along[c]).sum::<f64>()).max(0.0) * source[j])
-        .collect();
+    let shares: Vec<f64> =
+        (0..k).map(|j| ((0..k).map(|c| v[(j, c)] * along[c]).sum::<f64>()).max(0.0) * source[j]).collect();
     let sum: f64 = shares.iter().sum();
     Ok(shares.into_iter().map(|share| share / sum).collect())
 }

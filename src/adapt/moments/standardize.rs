@@ -1,7 +1,7 @@
 //! Column by column.
 
-use super::super::affine::Affine;
 use super::super::adapted::{Adapted, Serving, Training};
+use super::super::affine::Affine;
 use super::super::domains::Domains;
 use super::statistics::columns;
 use crate::error::Result;

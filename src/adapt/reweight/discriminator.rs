@@ -47,9 +47,7 @@ impl Discriminator {
         let x = concatenate(Axis(0), &[domains.source, domains.target]).map_err(|e| Error::Data(e.to_string()))?;
         let labels: Vec<usize> = (0..x.nrows()).map(|row| usize::from(row >= n)).collect();
         let logits = match self.judged {
-            Judged::InSample => {
-                learn(Lesson { x: x.view(), labels: &labels, weights: None })?.logits(domains.source)
-            }
+            Judged::InSample => learn(Lesson { x: x.view(), labels: &labels, weights: None })?.logits(domains.source),
             Judged::OutOfFold { folds, seed } => out_of_fold(x.view(), (&labels, 2), (folds, seed), learn, progress)?,
         };
         let ratios: Vec<f64> = logits.rows().into_iter().take(n).map(|z| f64::from(z[1]) - f64::from(z[0])).collect();

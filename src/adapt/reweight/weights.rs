@@ -18,12 +18,16 @@ pub fn effective_sample_size(weights: &[f64]) -> f64 {
 /// [`Error::Usage`] when `most` is below 1; [`Error::Data`] when a weight is not finite or all are 0.
 pub(super) fn weighted(mut weights: Vec<f64>, most: f64) -> Result<Adapted> {
     if most.is_nan() || most < 1.0 {
-        return Err(Error::Usage(format!("the greatest weight, in multiples of the mean, must be 1 and more, got {most}")));
+        return Err(Error::Usage(format!(
+            "the greatest weight, in multiples of the mean, must be 1 and more, got {most}"
+        )));
     }
     let n = weights.len() as f64;
     let mean = weights.iter().sum::<f64>() / n;
     if !(mean.is_finite() && mean > 0.0) {
-        return Err(Error::Data(format!("the weights of the source rows have the mean {mean}: the domains have nothing in common")));
+        return Err(Error::Data(format!(
+            "the weights of the source rows have the mean {mean}: the domains have nothing in common"
+        )));
     }
     let cut = weights.iter().filter(|w| **w / mean > most).count();
     weights.iter_mut().for_each(|w| *w = (*w / mean).clamp(LEAST, most));

@@ -24,8 +24,12 @@ pub(super) fn nearest(x: ArrayView2<f32>, k: usize, progress: &dyn Progress) -> 
         product(centred.slice(s![rows.clone(), ..]), centred.t(), products.view_mut());
         rows.zip(products.rows())
             .map(|(row, products)| {
-                let mut rough: Vec<(f32, usize)> =
-                    products.iter().zip(&squares).enumerate().map(|(other, (p, square))| (square - 2.0 * p, other)).collect();
+                let mut rough: Vec<(f32, usize)> = products
+                    .iter()
+                    .zip(&squares)
+                    .enumerate()
+                    .map(|(other, (p, square))| (square - 2.0 * p, other))
+                    .collect();
                 let looked_at = (k + SPARE).min(n);
                 if looked_at < n {
                     rough.select_nth_unstable_by(looked_at, |a, b| a.0.total_cmp(&b.0));

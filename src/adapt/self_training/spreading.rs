@@ -33,7 +33,9 @@ impl Default for LabelSpreading {
 impl LabelSpreading {
     pub(in crate::adapt) fn fit(self, domains: &Domains, progress: &dyn Progress) -> Result<Adapted> {
         if self.neighbours < 2 || !(self.alpha > 0.0 && self.alpha < 1.0) || self.tolerance.is_nan() {
-            return Err(Error::Usage("label spreading needs two neighbours and more, and an alpha between 0 and 1".into()));
+            return Err(Error::Usage(
+                "label spreading needs two neighbours and more, and an alpha between 0 and 1".into(),
+            ));
         }
         let Domains { source, labels, classes, target, known, .. } = *domains;
         let x = concatenate(Axis(0), &[source, target]).map_err(|e| Error::Data(e.to_string()))?;
@@ -66,7 +68,7 @@ impl LabelSpreading {
         // The known rows come to any training set by themselves.
         let learnt: Vec<usize> = reached.iter().copied().filter(|row| !is_known(row)).collect();
         let picked = target.select(Axis(0), &learnt);
-        let rows = concatenate(Axis(0), &[source, picked.view()]).map_err(|e| Error::Data(e.to_string()))?;
+        let rows = concatenate(Axis(0), &[source.view(), picked.view()]).map_err(|e| Error::Data(e.to_string()))?;
         let (mut all, mut weights) = (labels.to_vec(), vec![1.0; labels.len()]);
         for &row in &learnt {
             let class = first_greatest(of_target.row(row));

@@ -31,7 +31,10 @@ impl Default for Centroids {
 impl Centroids {
     pub(in crate::adapt) fn fit(self, domains: &Domains, learn: &Learn) -> Result<Adapted> {
         if !(self.entropy > 0.0 && self.entropy <= 1.0) {
-            return Err(Error::Usage(format!("the greatest entropy is a share above 0, at most 1, got {}", self.entropy)));
+            return Err(Error::Usage(format!(
+                "the greatest entropy is a share above 0, at most 1, got {}",
+                self.entropy
+            )));
         }
         let head = source_head(domains, learn)?;
         let (found, sure) = self.found(&head, domains.target)?;

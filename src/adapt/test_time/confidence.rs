@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn the_scale_of_a_scaled_head_is_found_again() {
-        let reference = Linear { weights: array![[1.0, -1.0, 0.5], [0.2, 0.4, -0.3]], intercepts: array![0.1, 0.0, -0.1] };
+        let reference =
+            Linear { weights: array![[1.0, -1.0, 0.5], [0.2, 0.4, -0.3]], intercepts: array![0.1, 0.0, -0.1] };
         let head = Linear { weights: &reference.weights * 0.01, intercepts: &reference.intercepts * 0.01 };
         let x = array![[1.0, 2.0], [-3.0, 0.5], [0.3, 0.1]];
         let found = as_confident(head, &reference, x.view());

@@ -46,7 +46,9 @@ impl Prototypes {
                 .rows()
                 .into_iter()
                 .zip(labels)
-                .map(|(row, &label)| row.iter().zip(means.row(label)).map(|(&x, m)| (f64::from(x) - m).powi(2)).sum::<f64>())
+                .map(|(row, &label)| {
+                    row.iter().zip(means.row(label)).map(|(&x, m)| (f64::from(x) - m).powi(2)).sum::<f64>()
+                })
                 .sum();
             let variance = squares / (labels.len() * d) as f64;
             if variance > 0.0 { 0.5 / variance } else { 1.0 }
