@@ -133,16 +133,16 @@ impl Adapted {
     ///
     /// # Panics
     /// When the domains are not those that were adapted.
-    pub fn training_set<'a>(&'a self, domains: &Domains<'a>, progress: &dyn Progress) -> Result<TrainingSet<'a>> {
+    pub fn training_set<'a>(&'a self, domains: &'a Domains, progress: &dyn Progress) -> Result<TrainingSet<'a>> {
         let mut labels = Cow::Borrowed(domains.labels);
         let mut weights = None;
         let mut x: CowArray<f32, Ix2> = match &self.training {
-            Training::Source => domains.source.into(),
+            Training::Source => domains.source.view().into(),
             Training::Mapped(map) => map.apply(domains.source, progress)?.into(),
             Training::Moved(x) => x.view().into(),
             Training::Weighted(given) => {
                 weights = Some(Cow::Borrowed(&given[..]));
-                domains.source.into()
+                domains.source.view().into()
             }
             Training::Rows { x, labels: own, weights: given } => {
                 labels = Cow::Borrowed(own);

@@ -272,7 +272,10 @@ impl Target {
 impl Tried {
     fn of(choice: Choice, target: &FeatureSet, names: &[String]) -> Self {
         let Choice { reason, candidates, passed, rows, .. } = choice;
-        let class = |row: &usize| names.iter().position(|name| Some(name) == target.labels.get(*row)?.as_ref());
+        let class = |row: &usize| {
+            let label = target.labels.get(*row)?.as_ref()?;
+            names.iter().position(|name| name == label)
+        };
         let truth: Vec<Option<usize>> = rows.iter().map(class).collect();
         let tried = |candidate: Candidate| {
             let judged = candidate.probabilities.rows().into_iter().zip(&truth);

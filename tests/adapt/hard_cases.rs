@@ -1,6 +1,6 @@
 //! What users will try.
 
-use engraft::adapt::{Coral, Domains, LinearTransport, Method, Shrinkage};
+use engraft::adapt::{Coral, Domains, Group, LinearTransport, Method, Shrinkage};
 use ndarray::{Array2, s};
 
 use super::{logistic, trained_on};
@@ -19,7 +19,8 @@ fn identical_domains_stay_as_they_are() {
     let (x, labels) = rows(40, 1, 0.0);
     let domains = Domains::new(x.view(), &labels, x.view()).unwrap();
     let plain = Method::Unadapted.fit(&domains, &logistic, &()).unwrap().served(&domains, &logistic, &()).unwrap();
-    for method in Method::all() {
+    // Those of the test time build heads of another kind, without an intercept or with spheres for classes.
+    for method in Method::all().into_iter().filter(|method| method.group() != Group::TestTime) {
         let head = method.fit(&domains, &logistic, &()).unwrap().served(&domains, &logistic, &()).unwrap();
         let (got, want) = (head.probabilities(x.view()), plain.probabilities(x.view()));
         for (row, (got, want)) in got.rows().into_iter().zip(want.rows()).enumerate() {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::super::adapted::{Adapted, Serving, Training};
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Lesson, Linear, first_greatest};
+use super::super::linear::{Learn, Linear, first_greatest};
 use super::super::method::Method;
 use super::super::out_of_fold::out_of_fold;
 use super::super::reweight::{Discriminator, effective_sample_size};
@@ -123,7 +123,7 @@ fn errors(
         }
         _ => {
             let target = adapted.serving.features(domains.target, progress)?;
-            let mapped = Domains::new(lesson.x, lesson.labels, target.view())?;
+            let mapped = Domains::new(lesson.x.reborrow(), lesson.labels, target.view())?;
             match Discriminator::default().fit(&mapped, learn, progress)?.training {
                 Training::Weighted(weights) => weights,
                 _ => vec![1.0; lesson.labels.len()],
@@ -161,7 +161,7 @@ fn circular(
     let (rows, labels): (Vec<usize>, Vec<usize>) =
         said.iter().enumerate().filter_map(|(row, &class)| Some((row, place(class)?))).unzip();
     let target = domains.target.select(Axis(0), &rows);
-    let reversed = Domains::new(target.view(), &labels, domains.source)?;
+    let reversed = Domains::new(target.view(), &labels, domains.source.reborrow())?;
     let head: Linear = method.fit(&reversed, learn, progress)?.served(&reversed, learn, progress)?;
     let probabilities: Array2<f64> = head.probabilities(domains.source);
     let right = probabilities

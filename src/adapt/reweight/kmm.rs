@@ -12,7 +12,7 @@ use crate::progress::Progress;
 
 const ITERATIONS: usize = 100;
 /// Of the optimality conditions, for kernel values of at most 1.
-const TOLERANCE: f64 = 1e-8;
+const TOLERANCE: f64 = 1e-10;
 
 /// Weights 0 ≤ β ≤ B with a mean within `1 ± slack`, under which the mean of the source rows in the kernel's space is nearest to that
 /// of the target rows: the least `βᵀKβ/2 − κᵀβ` with `κ_i = n·mean_j k(x_i, y_j)` (Huang et al., NIPS 2006), by a primal-dual interior

@@ -29,7 +29,7 @@ impl Default for PseudoLabels {
 
 impl PseudoLabels {
     pub(in crate::adapt) fn fit(self, domains: &Domains, learn: &Learn, progress: &dyn Progress) -> Result<Adapted> {
-        if !(0.0..1.0).contains(&self.threshold) || !(self.share > 0.0 && self.share <= 1.0) {
+        if !((0.0..1.0).contains(&self.threshold) && self.share > 0.0 && self.share <= 1.0) {
             let reason = "pseudo-labels need a threshold of 0 up to below 1, and a share above 0, at most 1";
             return Err(Error::Usage(reason.into()));
         }
@@ -88,7 +88,7 @@ impl PseudoLabels {
 fn together(domains: &Domains, given: &[Option<usize>]) -> Result<(Array2<f32>, Vec<usize>)> {
     let rows: Vec<usize> = (0..given.len()).filter(|&row| given[row].is_some()).collect();
     let picked = domains.target.select(Axis(0), &rows);
-    let x = concatenate(Axis(0), &[domains.source, picked.view()]).map_err(|e| Error::Data(e.to_string()))?;
+    let x = concatenate(Axis(0), &[domains.source.view(), picked.view()]).map_err(|e| Error::Data(e.to_string()))?;
     let labels = domains.labels.iter().copied().chain(given.iter().copied().flatten()).collect();
     Ok((x, labels))
 }

@@ -68,7 +68,7 @@ impl LabelSpreading {
         // The known rows come to any training set by themselves.
         let learnt: Vec<usize> = reached.iter().copied().filter(|row| !is_known(row)).collect();
         let picked = target.select(Axis(0), &learnt);
-        let rows = concatenate(Axis(0), &[source, picked.view()]).map_err(|e| Error::Data(e.to_string()))?;
+        let rows = concatenate(Axis(0), &[source.view(), picked.view()]).map_err(|e| Error::Data(e.to_string()))?;
         let (mut all, mut weights) = (labels.to_vec(), vec![1.0; labels.len()]);
         for &row in &learnt {
             let class = first_greatest(of_target.row(row));

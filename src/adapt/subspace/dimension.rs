@@ -3,7 +3,7 @@
 use ndarray::{Array2, s};
 
 use super::super::domains::Domains;
-use super::super::linear::{Learn, first_greatest};
+use super::super::linear::{Learn, Lesson, first_greatest};
 use super::super::out_of_fold::out_of_fold;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -51,13 +51,11 @@ impl Dimension {
         let mut best = (0, most);
         for k in (1..).map(|power| 1 << power).take_while(|&k| k < most).chain([most]) {
             let x = mapped(k)?;
-            let logits = out_of_fold(
-                Lesson { x: x.slice(s![.., ..]), labels: domains.labels, weights: None },
-                domains.classes,
-                (folds, seed),
-                learn,
-                progress,
-            )?;
+            let logits =
+                {
+                let lesson = Lesson { x: x.slice(s![.., ..]), labels: domains.labels, weights: None };
+                out_of_fold(lesson, domains.classes, (folds, seed), learn, progress)?
+            };
             let predicted = logits.rows().into_iter().map(|row| first_greatest(row.mapv(f64::from).view()));
             let right = predicted.zip(domains.labels).filter(|(said, label)| said == *label).count();
             if right > best.0 {

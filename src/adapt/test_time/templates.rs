@@ -35,7 +35,7 @@ impl Templates {
 
     fn adjusted(self, head: &Linear, target: ndarray::ArrayView2<f32>) -> Result<Linear> {
         let (d, classes) = head.weights.dim();
-        let rows = concatenate(Axis(0), &[head.weights.t(), target]).map_err(|e| Error::Data(e.to_string()))?;
+        let rows = concatenate(Axis(0), &[head.weights.t(), target.view()]).map_err(|e| Error::Data(e.to_string()))?;
         let probabilities = head.probabilities(rows.view());
         let mut supports: Vec<Vec<(f64, usize)>> = vec![Vec::new(); classes];
         for (row, said) in probabilities.rows().into_iter().enumerate() {

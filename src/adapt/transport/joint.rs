@@ -45,7 +45,7 @@ impl JointTransport {
     pub(in crate::adapt) fn fit(self, domains: &Domains, learn: &Learn, progress: &dyn Progress) -> Result<Adapted> {
         positive("the entropy's share", self.reg)?;
         positive("the tolerance", self.tolerance)?;
-        if !(self.alpha > 0.0 && self.alpha < 1.0) || !(0.0..1.0).contains(&self.least) {
+        if !(self.alpha > 0.0 && self.alpha < 1.0 && (0.0..1.0).contains(&self.least)) {
             return Err(Error::Usage(
                 "a joint transport needs an alpha between 0 and 1, and a least share of 0 up to below 1".into(),
             ));

@@ -1,5 +1,6 @@
 //! What entropic transport multiplies by, a row at a time.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
@@ -15,6 +16,8 @@ use crate::progress::{Progress, Workers};
 const BLOCK: usize = 128;
 /// More values than these are kept in f32: n = m = 20,000 takes 1.6 GB so.
 const MOST_DOUBLE: usize = 1 << 26;
+/// Fewer values than these are passed over sooner than a thread starts.
+const MOST_ALONE: usize = 1 << 18;
 
 /// `exp(−cost/reg)` between the source rows, in the order of their classes, and the target rows, each row and column divided by its
 /// greatest value: a scaling that the transport itself undoes, so that nothing far away is lost to underflow.
@@ -181,7 +184,8 @@ fn carry<T: Copy + Into<f64> + Sync>(
     const PARTS: usize = 4;
     let (n, m) = values.dim();
     let share = 1.0 / n as f64;
-    let workers = Workers { progress: &(), ..Workers::all() };
+    let threads = if n * m < MOST_ALONE { NonZeroUsize::MIN } else { Workers::all().threads };
+    let workers = Workers { threads, progress: &() };
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }

@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 from scipy.optimize import minimize
 from skada import DiscriminatorReweightAdapter, KMMReweightAdapter
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 
 from domains import listed, pair
@@ -45,7 +46,7 @@ for seed, ns, nt, d, k in [(3, 60, 50, 4, 3), (4, 40, 55, 8, 2)]:
     xt = np.round(0.5 * (xt + xs[:1]), 3).astype(np.float32)
     case = listed(xs, ys, xt)
     xs, xt = xs.astype(np.float64), xt.astype(np.float64)
-    inverse = 1 / weights(DiscriminatorReweightAdapter(), xs, xt)
+    inverse = 1 / weights(DiscriminatorReweightAdapter(LogisticRegression(tol=1e-10, max_iter=10_000)), xs, xt)
     case["discriminator"] = (inverse / inverse.mean()).tolist()
     case["gamma"] = 0.05
     case["kliep"], case["likelihood"] = [np.asarray(v).tolist() for v in kliep(xs, xt, 0.05)]

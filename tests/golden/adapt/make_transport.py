@@ -18,7 +18,7 @@ from domains import listed, pair
 
 def lpl1(xs, ys, xt, reg, eta):
     unit = ot.dist(xs, xt).mean()
-    fitted = ot.da.SinkhornLpl1Transport(reg_e=reg * unit, reg_cl=eta * unit, max_iter=10, max_inner_iter=100_000, tol=1e-12)
+    fitted = ot.da.SinkhornLpl1Transport(reg_e=reg * unit, reg_cl=eta * unit, max_iter=10, max_inner_iter=20_000, tol=1e-12)
     fitted.fit(Xs=xs, ys=ys, Xt=xt)
     return fitted.transform(Xs=xs), fitted.coupling_
 
@@ -32,7 +32,7 @@ def jdot(xs, ys, xt, alpha, reg, rounds):
     cost = (1 - alpha) * features
     shares = []
     for _ in range(rounds):
-        plan = ot.sinkhorn(a, b, cost, reg, method="sinkhorn_log", numItermax=100_000, stopThr=1e-12)
+        plan = ot.sinkhorn(a, b, cost, reg, method="sinkhorn_log", numItermax=20_000, stopThr=1e-12)
         carried = plan.T @ hard * len(xt)
         shares.append(carried)
         rows, said, weights = get_data_jdot_class(xt, carried, labels, thr_weights=1e-6)
