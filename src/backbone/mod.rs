@@ -1,8 +1,10 @@
 //! Backbones: what they are, where they come from, how they run.
 
+mod anatomy;
 mod assignment;
 mod cuda;
 mod engines;
+mod evaluate;
 mod failure;
 #[cfg(feature = "full")]
 pub mod fetch;
@@ -21,6 +23,7 @@ mod provider;
 #[cfg(feature = "full")]
 pub mod registry;
 mod runtime;
+mod sample;
 mod select;
 mod session;
 #[cfg(feature = "full")]
@@ -29,7 +32,9 @@ mod staging;
 pub mod variants;
 mod weights;
 
+pub use anatomy::{Anatomy, Cut, Described, OperatorCount, OperatorSet, TensorSize, anatomy};
 pub use assignment::Assignment;
+pub use evaluate::{Evaluator, Outline, fold};
 pub use folder::{Overrides, Resize};
 pub use gpu::{Gpu, gpus};
 pub use home::Home;
@@ -39,6 +44,7 @@ pub use pooling::{Pooling, normalize_rows};
 pub use probe::probe;
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
+pub use sample::OpenSizes;
 pub use session::{Element, Input, Session, Tensor};
 #[cfg(feature = "full")]
 pub use setup::{Flavour, Installed, setup, setup_cuda};

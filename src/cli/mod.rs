@@ -17,6 +17,7 @@ mod eval;
 mod export;
 mod fit;
 mod global;
+mod graph;
 mod inputs;
 mod inspect;
 mod judging;
@@ -72,6 +73,7 @@ enum Verb {
     Predict(predict::Predict),
     Export(export::Export),
     Bench(bench::Bench),
+    Graph(graph::Graph),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -97,6 +99,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Predict(verb) => verb.run(context),
         Verb::Export(verb) => verb.run(context),
         Verb::Bench(verb) => verb.run(context),
+        Verb::Graph(verb) => verb.run(context),
         Verb::Demo(verb) => verb.run(context),
         Verb::Completions(verb) => verb.run(),
     }
