@@ -33,6 +33,7 @@ mod moments;
 mod out_of_fold;
 mod reweight;
 mod self_training;
+mod shift;
 mod subspace;
 mod test_time;
 mod transport;
@@ -50,6 +51,9 @@ pub use method::{Group, Method};
 pub use moments::{Coral, LinearTransport, Shrinkage};
 pub use reweight::{Discriminator, Judged, Kliep, MeanMatching, effective_sample_size};
 pub use self_training::{LabelSpreading, PseudoLabels};
+pub use shift::{
+    ClassShift, Discrepancy, Separability, Shift, ShiftOptions, class_shifts, mean_discrepancy, separability,
+};
 pub use subspace::{Dimension, SubspaceAlignment, TransferComponents};
 pub use test_time::{Centroids, Prototypes, Templates};
 pub use transport::{JointTransport, SinkhornTransport};

@@ -7,6 +7,7 @@ mod label_shift;
 mod moments;
 mod reweight;
 mod self_training;
+mod shift;
 mod subspace;
 mod test_time;
 mod transport;

@@ -75,7 +75,7 @@ fn predicted(adapted: &Adapted) -> Vec<usize> {
 /// Both divided by their lengths, row by row; a wanted row of zeros is a class without rows, which `predicted` has not.
 fn same_directions(got: &Array2<f64>, want: &Array2<f64>) {
     let there: Vec<usize> = (0..want.nrows()).filter(|&row| want.row(row).iter().any(|v| *v != 0.0)).collect();
-    assert!(there.len() > 1);
+    assert!(!there.is_empty());
     let (got, want) = (&got.select(Axis(0), &there), &want.select(Axis(0), &there));
     let unit = |rows: &Array2<f64>| rows / &rows.map_axis(Axis(1), |row| row.dot(&row).sqrt()).insert_axis(Axis(1));
     assert_close(unit(got), unit(want), Tolerance::Within(1e-6));

@@ -18,7 +18,7 @@ from domains import listed, pair
 
 def lpl1(xs, ys, xt, reg, eta):
     unit = ot.dist(xs, xt).mean()
-    fitted = ot.da.SinkhornLpl1Transport(reg_e=reg * unit, reg_cl=eta * unit, max_iter=10, max_inner_iter=20_000, tol=1e-12)
+    fitted = ot.da.SinkhornLpl1Transport(reg_e=reg * unit, reg_cl=eta * unit, max_iter=10, max_inner_iter=20_000, tol=1e-11)
     fitted.fit(Xs=xs, ys=ys, Xt=xt)
     return fitted.transform(Xs=xs), fitted.coupling_
 
@@ -32,7 +32,7 @@ def jdot(xs, ys, xt, alpha, reg, rounds):
     cost = (1 - alpha) * features
     shares = []
     for _ in range(rounds):
-        plan = ot.sinkhorn(a, b, cost, reg, method="sinkhorn_log", numItermax=20_000, stopThr=1e-12)
+        plan = ot.sinkhorn(a, b, cost, reg, method="sinkhorn_log", numItermax=20_000, stopThr=1e-11)
         carried = plan.T @ hard * len(xt)
         shares.append(carried)
         rows, said, weights = get_data_jdot_class(xt, carried, labels, thr_weights=1e-6)
@@ -47,12 +47,12 @@ for seed, ns, nt, d, k in [(11, 40, 30, 4, 3), (12, 25, 35, 8, 2)]:
     case = listed(xs, ys, xt)
     xs, xt = xs.astype(np.float64), xt.astype(np.float64)
     case["lpl1"] = []
-    for reg, eta in [(0.1, 0.0), (0.1, 0.05), (0.5, 0.5)]:
+    for reg, eta in [(0.3, 0.0), (0.3, 0.1), (1.0, 0.3)]:
         moved, plan = lpl1(xs, ys, xt, reg, eta)
         shares = np.stack([plan[ys == c].sum(axis=0) for c in range(k)], axis=1) * nt
         case["lpl1"].append({"reg": reg, "class_reg": eta, "moved": moved.ravel().tolist(), "shares": shares.ravel().tolist()})
     case["jdot"] = [{"alpha": alpha, "reg": reg, "rounds": [s.ravel().tolist() for s in jdot(xs, ys, xt, alpha, reg, 3)]}
-                    for alpha, reg in [(0.5, 0.1), (0.2, 0.3)]]
+                    for alpha, reg in [(0.5, 0.3), (0.2, 0.5)]]
     cases.append(case)
 
 pathlib.Path(__file__).with_name("transport.json").write_text(json.dumps({"cases": cases}))
