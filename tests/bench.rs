@@ -38,10 +38,10 @@ fn models_are_compared_whatever_they_take() {
     let one = json(&mut bench(&[&whole], &data));
     let several = json(&mut bench(&[&plain, &whole], &[&data[..], &["-v"]].concat()));
     let several = several.as_array().unwrap();
-    assert_eq!(several.iter().map(|m| m["model"].as_str().unwrap()).collect::<Vec<_>>(), [
-        plain.to_str().unwrap(),
-        whole.to_str().unwrap()
-    ]);
+    assert_eq!(
+        several.iter().map(|m| m["model"].as_str().unwrap()).collect::<Vec<_>>(),
+        [plain.to_str().unwrap(), whole.to_str().unwrap()]
+    );
     let number = |model: &Value, key: &str| model[key].as_f64().unwrap_or_else(|| panic!("no {key} in {model}"));
     for model in several.iter().chain(one.as_array().unwrap()) {
         let file = std::fs::metadata(model["model"].as_str().unwrap()).unwrap();

@@ -8,11 +8,12 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::Serialize;
 
 use super::Context;
-use super::fit::FitArgs;
+use super::fit::{FitArgs, learner, linear};
 use super::inputs::{self, SourceArgs};
 use super::results::table;
+use super::shift;
 use super::train::labelled;
-use crate::adapt::{Candidate, Choice, Domains, Lesson, Linear, Method, Passed, Reason, Serving, choose};
+use crate::adapt::{Candidate, Choice, Domains, Linear, Method, Passed, Reason, Serving, Shift, choose};
 use crate::backbone::Backbone;
 use crate::counted::counted;
 use crate::error::{Error, Result};
@@ -82,6 +83,10 @@ pub(super) struct AdaptedHead {
 pub(super) struct Adaptation {
     /// The method's name.
     pub(super) method: &'static str,
+    /// Of the classes, in the order of what is told of each.
+    labels: Vec<String>,
+    /// How the domains differ.
+    shift: Shift,
     /// Rows of the target.
     target_rows: usize,
     /// Of those, rows whose labels were trained on.
@@ -122,6 +127,17 @@ impl AdaptArgs {
         !self.target.is_empty()
     }
 
+    /// Fails when the target's features are known to be of another backbone, preprocessing or pooling than the source's.
+    pub(super) fn check_same_making(
+        source: &FeatureSet,
+        sources: &[PathBuf],
+        target: &FeatureSet,
+        targets: &[PathBuf],
+    ) -> Result<()> {
+        let of = format!("the features of {} and of {}", inputs::names(sources), inputs::names(targets));
+        inputs::check_same_making(source.provenance.as_ref(), target, &of)
+    }
+
     /// The target's rows, made ready as the source's: `backbone` is what embeds raw inputs.
     pub(super) fn read(
         &self,
@@ -151,11 +167,8 @@ impl AdaptArgs {
         let (all, known) = target.with_known(names)?;
         let (x, all) = (input.of(source.matrix.view()), input.of(all.view()));
         let domains = Domains::new(x.view(), classes, all.view())?.with_known(&known)?;
-        let learn = |lesson: Lesson| {
-            let samples = Samples::new(lesson.x, lesson.labels);
-            let samples = lesson.weights.map_or(samples, |weights| samples.weighted(weights));
-            linear(&logistic.fit_samples(samples, &())?.head)
-        };
+        let learn = learner(logistic.clone());
+        let shift = shift::measure(context, &domains)?;
         let (method, choice) = match &self.adapt {
             How::By(method) => (method.clone(), None),
             How::Auto => {
@@ -173,7 +186,7 @@ impl AdaptArgs {
                 let samples = Samples::new(set.x.view(), &set.labels);
                 let samples = set.weights.as_deref().map_or(samples, |weights| samples.weighted(weights));
                 let fitted = logistic.fit_samples(samples, &context.console)?;
-                let behind = linear(&fitted.head)?;
+                let behind = linear(&fitted.head);
                 let served = serving.around(&behind);
                 let difference = fold_difference(context, serving, (&behind, &served), all.view())?;
                 (served, Some(fitted.certificate), difference)
@@ -181,6 +194,8 @@ impl AdaptArgs {
         };
         let adaptation = Adaptation {
             method: method.name(),
+            labels: names.to_vec(),
+            shift,
             target_rows: target.rows.len(),
             labelled_rows: known.len(),
             priors: adapted.priors.clone(),
@@ -211,11 +226,6 @@ impl FitArgs {
             ))),
         }
     }
-}
-
-/// The fitted head as arrays, on rows that were scaled to unit length where it does that.
-fn linear(head: &LinearHead) -> Result<Linear> {
-    Ok(Linear { weights: head.weights().to_owned(), intercepts: head.intercepts().to_owned() })
 }
 
 /// Rows of the target that a fold is verified on at most.
@@ -257,9 +267,12 @@ fn fold_difference(
     Ok(Some(difference))
 }
 
+/// Rows, each with its class.
+type RowsAndClasses = Vec<(usize, usize)>;
+
 impl Target {
     /// All rows, m×d, and the row and class of each whose label is trained on.
-    fn with_known(&self, names: &[String]) -> Result<(Array2<f32>, Vec<(usize, usize)>)> {
+    fn with_known(&self, names: &[String]) -> Result<(Array2<f32>, RowsAndClasses)> {
         let Some(labelled) = &self.labelled else { return Ok((self.rows.matrix.clone(), Vec::new())) };
         let classes = labelled.class_indices(names)?;
         let first = self.rows.len();
@@ -301,7 +314,7 @@ impl Adaptation {
         if let Some(tried) = &self.choice {
             text = tried.text(self.method) + "\n\n" + &text;
         }
-        text
+        shift::text(&self.shift, &self.labels) + "\n\n" + &text
     }
 }
 

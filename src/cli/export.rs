@@ -132,7 +132,9 @@ impl Export {
         let given = entries.len();
         entries.retain(|entry| matches!(entry, Entry::Sample(sample) if embedded.contains(sample.id.as_str())));
         if let rejected @ 1.. = given - entries.len() {
-            context.console.say(&format!("warning: {rejected} of {given} samples cannot be embedded, and are left out"));
+            context
+                .console
+                .say(&format!("warning: {rejected} of {given} samples cannot be embedded, and are left out"));
         }
         check_same_backbone(context, (&self.head, &head), (&self.samples, &two_steps))?;
         head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());

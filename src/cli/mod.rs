@@ -31,6 +31,7 @@ mod rank;
 mod report;
 mod results;
 mod setup;
+mod shift;
 mod suggest;
 mod train;
 
@@ -68,6 +69,7 @@ enum Verb {
     Suggest(suggest::Suggest),
     Rank(rank::Rank),
     Curve(curve::Curve),
+    Shift(shift::Shift),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -94,6 +96,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Suggest(verb) => verb.run(context),
         Verb::Rank(verb) => verb.run(context),
         Verb::Curve(verb) => verb.run(context),
+        Verb::Shift(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),

@@ -227,8 +227,7 @@ impl Train {
             [(Some(&target.rows), &self.adapt.target), (target.labelled.as_ref(), &self.adapt.target_labels)]
         {
             let Some(rows) = rows else { continue };
-            let of = format!("the features of {} and of {}", inputs::names(&self.inputs), inputs::names(files));
-            inputs::check_same_making(source.provenance.as_ref(), rows, &of)?;
+            AdaptArgs::check_same_making(&source, &self.inputs, rows, files)?;
         }
         let names = source.class_names();
         let classes = source.class_indices(&names)?;

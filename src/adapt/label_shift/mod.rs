@@ -48,7 +48,13 @@ impl LabelShift {
 
     pub(super) fn fit(&self, domains: &Domains, learn: &Learn, progress: &dyn Progress) -> Result<Adapted> {
         let Domains { source, labels, classes, target, .. } = *domains;
-        let unseen = out_of_fold(Lesson { x: source, labels, weights: None }, classes, (self.folds, self.seed), learn, progress)?;
+        let unseen = out_of_fold(
+            Lesson { x: source, labels, weights: None },
+            classes,
+            (self.folds, self.seed),
+            learn,
+            progress,
+        )?;
         let calibration = Calibration::fit(Method::Temperature, unseen.view(), labels)?;
         let scale = calibration.temperature().map_or(1.0, |temperature| 1.0 / temperature);
         let head = learn(Lesson { x: source, labels, weights: None })?;

@@ -50,7 +50,7 @@ impl Discriminator {
             Judged::InSample => learn(Lesson { x: x.view(), labels: &labels, weights: None })?.logits(domains.source),
             Judged::OutOfFold { folds, seed } => {
                 out_of_fold(Lesson { x: x.view(), labels: &labels, weights: None }, 2, (folds, seed), learn, progress)?
-            },
+            }
         };
         let ratios: Vec<f64> = logits.rows().into_iter().take(n).map(|z| f64::from(z[1]) - f64::from(z[0])).collect();
         // Only the ratios of the weights count: the greatest is 1 before they are divided by their mean.

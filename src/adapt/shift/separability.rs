@@ -4,7 +4,7 @@ use ndarray::{Axis, concatenate};
 use serde::Serialize;
 
 use super::super::domains::Domains;
-use super::super::linear::Learn;
+use super::super::linear::{Learn, Lesson};
 use super::super::out_of_fold::out_of_fold;
 use super::{ShiftOptions, drawn};
 use crate::error::{Error, Result};
@@ -40,7 +40,13 @@ pub fn separability(
     let target = domains.target.select(Axis(0), &drawn(domains.target.nrows(), each, &mut rng));
     let x = concatenate(Axis(0), &[source.view(), target.view()]).map_err(|e| Error::Data(e.to_string()))?;
     let labels: Vec<usize> = (0..2 * each).map(|row| usize::from(row >= each)).collect();
-    let logits = out_of_fold(x.view(), (&labels, 2), (options.folds, options.seed), learn, progress)?;
+    let logits = out_of_fold(
+        Lesson { x: x.view(), labels: &labels, weights: None },
+        2,
+        (options.folds, options.seed),
+        learn,
+        progress,
+    )?;
     // Rows of which a head can say nothing are right by half.
     let halves: u64 = logits
         .rows()

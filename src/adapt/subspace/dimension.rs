@@ -51,8 +51,7 @@ impl Dimension {
         let mut best = (0, most);
         for k in (1..).map(|power| 1 << power).take_while(|&k| k < most).chain([most]) {
             let x = mapped(k)?;
-            let logits =
-                {
+            let logits = {
                 let lesson = Lesson { x: x.slice(s![.., ..]), labels: domains.labels, weights: None };
                 out_of_fold(lesson, domains.classes, (folds, seed), learn, progress)?
             };
