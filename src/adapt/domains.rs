@@ -156,8 +156,8 @@ mod tests {
         assert!(reason(&[0, 0, 0], &other).contains("same label"));
         assert!(reason(&[0, 2, 2], &other).contains("class 1 has no source row"));
         assert!(reason(&[0, usize::MAX - 1, 1], &other).contains("class 2 has no source row"));
-        for (known, expected) in [([(1, 0)], "no target row 1"), ([(0, 2)], "no source row is of")] {
-            assert!(domains.with_known(&known).unwrap_err().to_string().contains(expected));
+        for (known, expected) in [(&[(1, 0)], "no target row 1"), (&[(0, 2)], "no source row is of")] {
+            assert!(domains.with_known(known).unwrap_err().to_string().contains(expected));
         }
         assert!(domains.with_known(&[(0, 0), (0, 1)]).unwrap_err().to_string().contains("twice"));
         assert_eq!(domains.with_known(&[(0, 1)]).unwrap().known(), [(0, 1)]);
