@@ -139,7 +139,7 @@ fn cut_at_random(_: &Case, model: &Model, inputs: &Values, want: &Values, random
     let mut sites = cut_sites(model);
     random.shuffle(&mut sites);
     let drawn = sites.iter().take(2);
-    drawn.map(|site| assert_cut(model, site, inputs, want, Tolerance::Approximate)).count()
+    drawn.filter(|site| assert_cut(model, site, inputs, want, Tolerance::Approximate)).count()
 }
 
 const CHECKS: [Check; 3] = [
@@ -153,7 +153,7 @@ fn what_is_done_to_a_model_does_not_change_what_it_computes() {
     let cases = cases();
     let half = cases.len().div_ceil(2);
     let found = std::thread::scope(|scope| {
-        let parts: Vec<_> = cases.chunks(half).map(|part| scope.spawn(|| check_all(part))).collect();
+        let parts: Vec<_> = cases.chunks(half).map(|part| scope.spawn(move || check_all(part))).collect();
         parts.into_iter().map(|part| part.join().unwrap()).collect::<Vec<_>>()
     });
     let failed: Vec<&String> = found.iter().flat_map(|(_, failed)| failed).collect();

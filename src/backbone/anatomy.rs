@@ -183,7 +183,10 @@ pub fn anatomy(
 }
 
 fn cuts(model: &Model, seen: &HashMap<String, Outline>, flops: Option<&Flops>) -> Vec<Cut> {
-    let sites = onnx::cut_sites(model).into_iter();
+    // Sequences and the like are no tensors, and nothing was seen of them.
+    let tensors =
+        |site: &onnx::CutSite| seen.contains_key(&site.tensor) && site.companions.iter().all(|t| seen.contains_key(t));
+    let sites = onnx::cut_sites(model).into_iter().filter(|site| flops.is_none() || tensors(site));
     let above = |above: &[bool], flops: &Flops| {
         let counted = flops.nodes.iter().zip(above).filter(|(_, above)| **above);
         counted.fold(0_u64, |sum, (n, _)| sum.saturating_add(*n))

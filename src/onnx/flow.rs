@@ -13,7 +13,7 @@ pub struct CutSite {
     /// The tensor.
     pub tensor: String,
     /// What the part behind takes besides, in the graph's order: masks and sizes, which come from other inputs or only from how
-    /// large the first is. Where there is none, the tensor alone separates the inputs from the outputs.
+    /// large the first is; and outputs that do not depend on the tensor. Where there is none, the tensor alone separates the inputs from the outputs.
     pub companions: Vec<String>,
     /// For each node of the graph, whether it is above: whether the tensor or a companion needs it.
     pub above: Vec<bool>,
@@ -157,6 +157,11 @@ impl<'a> Flow<'a> {
                 others.for_each(|&read| travels[read] = true);
             }
         }
+        // What is given without the tensor travels on as it is.
+        self.outputs
+            .iter()
+            .filter(|&&output| changing[output] && !below[output])
+            .for_each(|&output| travels[output] = true);
         let companions: Vec<usize> = (0..travels.len()).filter(|&other| travels[other]).collect();
         let (above, used) = self.needed(&[&[tensor], &companions[..]].concat());
         let parameters = used.iter().zip(&self.sizes).filter(|(used, _)| **used).filter_map(|(_, size)| *size);
