@@ -23,6 +23,10 @@ pub mod footer;
 
 mod eigen;
 
+mod product;
+
+mod cholesky;
+
 pub mod onnx;
 
 pub mod source;
@@ -44,6 +48,8 @@ pub mod curate;
 
 #[cfg(feature = "full")]
 pub mod rank;
+
+pub mod adapt;
 
 pub mod export;
 

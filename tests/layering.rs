@@ -11,7 +11,7 @@ use std::path::Path;
 use support::rust_paths::{Use, uses};
 
 /// The modules in the order of the flow: each may use those before it, and itself.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 25] = [
     "error",
     "counted",
     "guard",
@@ -19,6 +19,8 @@ const ORDER: [&str; 23] = [
     "file",
     "footer",
     "eigen",
+    "product",
+    "cholesky",
     "onnx",
     "source",
     "preprocess",

@@ -96,42 +96,58 @@ def images(folder, pictures):
         picture.save(place / f"{i:05}.png")
 
 
-def emoji(folder):
-    """Google's emoji in the seven categories of the demo."""
+def emoji_pictures(vendor):
+    """A vendor's emoji in the seven categories of the demo: pairs of category and image."""
     with tempfile.TemporaryDirectory() as temp:
-        subprocess.run(["npm", "pack", "--silent", "emoji-datasource-google@16.0.0"], cwd=temp, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["npm", "pack", "--silent", f"emoji-datasource-{vendor}@16.0.0"], cwd=temp, check=True, stdout=subprocess.DEVNULL)
         (archive,) = Path(temp).glob("*.tgz")
         with tarfile.open(archive) as tar:
             tar.extractall(temp, filter="data")
         package = Path(temp) / "package"
         left_out = {"Flags", "People & Body", "Component"}
-        listed = [e for e in json.loads((package / "emoji.json").read_text()) if e["has_img_google"] and e["category"] not in left_out]
+        listed = [e for e in json.loads((package / "emoji.json").read_text()) if e["has_img_google"] and e["has_img_twitter"] and e["category"] not in left_out]
         listed.sort(key=lambda e: e["short_name"])
-        images(folder, ((e["category"], Image.open(package / "img/google/64" / e["image"])) for e in listed))
+        for e in listed:
+            yield e["category"], Image.open(package / f"img/{vendor}/64" / e["image"]).copy()
 
 
-def optdigits(folder):
+def emoji(folder):
+    images(folder, emoji_pictures("google"))
+
+
+def digit_pictures():
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images(folder, ((label, Image.fromarray((x * 255 / 16).astype(np.uint8))) for label, x in zip(digits.target, digits.images)))
+    for label, x in zip(digits.target, digits.images):
+        yield label, Image.fromarray((x * 255 / 16).astype(np.uint8))
 
 
-def fashion(folder):
-    """Fashion-MNIST as it is split: 60,000 and 10,000."""
+def optdigits(folder):
+    images(folder, digit_pictures())
+
+
+def fashion_pictures(name):
+    """Fashion-MNIST's part of this name: pairs of label and image."""
     with tempfile.TemporaryDirectory() as temp:
         subprocess.run(["apt-get", "download", "--quiet", "dataset-fashion-mnist"], cwd=temp, check=True, stdout=subprocess.DEVNULL)
         (package,) = Path(temp).glob("*.deb")
         subprocess.run(["dpkg-deb", "-x", package, temp], check=True)
-        for part, name in [("trained", "train"), ("judged", "t10k")]:
-            read = lambda kind: gzip.decompress(next(Path(temp).rglob(f"{name}-{kind}-ubyte.gz")).read_bytes())
-            pixels, labels = read("images-idx3"), read("labels-idx1")[8:]
-            count, height, width = struct.unpack(">III", pixels[4:16])
-            pixels = np.frombuffer(pixels, np.uint8, offset=16).reshape(count, height, width)
-            for i, label in enumerate(labels):
-                place = folder / part / str(label)
-                place.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels[i]).save(place / f"{i:05}.png")
+        read = lambda kind: gzip.decompress(next(Path(temp).rglob(f"{name}-{kind}-ubyte.gz")).read_bytes())
+        pixels, labels = read("images-idx3"), read("labels-idx1")[8:]
+        count, height, width = struct.unpack(">III", pixels[4:16])
+        pixels = np.frombuffer(pixels, np.uint8, offset=16).reshape(count, height, width)
+        for label, picture in zip(labels, pixels):
+            yield label, Image.fromarray(picture)
+
+
+def fashion(folder):
+    """As it is split: 60,000 and 10,000."""
+    for part, name in [("trained", "train"), ("judged", "t10k")]:
+        for i, (label, picture) in enumerate(fashion_pictures(name)):
+            place = folder / part / str(label)
+            place.mkdir(parents=True, exist_ok=True)
+            picture.save(place / f"{i:05}.png")
 
 
 def probe(folder, columns, classes, correlated):
@@ -182,4 +198,5 @@ def main():
             unfinished.rename(folder)
 
 
-main()
+if __name__ == "__main__":
+    main()

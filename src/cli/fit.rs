@@ -7,10 +7,12 @@ use super::Context;
 use super::confidence::{ConfidenceArgs, OodArg};
 use super::judging::JudgingArgs;
 use super::results::table;
+use crate::adapt::{Lesson, Linear};
 use crate::curate::Known;
 use crate::error::{Error, Result};
 use crate::head::{
-    Centroid, Certificate, ClassWeight, Head, HeadKind, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling, Solver,
+    Centroid, Certificate, ClassWeight, Head, HeadKind, Input, Knn, LinearHead, Logistic, Mlp, Ridge, Samples, Scaling,
+    Solver,
 };
 use crate::progress::Progress;
 use crate::rank::{Family, HeadChoice, choose_alpha, choose_head};
@@ -174,6 +176,20 @@ impl Chosen {
 /// The probe of the defaults, for verbs that judge data rather than train.
 pub(super) fn probe(context: &Context) -> Logistic {
     Logistic::new().alpha(ScalingArg::Standardize.alpha()).scaling(Scaling::Standardize).threads(context.threads)
+}
+
+/// Fits the linear heads that adaptation needs on the way, as `logistic` is asked for.
+pub(super) fn learner(logistic: Logistic) -> impl Fn(Lesson) -> Result<Linear> {
+    move |Lesson { x, labels, weights }| {
+        let samples = Samples::new(x, labels);
+        let samples = weights.map_or(samples, |weights| samples.weighted(weights));
+        Ok(linear(&logistic.fit_samples(samples, &())?.head))
+    }
+}
+
+/// A head as `adapt` has it, which does nothing to rows before the product.
+pub(super) fn linear(head: &LinearHead) -> Linear {
+    Linear { weights: head.weights().to_owned(), intercepts: head.intercepts().to_owned() }
 }
 
 impl FitArgs {
@@ -347,6 +363,22 @@ impl HeadArgs {
         let choice = choose_head(known, &families, (CHOICE_FOLDS, context.seed), progress)?;
         let (name, fit) = &tried[choice.chosen];
         Ok((fit.clone(), Some(Chosen { head: name.clone(), choice })))
+    }
+
+    /// What the head does to embeddings first.
+    pub(super) fn input(&self) -> Input {
+        match self.scaling.unwrap_or_default() {
+            ScalingArg::L2 => Input::UnitLength,
+            ScalingArg::Standardize | ScalingArg::None => Input::Raw,
+        }
+    }
+
+    /// A logistic head as the flags ask for it, of rows that [`Self::input`] was done to.
+    pub(super) fn logistic_of_scaled(&self, context: &Context) -> Logistic {
+        match self.input() {
+            Input::Raw => self.logistic(context),
+            Input::UnitLength => self.logistic(context).scaling(Scaling::None),
+        }
     }
 
     /// A logistic head as the flags ask for it.

@@ -1,6 +1,7 @@
 //! The command line: one file a verb. The only code that knows clap, prints, or chooses an exit code.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod adaptation;
 mod audit;
 mod bench;
 mod classifier;
@@ -30,6 +31,7 @@ mod rank;
 mod report;
 mod results;
 mod setup;
+mod shift;
 mod suggest;
 mod train;
 
@@ -67,6 +69,7 @@ enum Verb {
     Suggest(suggest::Suggest),
     Rank(rank::Rank),
     Curve(curve::Curve),
+    Shift(shift::Shift),
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
@@ -93,6 +96,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Suggest(verb) => verb.run(context),
         Verb::Rank(verb) => verb.run(context),
         Verb::Curve(verb) => verb.run(context),
+        Verb::Shift(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::adaptation::{AdaptArgs, Adaptation, AdaptedHead, Target};
 use super::confidence::CalibrationVerdict;
 use super::eval::{Verdict, judge};
 use super::fit::{Chosen, FitArgs, Fitted};
@@ -15,7 +16,7 @@ use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::export::{Metric, Metrics};
 use crate::features::FeatureSet;
-use crate::head::{Certificate, HeadFile};
+use crate::head::{Certificate, HeadFile, HeadKind};
 use crate::progress::Progress;
 use crate::report::Figure;
 use crate::source::Split;
@@ -35,6 +36,7 @@ use crate::source::Split;
 ///   engraft train photos.parquet --head knn -o knn.onnx
 ///   engraft train photos.parquet --head auto --cv 5 -o head.onnx
 ///   engraft train scenes.csv --model efficientnet-lite0 --label-separator ';' -o head.onnx
+///   engraft train photos.parquet --target sketches.parquet -o head.onnx
 ///   engraft train scans.csv --model efficientnet-lite0 --group-column patient --cv 5 --repeats 3 -o head.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -54,6 +56,8 @@ pub(super) struct Train {
     label_separator: Option<String>,
     #[command(flatten)]
     fit: FitArgs,
+    #[command(flatten)]
+    adapt: AdaptArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -75,6 +79,9 @@ pub(super) struct Trained {
     /// Of `--ood`: rows that score above it are out of distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ood_threshold: Option<f64>,
+    /// Of `--target`: how the head was adapted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adaptation: Option<Adaptation>,
     /// Of `--head auto`: what was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) choice: Option<Chosen>,
@@ -103,15 +110,23 @@ impl Train {
         if self.label_separator.is_some() {
             self.fit.check_multi_label()?;
         }
-        let loaded =
-            inputs::load_keeping(context, &self.inputs, (&self.source, self.fit.judging.holdout.columns()), || {
-                self.model.resolve(context)
-            })?;
+        if self.adapt.is_wanted() {
+            self.fit.check_adapted(self.label_separator.is_some())?;
+        }
+        let backbone = || self.model.resolve(context);
+        let columns = self.fit.judging.holdout.columns();
+        let loaded = inputs::load_keeping(context, &self.inputs, (&self.source, columns), backbone)?;
         let status = self.source.status(loaded.rejects.len(), loaded.features.ids.len());
         let labelled = labelled(context, loaded.features)?;
         match &self.label_separator {
             None => {
-                let trained = self.fit.train(context, labelled, &self.output)?;
+                let trained = match self.adapt.is_wanted() {
+                    false => self.fit.train(context, labelled, &self.output)?,
+                    true => {
+                        let target = self.adapt.read(context, &self.source, backbone)?;
+                        self.train_adapted(context, labelled, target)?
+                    }
+                };
                 context.result(&trained, || trained.text())?;
             }
             Some(separator) => {
@@ -191,9 +206,61 @@ impl FitArgs {
             certificate,
             calibration: head.calibration.map(CalibrationVerdict::from),
             ood_threshold: head.detector.map(|detector| detector.threshold),
+            adaptation: None,
             choice: chosen,
             report,
             judged,
+            held_out,
+        })
+    }
+}
+
+/// What an adapted head is judged on.
+const TARGET_ROWS: &str = "target rows, whose labels were not trained on";
+/// What the adaptation is attached to a head as.
+const ADAPTATION: &str = "adaptation";
+
+impl Train {
+    /// Fits on all source rows, adapts to the target, evaluates on the target rows that have a label, and writes the head.
+    fn train_adapted(&self, context: &Context, source: FeatureSet, target: Target) -> Result<Trained> {
+        for (rows, files) in
+            [(Some(&target.rows), &self.adapt.target), (target.labelled.as_ref(), &self.adapt.target_labels)]
+        {
+            let Some(rows) = rows else { continue };
+            AdaptArgs::check_same_making(&source, &self.inputs, rows, files)?;
+        }
+        let names = source.class_names();
+        let classes = source.class_indices(&names)?;
+        let fitted = self.adapt.fit(context, &self.fit, (&source, &classes, &names), &target)?;
+        let AdaptedHead { head, certificate, adaptation } = fitted;
+        if let Some(certificate) = &certificate {
+            warn_unconverged(context, certificate);
+        }
+        let n_train = source.len() + adaptation.labelled_rows;
+        let provenance = source.provenance.clone();
+        let mut head = HeadFile { provenance, certificate, ..HeadFile::new(HeadKind::Logistic, head.into(), names) };
+        let labelled = target.rows.rows_labelled(&head.labels);
+        let held_out = target.rows.into_rows(&labelled);
+        let report = match held_out.is_empty() {
+            true => None,
+            false => Some(judge(&head, &held_out, head.score(held_out.matrix.view())?, context.seed)?.verdict),
+        };
+        if let Some(verdict) = &report {
+            head.attach(METRICS, &metrics(TARGET_ROWS, verdict.report.n, verdict.figures()))?;
+        }
+        head.attach(ADAPTATION, &adaptation)?;
+        head.write(&self.output)?;
+        Ok(Trained {
+            head: self.output.clone(),
+            classes: head.labels.len(),
+            n_train,
+            certificate,
+            calibration: None,
+            ood_threshold: None,
+            adaptation: Some(adaptation),
+            choice: None,
+            report,
+            judged: TARGET_ROWS.to_owned(),
             held_out,
         })
     }
@@ -236,12 +303,16 @@ pub(super) fn closing(classes: &str, n_train: usize, head: &Path) -> String {
 impl Trained {
     pub(super) fn text(&self) -> String {
         let mut text = self.choice.as_ref().map_or_else(String::new, |choice| choice.text() + "\n\n");
+        text += &self.adaptation.as_ref().map_or_else(String::new, |adaptation| adaptation.text() + "\n");
         text += &self.certificate.as_ref().map_or_else(String::new, certified);
         if let Some(harm) = self.calibration.as_ref().and_then(CalibrationVerdict::text) {
             text += &(harm + "\n");
         }
         match &self.report {
             Some(report) => text += &report.headline(&self.judged),
+            None if self.adaptation.is_some() => {
+                text += "no target row has a label that the head knows, so there is no accuracy to report"
+            }
             None => text += "no rows were held out, so there is no accuracy to report",
         }
         text + "\n" + &closing(&counted(self.classes, "class"), self.n_train, &self.head)

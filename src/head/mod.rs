@@ -3,7 +3,6 @@
 mod calibrator;
 mod centroid;
 mod certificate;
-mod cholesky;
 mod descent;
 mod detector;
 mod fitted;
@@ -18,7 +17,6 @@ mod logistic;
 mod mlp;
 mod objective;
 mod precondition;
-mod product;
 mod real;
 mod residuals;
 mod ridge;

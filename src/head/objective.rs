@@ -10,10 +10,10 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use super::product::product;
 use super::real::Real;
 use super::residuals::Residuals;
 use super::standardize::Scaler;
+use crate::product::product;
 
 /// Rows of a block: its features and logits stay in the second-level cache between the two products.
 const BLOCK: usize = 512;

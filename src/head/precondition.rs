@@ -9,10 +9,10 @@
 
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 
-use super::cholesky::Cholesky;
 use super::objective::{Curvature, Problem, Targets};
-use super::product::product;
 use super::stretches::in_stretches;
+use crate::cholesky::Cholesky;
+use crate::product::product;
 
 /// Wider features get the diagonal of G alone: the factor would cost more than the iterations it saves.
 const WIDEST: usize = 2048;

@@ -130,6 +130,11 @@ impl SourceArgs {
         Self { id_column: column.map(str::to_owned).or_else(|| self.id_column.clone()), ..self.clone() }
     }
 
+    /// The same flags for inputs whose labels are in another column, or in none that has a name of its own.
+    pub(in super::super) fn with_label_column(&self, column: Option<&str>) -> Self {
+        Self { label_column: column.map(str::to_owned), ..self.clone() }
+    }
+
     /// What is read of inputs of this kind, with these columns besides.
     pub(in super::super) fn options(&self, modality: Modality, keep: &[String]) -> SourceOptions {
         let table = TableOptions {

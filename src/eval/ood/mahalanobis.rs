@@ -1,9 +1,10 @@
 //! Distance to the nearest class mean.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::super::folds::rows_of_classes;
+use super::super::ledoit_wolf::ledoit_wolf;
 use crate::eigen::eigen;
 use crate::error::{Error, Result};
 
@@ -33,7 +34,8 @@ impl Mahalanobis {
         if scale <= 0.0 {
             return Err(Error::Data("the rows of each class are all alike: they have no covariance".to_string()));
         }
-        let shrinkage = ledoit_wolf(&centered, &covariance, scale);
+        let lengths = centered.mapv(|x| x * x).sum_axis(Axis(1));
+        let shrinkage = ledoit_wolf(lengths.dot(&lengths), n, &covariance);
         let (values, vectors) = eigen(&covariance)?;
         let shrunk = values.mapv(|value| (1.0 - shrinkage) * value.max(0.0) + shrinkage * scale);
         // With no shrinkage a direction without variance would be infinitely strange.
@@ -59,15 +61,4 @@ impl Mahalanobis {
         };
         rows.rows().into_iter().map(nearest).collect()
     }
-}
-
-/// The share of the identity times `scale`, the mean variance, that makes the covariance of centred rows nearest to the true
-/// one in expectation.
-fn ledoit_wolf(centered: &Array2<f64>, covariance: &Array2<f64>, scale: f64) -> f64 {
-    let (n, d) = (centered.nrows() as f64, centered.ncols() as f64);
-    let lengths: Array1<f64> = centered.mapv(|x| x * x).sum_axis(Axis(1));
-    let squares = covariance.iter().map(|c| c * c).sum::<f64>();
-    let noise = (lengths.dot(&lengths) / n - squares) / (n * d);
-    let spread = squares / d - scale * scale;
-    if spread <= 0.0 { 1.0 } else { (noise / spread).clamp(0.0, 1.0) }
 }

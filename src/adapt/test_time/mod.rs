@@ -1,0 +1,38 @@
+//! Methods that build a new head from the target rows and what the source's head says of them.
+
+mod centroids;
+mod confidence;
+mod prototypes;
+mod templates;
+
+pub use centroids::Centroids;
+pub use prototypes::Prototypes;
+pub use templates::Templates;
+
+use super::adapted::{Adapted, Serving, Training};
+use super::domains::Domains;
+use super::linear::{Learn, Lesson, Linear, first_greatest};
+use crate::error::Result;
+use ndarray::ArrayView1;
+
+/// The head of the source rows as they are.
+fn source_head(domains: &Domains, learn: &Learn) -> Result<Linear> {
+    learn(Lesson { x: domains.source, labels: domains.labels, weights: None })
+}
+
+/// `head` in the place of any other, as confident on the target rows as `reference` is.
+fn served_by(domains: &Domains, head: Linear, reference: &Linear) -> Adapted {
+    let head = confidence::as_confident(head, reference, domains.target);
+    let said = head.probabilities(domains.target);
+    let before = reference.probabilities(domains.target);
+    let changed = said.rows().into_iter().zip(before.rows()).filter(|(a, b)| first_greatest(*a) != first_greatest(*b));
+    let mut adapted = Adapted::new(Training::Source, Serving::Head(head));
+    adapted.figures.push(("relabelled", changed.count() as f64));
+    adapted.labelled = Some(said);
+    adapted
+}
+
+/// `−Σ p·ln p` in nats.
+fn entropy(probabilities: ArrayView1<f64>) -> f64 {
+    probabilities.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum()
+}
