@@ -40,6 +40,8 @@ pub mod curate;
 
 pub mod rank;
 
+pub mod tune;
+
 pub mod export;
 
 pub mod report;

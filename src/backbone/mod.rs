@@ -34,7 +34,7 @@ pub use pooling::{Pooling, normalize_rows};
 pub use probe::probe;
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
-pub use session::{Element, Input, Session, Tensor};
+pub use session::{Computed, Element, Input, Session, Tensor};
 pub use setup::{Flavour, Installed, setup, setup_cuda};
 pub use weights::Weights;
 

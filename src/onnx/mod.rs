@@ -21,6 +21,7 @@ mod quantize;
 mod signature;
 mod splice;
 mod tensor;
+mod view;
 
 pub use cut::{CutPoint, check_tensors, cut, cut_between, outputs_of_nodes};
 pub use expose::{Join, expose, has_tensor, joined_name, layer_candidates};
@@ -38,3 +39,4 @@ pub use quantize::{Affine, Layer, layers, observed, quantize};
 pub use signature::{Dimension, Port, Signature, described, signature};
 pub use splice::{rename_tensor, splice};
 pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, replace_constant, same_computation};
+pub use view::{AttributeView, Constant, GraphView, NodeView, view};
