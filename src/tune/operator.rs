@@ -34,8 +34,16 @@ pub(super) enum Flow {
 }
 
 /// The inputs of a node; those that are left out are none.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Inputs<'a, T>(pub(super) &'a [Option<Value<T>>]);
+
+impl<T> Clone for Inputs<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Inputs<'_, T> {}
 
 impl<'a, T: Clone> Inputs<'a, T> {
     pub(super) fn len(self) -> usize {

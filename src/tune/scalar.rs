@@ -6,7 +6,7 @@ use ndarray::NdFloat;
 use crate::head::Real;
 
 /// f32 for training; f64, in which gradients are held against finite differences.
-pub trait Scalar: NdFloat + ComplexField + Into<f64> + std::iter::Sum {
+pub trait Scalar: NdFloat + ComplexField + Into<f64> + std::iter::Sum + Default {
     /// Rounded from f64.
     fn of(value: f64) -> Self;
     /// `e^x` for `x ≤ 0`.

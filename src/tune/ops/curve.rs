@@ -162,7 +162,8 @@ curve!(HardSwish, |x| x * (x / T::of(6.0) + T::of(0.5)).max(zero()).min(one()), 
         x / three + T::of(0.5)
     }
 });
-curve!(HardSigmoid { slope, middle }, |x| (slope * x + middle).max(zero()).min(one()), |_x, y| {
+curve!(HardSigmoid { slope, middle }, |x| (slope * x + middle).max(zero()).min(one()), |x, _y| {
+    let y = slope * x + middle;
     if y > zero() && y < one() { slope } else { zero() }
 });
 curve!(Elu { alpha }, |x| if x > zero() { x } else { alpha * x.exp_m1() }, |x, y| if x > zero() {

@@ -77,7 +77,7 @@ impl<T: Scalar> Operator<T> for Pool {
         let (size, places) = (axes[0].input * axes[1].input, axes[0].output * axes[1].output);
         let planes = x.values().len() / size.max(1);
         let mut out = vec![T::zero(); planes * places];
-        let divisors = match self.kind {
+        let divisors: Vec<T> = match self.kind {
             Kind::Mean(counted) => Self::divisors(axes, counted),
             Kind::Greatest => Vec::new(),
         };
