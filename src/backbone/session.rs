@@ -267,7 +267,9 @@ impl Session {
     /// # Errors
     /// As [`Session::run_with`].
     pub fn run_each(&mut self, inputs: &[(&str, Tensor)]) -> Result<Vec<Computed>> {
-        self.execute(inputs, |found, outputs, model| outputs.iter().map(|output| computed(found, output, model)).collect())
+        self.execute(inputs, |found, outputs, model| {
+            outputs.iter().map(|output| computed(found, output, model)).collect()
+        })
     }
 
     fn execute<R>(

@@ -120,7 +120,9 @@ fn attribute(attribute: &AttributeProto) -> AttributeView {
         AttributeType::String => AttributeView::Text(String::from_utf8_lossy(attribute.s()).into_owned()),
         AttributeType::Ints => AttributeView::Ints(attribute.ints.clone()),
         AttributeType::Floats => AttributeView::Floats(attribute.floats.clone()),
-        AttributeType::Tensor => attribute.t.as_ref().map_or(AttributeView::Other, |t| AttributeView::Tensor(constant(t))),
+        AttributeType::Tensor => {
+            attribute.t.as_ref().map_or(AttributeView::Other, |t| AttributeView::Tensor(constant(t)))
+        }
         _ => AttributeView::Other,
     }
 }

@@ -73,7 +73,8 @@ struct Index {
 impl Index {
     fn sample_bytes(&self, shape: usize) -> usize {
         // A size that overflows is larger than any file, and is found to be so.
-        let bytes = |(dims, stored): (&Vec<usize>, &Stored)| dims.iter().fold(stored.size(), |n, &d| n.saturating_mul(d));
+        let bytes =
+            |(dims, stored): (&Vec<usize>, &Stored)| dims.iter().fold(stored.size(), |n, &d| n.saturating_mul(d));
         self.shapes[shape].iter().zip(&self.tensors).map(bytes).fold(0, usize::saturating_add)
     }
 }
@@ -208,7 +209,10 @@ impl Activations {
             size.and_then(|size| start.checked_add(size)).is_some_and(|end| end <= length)
         };
         if !whole || !found.samples.iter().all(inside) {
-            return Err(Error::malformed(path, "the activations are not whole: remove the folder, and they are computed again"));
+            return Err(Error::malformed(
+                path,
+                "the activations are not whole: remove the folder, and they are computed again",
+            ));
         }
         Ok(Self { path: path.to_path_buf(), file: Mutex::new(file), index: found })
     }
@@ -267,14 +271,17 @@ fn decoded(rows: &[&[u8]], stored: Stored, dims: Vec<usize>) -> Result<Value<f32
             Array::new(dims, rows.iter().flat_map(row).collect())?.into()
         }
         Stored::F16 => {
-            let row = |row: &&[u8]| row.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect::<Vec<f32>>();
+            let row =
+                |row: &&[u8]| row.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect::<Vec<f32>>();
             Array::new(dims, rows.iter().flat_map(row).collect())?.into()
         }
         Stored::I64 => {
             let row = |row: &&[u8]| row.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<i64>>();
             Value::Int(Array::new(dims, rows.iter().flat_map(row).collect())?)
         }
-        Stored::Bool => Value::Bool(Array::new(dims, rows.iter().flat_map(|row| row.iter().map(|b| *b != 0)).collect())?),
+        Stored::Bool => {
+            Value::Bool(Array::new(dims, rows.iter().flat_map(|row| row.iter().map(|b| *b != 0)).collect())?)
+        }
     })
 }
 
@@ -303,7 +310,9 @@ mod tests {
         let cache = writer.finish().unwrap();
         assert_eq!((cache.len(), cache.shape(0), cache.shape(1), cache.shape(2)), (4, 0, 0, 1));
         let batch = cache.batch(&[1, 0, 1]).unwrap();
-        let (Value::Real(a), Value::Int(b), Value::Bool(c)) = (&batch[0], &batch[1], &batch[2]) else { panic!("{batch:?}") };
+        let (Value::Real(a), Value::Int(b), Value::Bool(c)) = (&batch[0], &batch[1], &batch[2]) else {
+            panic!("{batch:?}")
+        };
         assert_eq!((a.dims(), b.dims(), c.dims()), (&[3, 3][..], &[3, 2][..], &[3][..]));
         assert_eq!(a.values()[..4], [1.0, 4.0 / 3.0, 5.0 / 3.0, 0.0]);
         assert_eq!((b.values(), c.values()), (&[2, 3, 0, 1, 2, 3][..], &[false, true, false][..]));

@@ -210,7 +210,8 @@ mod tests {
             // Stretching and summing are adjoint: <stretch(b), g> = <b, sum(g)>.
             let back = sum_to(got.clone(), b.dims());
             let stretched = zip(&a, &b, |_, y| y).unwrap();
-            let dot = |x: &Array<f64>, y: &Array<f64>| x.values().iter().zip(y.values()).map(|(x, y)| x * y).sum::<f64>();
+            let dot =
+                |x: &Array<f64>, y: &Array<f64>| x.values().iter().zip(y.values()).map(|(x, y)| x * y).sum::<f64>();
             let (left, right) = (dot(&stretched, &got), dot(&b, &back));
             assert!((left - right).abs() <= 1e-12 * left.abs(), "{left} {right}");
         }

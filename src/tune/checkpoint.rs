@@ -46,10 +46,20 @@ impl Checkpoint {
         let mut parts: Vec<Part> = Vec::new();
         for (i, name) in self.state.names.iter().enumerate() {
             let (weights, best, moments) = (&self.weights[i], &self.best[i], &self.moments[i]);
-            parts.push((format!("weights.{name}"), Dtype::F32, vec![weights.len()], bytes(weights, |v| v.to_le_bytes())));
+            parts.push((
+                format!("weights.{name}"),
+                Dtype::F32,
+                vec![weights.len()],
+                bytes(weights, |v| v.to_le_bytes()),
+            ));
             parts.push((format!("best.{name}"), Dtype::F32, vec![best.len()], bytes(best, |v| v.to_le_bytes())));
             let flat: Vec<f64> = moments.iter().flatten().copied().collect();
-            parts.push((format!("moments.{name}"), Dtype::F64, vec![moments.len(), 2], bytes(&flat, |v| v.to_le_bytes())));
+            parts.push((
+                format!("moments.{name}"),
+                Dtype::F64,
+                vec![moments.len(), 2],
+                bytes(&flat, |v| v.to_le_bytes()),
+            ));
         }
         let mut views: Vec<(&str, TensorView)> = Vec::with_capacity(parts.len());
         for (name, dtype, shape, data) in &parts {
@@ -74,7 +84,8 @@ impl Checkpoint {
         let tensors = SafeTensors::deserialize(&whole).map_err(|e| wrong(&e))?;
         let (_, header) = SafeTensors::read_metadata(&whole).map_err(|e| wrong(&e))?;
         let state = header.metadata().as_ref().and_then(|metadata| metadata.get(STATE));
-        let state: State = serde_json::from_str(state.ok_or_else(|| wrong(&"no checkpoint of a tuning"))?).map_err(|e| wrong(&e))?;
+        let state: State =
+            serde_json::from_str(state.ok_or_else(|| wrong(&"no checkpoint of a tuning"))?).map_err(|e| wrong(&e))?;
         if (&state.fingerprint, &state.names) != (&expected.fingerprint, &expected.names) {
             let what = format!("the checkpoint {} and this tuning", path.display());
             return Err(Error::Mismatch { what, expected: expected.fingerprint.clone(), got: state.fingerprint });
@@ -116,7 +127,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
         let epoch = Epoch { training_loss: None, held_out_loss: 0.5, held_out_accuracy: 0.75 };
-        let state = State { fingerprint: "f".into(), names: vec!["a".into(), "b".into()], steps: 7, history: vec![epoch], best_epoch: 0 };
+        let state = State {
+            fingerprint: "f".into(),
+            names: vec!["a".into(), "b".into()],
+            steps: 7,
+            history: vec![epoch],
+            best_epoch: 0,
+        };
         let checkpoint = Checkpoint {
             weights: vec![vec![1.0, 2.5], vec![-3.0]],
             best: vec![vec![0.0, 2.5], vec![-4.0]],

@@ -52,13 +52,18 @@ mod tests {
         let logits = Array::new(vec![2, 3], vec![0.3, -1.2, 2.0, 800.0, 801.0, 799.5]).unwrap();
         let shares = smoothed::<f64>(&[2, 0], 3, 0.1);
         let third = 0.1 / 3.0;
-        assert_close(shares.values().to_vec(), [third, third, 0.9 + third, 0.9 + third, third, third], Tolerance::Close);
+        assert_close(
+            shares.values().to_vec(),
+            [third, third, 0.9 + third, 0.9 + third, third, third],
+            Tolerance::Close,
+        );
         let (loss, gradient) = cross_entropy(&logits, &shares).unwrap();
         let by_hand = |z: [f64; 3], t: [f64; 3]| {
             let all = z.map(|v| (v - z[1]).exp()).iter().sum::<f64>().ln() + z[1];
             (0..3).map(|i| t[i] * (all - z[i])).sum::<f64>()
         };
-        let want = by_hand([0.3, -1.2, 2.0], [third, third, 0.9 + third]) + by_hand([0.0, 1.0, -0.5], [0.9 + third, third, third]);
+        let want = by_hand([0.3, -1.2, 2.0], [third, third, 0.9 + third])
+            + by_hand([0.0, 1.0, -0.5], [0.9 + third, third, third]);
         assert_close([loss], [want / 2.0], Tolerance::Close);
         let slope = |i: usize| {
             let moved = |by: f64| {

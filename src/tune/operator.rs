@@ -132,7 +132,11 @@ impl Wanted<'_> {
     }
 
     /// The gradient by input `i`, if it is wanted.
-    pub(super) fn then<T>(self, i: usize, f: impl FnOnce() -> Result<Array<T>, String>) -> Result<Option<Array<T>>, String> {
+    pub(super) fn then<T>(
+        self,
+        i: usize,
+        f: impl FnOnce() -> Result<Array<T>, String>,
+    ) -> Result<Option<Array<T>>, String> {
         if self.is(i) { f().map(Some) } else { Ok(None) }
     }
 }

@@ -41,7 +41,8 @@ impl Optimiser {
     /// With one pace for each leaf of `program`, in their order. What has none, or is an input, stays as it is.
     pub fn new(program: &Program<f32>, paces: Vec<Pace>) -> Self {
         let start = |(leaf, pace): (&Leaf<f32>, &Pace)| leaf.values().filter(|_| pace.pull != 0.0).cloned();
-        let moments = |leaf: &Leaf<f32>| vec![Moments::default(); leaf.values().map_or(0, |values| values.values().len())];
+        let moments =
+            |leaf: &Leaf<f32>| vec![Moments::default(); leaf.values().map_or(0, |values| values.values().len())];
         Self {
             starts: program.leaves().iter().zip(&paces).map(start).collect(),
             moments: program.leaves().iter().map(moments).collect(),
@@ -79,13 +80,15 @@ impl Optimiser {
             let Some(values) = leaf.values_mut().filter(|_| pace.rate != 0.0) else { continue };
             let step = AdamW::step(self.steps, rate * pace.rate);
             let values = values.values_mut().par_chunks_mut(PIECE).zip(gradient.values().par_chunks(PIECE));
-            values.zip(moments.par_chunks_mut(PIECE)).enumerate().for_each(|(piece, ((values, gradients), moments))| {
-                let start = start.as_ref().map(|start| &start.values()[piece * PIECE..]);
-                for (i, ((value, gradient), moments)) in values.iter_mut().zip(gradients).zip(moments).enumerate() {
-                    let away = start.map_or(0.0, |start| *value - start[i]);
-                    *value = step.moved(*value, *gradient + pace.pull as f32 * away, moments, pace.weight_decay);
-                }
-            });
+            values.zip(moments.par_chunks_mut(PIECE)).enumerate().for_each(
+                |(piece, ((values, gradients), moments))| {
+                    let start = start.as_ref().map(|start| &start.values()[piece * PIECE..]);
+                    for (i, ((value, gradient), moments)) in values.iter_mut().zip(gradients).zip(moments).enumerate() {
+                        let away = start.map_or(0.0, |start| *value - start[i]);
+                        *value = step.moved(*value, *gradient + pace.pull as f32 * away, moments, pace.weight_decay);
+                    }
+                },
+            );
         }
     }
 }

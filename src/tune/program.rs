@@ -99,13 +99,7 @@ impl<T: Scalar> Program<T> {
     /// # Errors
     /// [`Error::Model`] naming every node that cannot be computed here, a tensor that nothing gives, a leaf that is neither
     /// constant of f32 nor input, or a constant that cannot be read.
-    pub fn compile(
-        graph: &GraphView,
-        inputs: &[&str],
-        outputs: &[&str],
-        leaves: &[&str],
-        model: &str,
-    ) -> Result<Self> {
+    pub fn compile(graph: &GraphView, inputs: &[&str], outputs: &[&str], leaves: &[&str], model: &str) -> Result<Self> {
         let fail = |reason: String| Error::model(model, reason);
         let nodes = needed(graph, inputs, outputs);
         let mut slots = Slots::default();
@@ -117,7 +111,8 @@ impl<T: Scalar> Program<T> {
             match operator(node, Opset(graph.opset)) {
                 Ok(operator) => {
                     let mut slot = |name: &String| (!name.is_empty()).then(|| slots.of(name));
-                    let (inputs, outputs) = (node.inputs.iter().map(&mut slot).collect(), node.outputs.iter().map(slot).collect());
+                    let (inputs, outputs) =
+                        (node.inputs.iter().map(&mut slot).collect(), node.outputs.iter().map(slot).collect());
                     steps.push(Step { title, operator, inputs, outputs, wanted: Vec::new(), spent: Vec::new() });
                 }
                 Err(reason) => refused.push(format!("{title}: {reason}")),
@@ -130,7 +125,8 @@ impl<T: Scalar> Program<T> {
             return Err(fail(format!("{}{rest}", refused.join("; "))));
         }
         let outputs = outputs.iter().map(|name| slots.of(name)).collect();
-        let mut program = Self { model: model.to_owned(), steps, inputs, outputs, leaves: Vec::new(), fixed: Vec::new() };
+        let mut program =
+            Self { model: model.to_owned(), steps, inputs, outputs, leaves: Vec::new(), fixed: Vec::new() };
         program.leaves = leaves.iter().map(|name| program.leaf(graph, name, &mut slots)).collect::<Result<_>>()?;
         program.fixed = program.constants(graph, &slots)?;
         program.fold()?;
@@ -159,7 +155,8 @@ impl<T: Scalar> Program<T> {
             self.leaves.iter().map(|leaf| leaf.slot).chain(self.inputs.iter().map(|(_, slot)| *slot)).collect();
         for (slot, name) in slots.names.iter().enumerate().filter(|(slot, _)| !known.contains(slot)) {
             if let Some(constant) = graph.constants.get(name) {
-                let value = value(constant).map_err(|reason| Error::model(&self.model, format!("tensor {name} {reason}")))?;
+                let value =
+                    value(constant).map_err(|reason| Error::model(&self.model, format!("tensor {name} {reason}")))?;
                 fixed[slot] = Some(value);
             }
         }
@@ -189,8 +186,13 @@ impl<T: Scalar> Program<T> {
 
     fn check_defined(&self, slots: &Slots) -> Result<()> {
         let mut known: Vec<bool> = self.fixed.iter().map(Option::is_some).collect();
-        self.inputs.iter().map(|(_, slot)| *slot).chain(self.leaves.iter().map(|leaf| leaf.slot)).for_each(|slot| known[slot] = true);
-        let unknown = |slot: usize| Error::model(&self.model, format!("nothing gives the tensor {}", slots.names[slot]));
+        self.inputs
+            .iter()
+            .map(|(_, slot)| *slot)
+            .chain(self.leaves.iter().map(|leaf| leaf.slot))
+            .for_each(|slot| known[slot] = true);
+        let unknown =
+            |slot: usize| Error::model(&self.model, format!("nothing gives the tensor {}", slots.names[slot]));
         for step in &self.steps {
             if let Some(slot) = step.inputs.iter().flatten().find(|&&slot| !known[slot]) {
                 return Err(unknown(*slot));
@@ -288,7 +290,8 @@ impl<T: Scalar> Program<T> {
             step.spent.iter().for_each(|&slot| values[slot] = None);
         }
         let missing = || Error::model(&self.model, "a node gave fewer outputs than it names");
-        let outputs = self.outputs.iter().map(|&slot| values[slot].clone().ok_or_else(missing)).collect::<Result<_>>()?;
+        let outputs =
+            self.outputs.iter().map(|&slot| values[slot].clone().ok_or_else(missing)).collect::<Result<_>>()?;
         Ok(Trace { outputs, calls })
     }
 
@@ -311,7 +314,9 @@ impl<T: Scalar> Program<T> {
             let gradients: Vec<Option<Array<T>>> = step.outputs.iter().map(|slot| open[(*slot)?].take()).collect();
             let Some(call) = call.filter(|_| gradients.iter().any(Option::is_some)) else { continue };
             let back = step.operator.backward(&call, &gradients, Wanted(&step.wanted));
-            for ((slot, gradient), wanted) in step.inputs.iter().zip(back.map_err(|r| self.failed(step, &r))?).zip(&step.wanted) {
+            for ((slot, gradient), wanted) in
+                step.inputs.iter().zip(back.map_err(|r| self.failed(step, &r))?).zip(&step.wanted)
+            {
                 if let (Some(slot), Some(gradient), true) = (slot, gradient, *wanted) {
                     add(&mut open[*slot], gradient);
                 }
@@ -368,7 +373,8 @@ pub(super) fn needed<'a>(graph: &'a GraphView, inputs: &[&str], outputs: &[&str]
     let mut open: HashSet<&str> = outputs.iter().copied().collect();
     let mut nodes = Vec::new();
     for node in graph.nodes.iter().rev() {
-        let gives = node.outputs.iter().any(|output| open.contains(output.as_str()) && !inputs.contains(&output.as_str()));
+        let gives =
+            node.outputs.iter().any(|output| open.contains(output.as_str()) && !inputs.contains(&output.as_str()));
         if gives {
             open.extend(node.inputs.iter().map(String::as_str).filter(|name| !name.is_empty()));
             nodes.push(node);

@@ -137,7 +137,10 @@ mod tests {
         assert_eq!(turned[..7], [0, 4, 8, 12, 16, 20, 1]);
         let slice = whole().sliced(1, 2, -1, 3).sliced(2, 1, 2, 2);
         assert_eq!(collect(&values, &slice), [9, 11, 5, 7, 1, 3, 21, 23, 17, 19, 13, 15]);
-        assert_eq!(collect(&[7_i64, 8], &View::whole(&[2, 1]).stretched(&[2, 2, 3])), [7, 7, 7, 8, 8, 8, 7, 7, 7, 8, 8, 8]);
+        assert_eq!(
+            collect(&[7_i64, 8], &View::whole(&[2, 1]).stretched(&[2, 2, 3])),
+            [7, 7, 7, 8, 8, 8, 7, 7, 7, 8, 8, 8]
+        );
         assert_eq!(collect(&values, &whole().sliced(0, 0, 1, 0)), [0_i64; 0]);
         let mut back = vec![0.0_f64; 24];
         add_at(&mut back, &slice, &[1.0; 12]);

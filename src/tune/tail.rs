@@ -60,7 +60,8 @@ impl Tail {
         }
         let weights = weights(&graph, &tail);
         let inside: HashSet<&str> = tail.iter().flat_map(|node| &node.outputs).map(String::as_str).collect();
-        let trunk = graph.nodes.iter().filter(|node| !node.outputs.iter().any(|output| inside.contains(output.as_str())));
+        let trunk =
+            graph.nodes.iter().filter(|node| !node.outputs.iter().any(|output| inside.contains(output.as_str())));
         let before: HashSet<&str> = trunk.flat_map(|node| &node.inputs).map(String::as_str).collect();
         let (shared, weights): (Vec<Weight>, Vec<Weight>) =
             weights.into_iter().partition(|weight| before.contains(weight.name.as_str()));
@@ -157,7 +158,9 @@ fn light_sources<'a>(graph: &'a GraphView, tensor: &'a str, fed: &HashSet<&str>)
             continue;
         }
         match (graph.inputs.iter().find(|port| port.name == name), givers.get(name)) {
-            (Some(port), _) if matches!(port.element, DataType::Int64 | DataType::Int32 | DataType::Bool) => sources.push(name),
+            (Some(port), _) if matches!(port.element, DataType::Int64 | DataType::Int32 | DataType::Bool) => {
+                sources.push(name)
+            }
             (Some(_), _) => return None,
             (None, Some(node)) => {
                 if HEAVY.contains(&node.op.as_str()) || supported(node, graph.opset).is_err() {

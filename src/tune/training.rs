@@ -197,7 +197,8 @@ impl Training {
             state.steps = optimiser.steps();
             if let Some((path, _)) = checkpoint {
                 let moments = optimiser.moments().to_vec();
-                Checkpoint { state: state.clone(), weights: values(&program), best: best.clone(), moments }.write(path)?;
+                Checkpoint { state: state.clone(), weights: values(&program), best: best.clone(), moments }
+                    .write(path)?;
             }
             progress.advance(1);
         }
@@ -209,10 +210,14 @@ impl Training {
     fn check_examples(&self, examples: &Examples) -> Result<()> {
         let Examples { activations, labels, classes, train, held_out } = examples;
         if train.is_empty() || held_out.is_empty() {
-            let reason = format!("{} samples to learn from and {} held out: both are needed", train.len(), held_out.len());
+            let reason =
+                format!("{} samples to learn from and {} held out: both are needed", train.len(), held_out.len());
             return Err(Error::Data(reason));
         }
-        let bad = train.iter().chain(*held_out).find(|&&i| i >= activations.len() || labels.get(i).is_none_or(|l| l >= classes));
+        let bad = train
+            .iter()
+            .chain(*held_out)
+            .find(|&&i| i >= activations.len() || labels.get(i).is_none_or(|l| l >= classes));
         match bad {
             Some(i) => Err(Error::Data(format!("sample {i} has no activations or no label among {classes}"))),
             None => Ok(()),
@@ -228,7 +233,8 @@ impl Training {
         epoch: usize,
         progress: &dyn Progress,
     ) -> Result<Epoch> {
-        let mut rng = fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(epoch as u64));
+        let mut rng =
+            fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(epoch as u64));
         let mut order = examples.train.to_vec();
         rng.shuffle(&mut order);
         let mut batches = batches(examples.activations, &order, self.batch);

@@ -54,7 +54,8 @@ impl Trunk {
         let name = tail.model();
         let fed: Vec<String> = crate::onnx::signature(model).inputs.into_iter().map(|port| port.name).collect();
         let boundary = tail.boundary().iter().filter(|tensor| *tensor != FACTOR || has_tensor(model, FACTOR));
-        let source = |tensor: &String| if fed.contains(tensor) { Source::Fed(tensor.clone()) } else { Source::Computed };
+        let source =
+            |tensor: &String| if fed.contains(tensor) { Source::Fed(tensor.clone()) } else { Source::Computed };
         let sources: Vec<Source> = boundary.clone().map(source).collect();
         let target = (also == Also::Target).then(|| tail.target());
         let computed: Vec<&str> =
@@ -128,7 +129,11 @@ pub fn check_agreement(program: &Program<f32>, boundary: Vec<Value<f32>>, expect
     };
     let what = || "the tail as engraft runs it and as ONNX Runtime does".to_owned();
     if got.dims() != expected.dims() {
-        return Err(Error::Mismatch { what: what(), expected: format!("{:?}", expected.dims()), got: format!("{:?}", got.dims()) });
+        return Err(Error::Mismatch {
+            what: what(),
+            expected: format!("{:?}", expected.dims()),
+            got: format!("{:?}", got.dims()),
+        });
     }
     let greatest = expected.values().iter().fold(0.0_f64, |m, v| m.max(f64::from(v.abs())));
     // Summed so that what is not a number is not overlooked, as it is by a maximum.

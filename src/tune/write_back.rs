@@ -12,7 +12,10 @@ pub fn write_back(model: &mut Model, program: &Program<f32>, name: &str) -> Resu
     for leaf in program.leaves() {
         let Some(values) = leaf.values() else { continue };
         if values.values().iter().any(|v| !v.is_finite()) {
-            return Err(Error::model(name, format!("the trained tensor {} has values that are no numbers", leaf.name())));
+            return Err(Error::model(
+                name,
+                format!("the trained tensor {} has values that are no numbers", leaf.name()),
+            ));
         }
         replace_constant(model, leaf.name(), values.values()).map_err(|reason| Error::model(name, reason))?;
     }

@@ -58,7 +58,9 @@ impl Case {
 
     pub fn title(&self) -> String {
         let sizes = |feed: &Feed| match feed {
-            Feed::Real(dims, _) | Feed::Constant(dims, _) | Feed::Ints(dims, _) | Feed::Bools(dims, _) => format!("{dims:?}"),
+            Feed::Real(dims, _) | Feed::Constant(dims, _) | Feed::Ints(dims, _) | Feed::Bools(dims, _) => {
+                format!("{dims:?}")
+            }
             Feed::None => "-".to_owned(),
         };
         let attributes: Vec<String> =
@@ -105,8 +107,14 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn arithmetic(all: &mut Vec<Case>) {
-    let pairs: [(&[usize], &[usize]); 6] =
-        [(&[3, 4], &[3, 4]), (&[2, 3, 4], &[4]), (&[4], &[2, 3, 1]), (&[2, 1, 4], &[3, 1]), (&[2, 3], &[]), (&[1, 1], &[5])];
+    let pairs: [(&[usize], &[usize]); 6] = [
+        (&[3, 4], &[3, 4]),
+        (&[2, 3, 4], &[4]),
+        (&[4], &[2, 3, 1]),
+        (&[2, 1, 4], &[3, 1]),
+        (&[2, 3], &[]),
+        (&[1, 1], &[5]),
+    ];
     for (a, b) in pairs {
         all.push(Case::new("Add", vec![real(a), real(b)]));
         all.push(Case::new("Sub", vec![real(a), real(b)]));
@@ -131,13 +139,15 @@ fn arithmetic(all: &mut Vec<Case>) {
 }
 
 fn curves(all: &mut Vec<Case>) {
-    for op in ["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Neg", "Abs", "Sin", "Cos", "Softplus", "Softsign", "HardSwish"] {
+    for op in ["Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Neg", "Abs", "Sin", "Cos", "Softplus", "Softsign", "HardSwish"]
+    {
         all.push(Case::new(op, vec![wide(&[3, 40])]));
     }
     for op in ["Log", "Sqrt", "Reciprocal"] {
         all.push(Case::new(op, vec![positive(&[3, 7])]));
     }
-    let parameters = [("Elu", vec![f("alpha", 0.7)]), ("LeakyRelu", vec![f("alpha", 0.2)]), ("Celu", vec![f("alpha", 1.3)])];
+    let parameters =
+        [("Elu", vec![f("alpha", 0.7)]), ("LeakyRelu", vec![f("alpha", 0.2)]), ("Celu", vec![f("alpha", 1.3)])];
     for (op, attributes) in parameters {
         all.push(Case::new(op, vec![wide(&[3, 7])]).with(attributes));
         all.push(Case::new(op, vec![wide(&[21])]));
@@ -190,11 +200,23 @@ fn convolutions(all: &mut Vec<Case>) {
     };
     all.push(conv(&[2, 3, 5, 6], &[4, 3, 1, 1], vec![]));
     all.push(conv(&[2, 3, 5, 6], &[4, 3, 3, 3], vec![ints("pads", &[1, 1, 1, 1])]));
-    all.push(conv(&[2, 4, 5, 6], &[6, 2, 3, 2], vec![i("group", 2), ints("pads", &[0, 1, 2, 0]), ints("strides", &[2, 1])]));
+    all.push(conv(
+        &[2, 4, 5, 6],
+        &[6, 2, 3, 2],
+        vec![i("group", 2), ints("pads", &[0, 1, 2, 0]), ints("strides", &[2, 1])],
+    ));
     all.push(conv(&[2, 3, 7, 6], &[2, 3, 3, 3], vec![ints("dilations", &[2, 1]), ints("strides", &[1, 2])]));
     all.push(conv(&[2, 3, 6, 5], &[3, 1, 3, 3], vec![i("group", 3), ints("pads", &[1, 1, 1, 1])]));
-    all.push(conv(&[2, 3, 6, 5], &[3, 1, 3, 3], vec![i("group", 3), ints("pads", &[1, 1, 1, 1]), ints("strides", &[2, 2])]));
-    all.push(conv(&[1, 2, 6, 7], &[4, 1, 5, 3], vec![i("group", 2), ints("pads", &[4, 2, 4, 2]), ints("dilations", &[2, 2])]));
+    all.push(conv(
+        &[2, 3, 6, 5],
+        &[3, 1, 3, 3],
+        vec![i("group", 3), ints("pads", &[1, 1, 1, 1]), ints("strides", &[2, 2])],
+    ));
+    all.push(conv(
+        &[1, 2, 6, 7],
+        &[4, 1, 5, 3],
+        vec![i("group", 2), ints("pads", &[4, 2, 4, 2]), ints("dilations", &[2, 2])],
+    ));
     all.push(conv(&[2, 1, 4, 4], &[3, 1, 2, 2], vec![]));
     all.push(conv(&[2, 3, 5, 5], &[2, 3, 1, 1], vec![ints("strides", &[2, 2])]));
     for auto in ["SAME_UPPER", "SAME_LOWER", "VALID"] {
@@ -207,12 +229,21 @@ fn convolutions(all: &mut Vec<Case>) {
 }
 
 fn norms(all: &mut Vec<Case>) {
-    let statistics = || vec![real(&[3]), real(&[3]), Feed::Constant(vec![3], vec![0.1, -0.2, 0.3]), Feed::Constant(vec![3], vec![0.5, 1.0, 2.0])];
+    let statistics = || {
+        vec![
+            real(&[3]),
+            real(&[3]),
+            Feed::Constant(vec![3], vec![0.1, -0.2, 0.3]),
+            Feed::Constant(vec![3], vec![0.5, 1.0, 2.0]),
+        ]
+    };
     for x in [&[2, 3, 4, 5][..], &[4, 3], &[2, 3, 4]] {
         let feeds = std::iter::once(real(x)).chain(statistics()).collect();
         all.push(Case::new("BatchNormalization", feeds).with(vec![f("epsilon", 1e-3)]));
     }
-    all.push(Case::new("LayerNormalization", vec![real(&[2, 3, 8]), real(&[8]), real(&[8])]).with(vec![f("epsilon", 1e-4)]));
+    all.push(
+        Case::new("LayerNormalization", vec![real(&[2, 3, 8]), real(&[8]), real(&[8])]).with(vec![f("epsilon", 1e-4)]),
+    );
     all.push(Case::new("LayerNormalization", vec![real(&[2, 3, 19]), real(&[19])]));
     let over_two = vec![real(&[2, 3, 4]), real(&[3, 4]), real(&[3, 4])];
     all.push(Case::new("LayerNormalization", over_two).with(vec![i("axis", 1)]));
@@ -230,7 +261,16 @@ fn norms(all: &mut Vec<Case>) {
 }
 
 fn reductions(all: &mut Vec<Case>) {
-    let ops = ["ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp"];
+    let ops = [
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceSumSquare",
+        "ReduceLogSumExp",
+    ];
     for op in ops {
         all.push(Case::new(op, vec![real(&[2, 3, 4])]).with(vec![ints("axes", &[-1])]));
         all.push(Case::new(op, vec![real(&[2, 3, 4])]).with(vec![ints("axes", &[0, 2]), i("keepdims", 0)]));
@@ -251,7 +291,10 @@ fn pools(all: &mut Vec<Case>) {
         let padded = [square(3, 2), vec![ints("pads", &[1, 1, 1, 1])]].concat();
         all.push(Case::new(op, vec![real(&[2, 3, 5, 6])]).with(padded.clone()));
         all.push(Case::new(op, vec![real(&[1, 2, 6, 7])]).with([square(3, 2), vec![i("ceil_mode", 1)]].concat()));
-        all.push(Case::new(op, vec![real(&[1, 2, 5, 5])]).with([square(3, 2), vec![text("auto_pad", "SAME_UPPER")]].concat()));
+        all.push(
+            Case::new(op, vec![real(&[1, 2, 5, 5])])
+                .with([square(3, 2), vec![text("auto_pad", "SAME_UPPER")]].concat()),
+        );
         all.push(Case::new(op, vec![real(&[1, 2, 7])]).with(vec![ints("kernel_shape", &[3])]));
     }
     let counting = [square(3, 2), vec![ints("pads", &[1, 1, 1, 1]), i("count_include_pad", 1)]].concat();
@@ -287,7 +330,11 @@ fn parts(all: &mut Vec<Case>) {
     all.push(Case::new("Slice", vec![x(), list(&[1, 0]), list(&[3, 9]), list(&[0, 1]), list(&[1, 2])]));
     all.push(Case::new("Slice", vec![x(), list(&[-1]), list(&[i64::MIN]), list(&[1]), list(&[-2])]));
     all.push(Case::new("Slice", vec![x(), list(&[0, 1]), list(&[-1, i64::MAX])]));
-    all.push(Case::new("Slice", vec![x()]).opset(9).with(vec![ints("starts", &[1]), ints("ends", &[3]), ints("axes", &[1])]));
+    all.push(Case::new("Slice", vec![x()]).opset(9).with(vec![
+        ints("starts", &[1]),
+        ints("ends", &[3]),
+        ints("axes", &[1]),
+    ]));
     all.push(Case::new("Split", vec![x(), list(&[2, 3])]).with(vec![i("axis", 1)]).giving(2));
     all.push(Case::new("Split", vec![x()]).giving(2));
     all.push(Case::new("Split", vec![x()]).opset(11).with(vec![i("axis", 1), ints("split", &[1, 4])]).giving(2));
@@ -298,7 +345,10 @@ fn parts(all: &mut Vec<Case>) {
     all.push(Case::new("Gather", vec![x(), Feed::Ints(vec![2, 2], vec![0, -1, 0, 2])]));
     all.push(Case::new("Gather", vec![x(), Feed::Ints(vec![], vec![0])]).with(vec![i("axis", 1)]));
     all.push(Case::new("GatherElements", vec![real(&[3, 2]), Feed::Ints(vec![2, 2], vec![0, 1, -1, 0])]));
-    all.push(Case::new("GatherElements", vec![real(&[3, 2]), Feed::Ints(vec![3, 1], vec![1, 1, 0])]).with(vec![i("axis", 1)]));
+    all.push(
+        Case::new("GatherElements", vec![real(&[3, 2]), Feed::Ints(vec![3, 1], vec![1, 1, 0])])
+            .with(vec![i("axis", 1)]),
+    );
     all.push(Case::new("GatherND", vec![x(), Feed::Ints(vec![3, 2], vec![0, 1, 3, -1, 0, 1])]));
     all.push(Case::new("Concat", vec![real(&[2, 3]), real(&[2, 1]), real(&[2, 2])]).with(vec![i("axis", -1)]));
     all.push(Case::new("Concat", vec![real(&[1, 3]), real(&[2, 3])]).with(vec![i("axis", 0)]));

@@ -18,9 +18,12 @@ fn in_onnx_runtime(case: &Case, model: &Model, folder: &Path) -> Vec<Computed> {
     let outputs = outputs(case);
     let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
     let options = SessionOptions::new(Device::Only(Provider::Cpu), 1);
-    let mut session = Session::open_each(runtime, &path, &outputs, &options).unwrap_or_else(|e| panic!("{}: {e}", case.title())).0;
-    let fed: Vec<(String, Vec<usize>, Vec<f32>)> =
-        fed(case).into_iter().map(|(name, dims, values)| (name, dims, values.iter().map(|&v| v as f32).collect())).collect();
+    let mut session =
+        Session::open_each(runtime, &path, &outputs, &options).unwrap_or_else(|e| panic!("{}: {e}", case.title())).0;
+    let fed: Vec<(String, Vec<usize>, Vec<f32>)> = fed(case)
+        .into_iter()
+        .map(|(name, dims, values)| (name, dims, values.iter().map(|&v| v as f32).collect()))
+        .collect();
     let inputs: Vec<(&str, Tensor)> =
         fed.iter().map(|(name, dims, values)| (name.as_str(), Tensor::F32(dims, values))).collect();
     session.run_each(&inputs).unwrap_or_else(|e| panic!("{}: {e}", case.title()))

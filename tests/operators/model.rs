@@ -17,7 +17,8 @@ pub fn outputs(case: &Case) -> Vec<String> {
 /// The model of one node. Floats that are fed are inputs, everything else is constant.
 pub fn model(case: &Case) -> Model {
     let mut graph = GraphBuilder::new(case.op);
-    let names: Vec<String> = (0..case.feeds.len()).map(|i| if let Feed::None = case.feeds[i] { String::new() } else { input(i) }).collect();
+    let names: Vec<String> =
+        (0..case.feeds.len()).map(|i| if let Feed::None = case.feeds[i] { String::new() } else { input(i) }).collect();
     for (feed, name) in case.feeds.iter().zip(&names) {
         if let Feed::Real(dims, _) = feed {
             let dims: Vec<Dim> = dims.iter().map(|&d| Dim::Fixed(d as i64)).collect();
@@ -25,7 +26,8 @@ pub fn model(case: &Case) -> Model {
         }
     }
     let outputs = outputs(case);
-    let (names, given): (Vec<&str>, Vec<&str>) = (names.iter().map(String::as_str).collect(), outputs.iter().map(String::as_str).collect());
+    let (names, given): (Vec<&str>, Vec<&str>) =
+        (names.iter().map(String::as_str).collect(), outputs.iter().map(String::as_str).collect());
     graph.node_of_many(case.op, &names, &given, case.attributes.clone());
     let mut model = graph.finish();
     model.opset_import[0].version = Some(case.opset);
@@ -85,8 +87,7 @@ pub fn program<T: Scalar>(case: &Case, view: &GraphView) -> Program<T> {
 }
 
 pub fn values<T: Scalar>(fed: &[Fed]) -> Vec<Value<T>> {
-    let value = |(_, dims, values): &Fed| {
-        Array::new(dims.clone(), values.iter().map(|&v| T::of(v)).collect()).unwrap().into()
-    };
+    let value =
+        |(_, dims, values): &Fed| Array::new(dims.clone(), values.iter().map(|&v| T::of(v)).collect()).unwrap().into();
     fed.iter().map(value).collect()
 }

@@ -179,7 +179,8 @@ impl<T: Scalar> Operator<T> for Several {
             Self::Max | Self::Min => {
                 let mut ties = Array::filled(gradient.dims(), T::zero());
                 for i in 0..inputs.len() {
-                    let equal = zip(call.output(0)?, inputs.real(i)?, |y, x| if x == y { T::one() } else { T::zero() })?;
+                    let equal =
+                        zip(call.output(0)?, inputs.real(i)?, |y, x| if x == y { T::one() } else { T::zero() })?;
                     ties = zip(&ties, &equal, |n, one| n + one)?;
                 }
                 zip(gradient, &ties, |g, n| g / n)?

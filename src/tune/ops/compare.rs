@@ -68,9 +68,9 @@ impl<T: Scalar> Operator<T> for Test {
             Self::Join(join) => zip(inputs.value(0)?.bool()?, inputs.value(1)?.bool()?, join)?,
             Self::Not => map(inputs.value(0)?.bool()?, |x: bool| !x),
             Self::IsNan => map(inputs.real(0)?, |x: T| x.is_nan()),
-            Self::IsInfinite { below, above } => map(inputs.real(0)?, |x: T| {
-                x.is_infinite() && if x > T::zero() { *above } else { *below }
-            }),
+            Self::IsInfinite { below, above } => {
+                map(inputs.real(0)?, |x: T| x.is_infinite() && if x > T::zero() { *above } else { *below })
+            }
         };
         Ok(Value::Bool(out).into())
     }

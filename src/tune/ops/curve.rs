@@ -179,7 +179,11 @@ curve!(Celu { alpha }, |x| if x > zero() { x } else { alpha * (x / alpha).exp_m1
 } else {
     y / alpha + one::<T>()
 });
-curve!(LeakyRelu { alpha }, |x| if x >= zero() { x } else { alpha * x }, |x, _y| if x >= zero() { one() } else { alpha });
+curve!(LeakyRelu { alpha }, |x| if x >= zero() { x } else { alpha * x }, |x, _y| if x >= zero() {
+    one()
+} else {
+    alpha
+});
 // Hendrycks & Gimpel 2016: x Φ(x), and its approximation by a tangent.
 curve!(Gelu, |x| T::of(0.5) * x * (one::<T>() + Scalar::erf(x * T::of(std::f64::consts::FRAC_1_SQRT_2))), |x, _y| {
     let cumulative = T::of(0.5) * (one::<T>() + Scalar::erf(x * T::of(std::f64::consts::FRAC_1_SQRT_2)));

@@ -26,7 +26,8 @@ impl Concat {
     fn views(&self, parts: &[&[usize]]) -> Result<(Vec<usize>, Vec<View>), String> {
         let first = parts.first().ok_or("it has no inputs")?;
         let along = axis(self.axis, first.len())?;
-        let fits = |dims: &[usize]| dims.len() == first.len() && (0..dims.len()).all(|i| i == along || dims[i] == first[i]);
+        let fits =
+            |dims: &[usize]| dims.len() == first.len() && (0..dims.len()).all(|i| i == along || dims[i] == first[i]);
         if let Some(other) = parts.iter().find(|dims| !fits(dims)) {
             return Err(format!("{first:?} and {other:?} differ along another axis than {along}"));
         }

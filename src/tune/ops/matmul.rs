@@ -125,18 +125,28 @@ impl<T: Scalar> Operator<T> for MatMul {
         let gradient = first(gradients)?.values();
         let by_a = || {
             let mut out = Array::filled(a.dims(), T::zero());
-            plan.each(out.values_mut(), plan.m * plan.k, |[i, _]| i, |out, pair, threads| {
-                let b = plan.right(b.values(), plan.pairs[pair][1]).turned();
-                multiply(out, plan.result(gradient, pair), b, Into::Add, threads);
-            });
+            plan.each(
+                out.values_mut(),
+                plan.m * plan.k,
+                |[i, _]| i,
+                |out, pair, threads| {
+                    let b = plan.right(b.values(), plan.pairs[pair][1]).turned();
+                    multiply(out, plan.result(gradient, pair), b, Into::Add, threads);
+                },
+            );
             Ok(out)
         };
         let by_b = || {
             let mut out = Array::filled(b.dims(), T::zero());
-            plan.each(out.values_mut(), plan.k * plan.n, |[_, j]| j, |out, pair, threads| {
-                let a = plan.left(a.values(), plan.pairs[pair][0]).turned();
-                multiply(out, a, plan.result(gradient, pair), Into::Add, threads);
-            });
+            plan.each(
+                out.values_mut(),
+                plan.k * plan.n,
+                |[_, j]| j,
+                |out, pair, threads| {
+                    let a = plan.left(a.values(), plan.pairs[pair][0]).turned();
+                    multiply(out, a, plan.result(gradient, pair), Into::Add, threads);
+                },
+            );
             Ok(out)
         };
         Ok(vec![wanted.then(0, by_a)?, wanted.then(1, by_b)?])

@@ -65,7 +65,9 @@ fn unknown(node: &NodeView) -> String {
     let op = if node.domain.is_empty() { node.op.clone() } else { format!("{}.{}", node.domain, node.op) };
     let quantised = ["QLinear", "Quantize", "Dequantize", "DynamicQuantize"].iter().any(|p| node.op.starts_with(p));
     if quantised || node.op.ends_with("Integer") {
-        return format!("{op} computes with quantised integers, which have no gradients: tune the float model, then quantise");
+        return format!(
+            "{op} computes with quantised integers, which have no gradients: tune the float model, then quantise"
+        );
     }
     format!("the operator {op} has no gradient here: cut behind it")
 }

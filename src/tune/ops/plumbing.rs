@@ -30,7 +30,9 @@ pub(super) fn build<T: Scalar>(node: Attributes, opset: Opset) -> Found<T> {
             },
             keep: node.int("keepdims", 1)? != 0,
         }),
-        ("", "Mod") => boxed(Plumbing::Mod { sign: if node.int("fmod", 0)? == 0 { Sign::Divisor } else { Sign::Dividend } }),
+        ("", "Mod") => {
+            boxed(Plumbing::Mod { sign: if node.int("fmod", 0)? == 0 { Sign::Divisor } else { Sign::Dividend } })
+        }
         ("", "Floor") => boxed(Plumbing::Step(|x| x.floor())),
         ("", "Ceil") => boxed(Plumbing::Step(|x| x.ceil())),
         ("", "Round") => boxed(Plumbing::Step(|x| x.round_ties_even())),
@@ -54,12 +56,21 @@ fn only<E: Copy>(values: &[E]) -> Result<E, String> {
 /// Without gradients.
 #[derive(Debug)]
 enum Plumbing {
-    Shape { start: i64, end: i64 },
+    Shape {
+        start: i64,
+        end: i64,
+    },
     Size,
     Range,
     Filled(Fill),
-    Extreme { axis: i64, which: Which, keep: bool },
-    Mod { sign: Sign },
+    Extreme {
+        axis: i64,
+        which: Which,
+        keep: bool,
+    },
+    Mod {
+        sign: Sign,
+    },
     /// A function that is constant but for steps.
     Step(fn(f64) -> f64),
 }
@@ -98,7 +109,12 @@ impl Which {
     }
 }
 
-fn extremes<E: PartialOrd + Copy>(array: &Array<E>, along: i64, which: Which, keep: bool) -> Result<Array<i64>, String> {
+fn extremes<E: PartialOrd + Copy>(
+    array: &Array<E>,
+    along: i64,
+    which: Which,
+    keep: bool,
+) -> Result<Array<i64>, String> {
     let mut dims = array.dims().to_vec();
     let along = axis(along, dims.len())?;
     let (size, inner) = (dims[along], dims[along + 1..].iter().product::<usize>());
@@ -116,14 +132,20 @@ fn extremes<E: PartialOrd + Copy>(array: &Array<E>, along: i64, which: Which, ke
 
 impl Plumbing {
     fn range<T: Scalar>(inputs: Inputs<T>) -> Result<Value<T>, String> {
-        let length = |n: f64| if n > MAX_VALUES as f64 { Err(format!("a Range of {n} values")) } else { Ok(n.max(0.0) as usize) };
-        if let (Value::Int(start), Value::Int(end), Value::Int(step)) = (inputs.value(0)?, inputs.value(1)?, inputs.value(2)?) {
+        let length = |n: f64| {
+            if n > MAX_VALUES as f64 { Err(format!("a Range of {n} values")) } else { Ok(n.max(0.0) as usize) }
+        };
+        if let (Value::Int(start), Value::Int(end), Value::Int(step)) =
+            (inputs.value(0)?, inputs.value(1)?, inputs.value(2)?)
+        {
             let (start, end, step) = (start.single()?, end.single()?, step.single()?);
             if step == 0 {
                 return Err("a Range in steps of 0".into());
             }
             let n = length(((end as f64 - start as f64) / step as f64).ceil())?;
-            return Ok(Value::Int(Array::list((0..n as i64).map(|i| start.wrapping_add(i.wrapping_mul(step))).collect())));
+            return Ok(Value::Int(Array::list(
+                (0..n as i64).map(|i| start.wrapping_add(i.wrapping_mul(step))).collect(),
+            )));
         }
         let (start, end, step) = (inputs.real(0)?.single()?, inputs.real(1)?.single()?, inputs.real(2)?.single()?);
         let n = length(((end - start) / step).ceil().into())?;

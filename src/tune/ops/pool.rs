@@ -81,15 +81,17 @@ impl<T: Scalar> Operator<T> for Pool {
             Kind::Mean(counted) => Self::divisors(axes, counted),
             Kind::Greatest => Vec::new(),
         };
-        out.par_chunks_mut(places.max(1)).zip(x.values().par_chunks(size.max(1))).for_each(|(out, plane)| match self.kind {
-            Kind::Greatest => {
-                let places = Self::greatest(axes, plane);
-                let value = |place: usize| plane.get(place).copied().unwrap_or(T::neg_infinity());
-                out.iter_mut().zip(places).for_each(|(o, place)| *o = value(place));
-            }
-            Kind::Mean(_) => {
-                pairs(axes, |o, place| out[o] += plane[place]);
-                out.iter_mut().zip(&divisors).for_each(|(o, n)| *o /= *n);
+        out.par_chunks_mut(places.max(1)).zip(x.values().par_chunks(size.max(1))).for_each(|(out, plane)| {
+            match self.kind {
+                Kind::Greatest => {
+                    let places = Self::greatest(axes, plane);
+                    let value = |place: usize| plane.get(place).copied().unwrap_or(T::neg_infinity());
+                    out.iter_mut().zip(places).for_each(|(o, place)| *o = value(place));
+                }
+                Kind::Mean(_) => {
+                    pairs(axes, |o, place| out[o] += plane[place]);
+                    out.iter_mut().zip(&divisors).for_each(|(o, n)| *o /= *n);
+                }
             }
         });
         let mut dims = x.dims()[..2].to_vec();

@@ -23,7 +23,8 @@ pub(super) fn build<T: Scalar>(node: Attributes, opset: Opset) -> Found<T> {
         }),
         ("", "Pad") => match node.text("mode", "constant")? {
             "constant" => {
-                let before_11 = node.ints("pads")?.map(|pads| Ok::<_, String>((pads.to_vec(), node.float("value", 0.0)?)));
+                let before_11 =
+                    node.ints("pads")?.map(|pads| Ok::<_, String>((pads.to_vec(), node.float("value", 0.0)?)));
                 boxed(Pad { fixed: before_11.transpose()? })
             }
             other => Err(format!("a Pad of mode {other:?}")),
@@ -86,7 +87,11 @@ fn stretch(start: i64, end: i64, step: i64, size: i64) -> Result<(usize, usize),
     let start = from_front(start).clamp(least.max(0), greatest.max(0));
     let end = from_front(end).clamp(least, greatest);
     let distance = if step > 0 { end - start } else { start - end };
-    let length = if distance > 0 && size > 0 { distance.div_euclid(step.abs()) + i64::from(distance % step.abs() > 0) } else { 0 };
+    let length = if distance > 0 && size > 0 {
+        distance.div_euclid(step.abs()) + i64::from(distance % step.abs() > 0)
+    } else {
+        0
+    };
     Ok((start as usize, length as usize))
 }
 

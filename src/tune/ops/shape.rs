@@ -22,7 +22,9 @@ pub(super) fn build<T: Scalar>(node: Attributes, opset: Opset) -> Found<T> {
             }
             boxed(Reshape::Dropout)
         }
-        ("", "Reshape") => boxed(Reshape::To { zero: if node.int("allowzero", 0)? == 0 { Zero::Copies } else { Zero::Holds } }),
+        ("", "Reshape") => {
+            boxed(Reshape::To { zero: if node.int("allowzero", 0)? == 0 { Zero::Copies } else { Zero::Holds } })
+        }
         ("", "Flatten") => boxed(Reshape::Flatten { axis: node.int("axis", 1)? }),
         ("", "Squeeze") => boxed(Reshape::Squeeze(axes()?)),
         ("", "Unsqueeze") => boxed(Reshape::Unsqueeze(axes()?)),
@@ -39,8 +41,12 @@ enum Reshape {
     AsItIs,
     /// As it is: dropout is over when a model predicts.
     Dropout,
-    To { zero: Zero },
-    Flatten { axis: i64 },
+    To {
+        zero: Zero,
+    },
+    Flatten {
+        axis: i64,
+    },
     Squeeze(Axes),
     Unsqueeze(Axes),
 }

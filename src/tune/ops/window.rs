@@ -139,9 +139,7 @@ impl Window {
         let dilation = self.dilations.get(i).copied().unwrap_or(1);
         let extent = kernel.saturating_sub(1) * dilation + 1;
         let (before, behind) = match &self.padding {
-            Padding::Fixed(pads) => {
-                (pads.get(i).copied().unwrap_or(0), pads.get(i + rank).copied().unwrap_or(0))
-            }
+            Padding::Fixed(pads) => (pads.get(i).copied().unwrap_or(0), pads.get(i + rank).copied().unwrap_or(0)),
             Padding::Same(odd) => {
                 let all = (input.div_ceil(stride).saturating_sub(1) * stride + extent).saturating_sub(input);
                 let half = all / 2;
