@@ -106,3 +106,62 @@ pub fn clip(gradients: &mut [Array<f32>], limit: f64) -> f64 {
     }
     length
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close::{Tolerance, assert_close};
+    use crate::onnx::{GraphBuilder, view};
+
+    /// `y = x·w` with `w` = 1, −2.
+    fn program() -> Program<f32> {
+        let mut graph = GraphBuilder::new("g");
+        graph.tensor_f32("w", &[2, 1], &[1.0, -2.0]);
+        graph.node("MatMul", &["x", "w"], "y", vec![]);
+        Program::compile(&view(&graph.finish()), &["x"], &["y"], &["w"], "m").unwrap()
+    }
+
+    fn weights(program: &Program<f32>) -> Vec<f32> {
+        program.leaves()[0].values().unwrap().values().to_vec()
+    }
+
+    fn pace(rate: f64, weight_decay: f64, pull: f64) -> Vec<Pace> {
+        vec![Pace { rate, weight_decay, pull }]
+    }
+
+    #[test]
+    fn a_steady_gradient_moves_by_the_rate() {
+        let mut program = program();
+        let mut optimiser = Optimiser::new(&program, pace(0.5, 0.1, 0.0));
+        let gradients = [Array::new(vec![2, 1], vec![3.0, -0.01]).unwrap()];
+        let mut want = [1.0_f64, -2.0];
+        for _ in 0..5 {
+            optimiser.step(&mut program, &gradients, 0.02);
+            // Both moments, corrected, are the gradient and its square at every step.
+            want = [want[0] * 0.999 - 0.01, want[1] * 0.999 + 0.01];
+        }
+        assert_close(weights(&program), want, Tolerance::Within(1e-6));
+        optimiser.paces_mut()[0].rate = 0.0;
+        optimiser.step(&mut program, &gradients, 0.02);
+        assert_close(weights(&program), want, Tolerance::Within(1e-6));
+    }
+
+    #[test]
+    fn what_was_moved_away_is_pulled_back() {
+        let mut program = program();
+        let mut optimiser = Optimiser::new(&program, pace(1.0, 0.0, 0.3));
+        program.leaves_mut()[0].values_mut().unwrap().values_mut()[0] = 1.5;
+        let none = [Array::new(vec![2, 1], vec![0.0, 0.0]).unwrap()];
+        optimiser.step(&mut program, &none, 0.01);
+        assert_close(weights(&program), [1.49_f32, -2.0], Tolerance::Within(1e-6));
+    }
+
+    #[test]
+    fn long_gradients_are_cut_together() {
+        let mut gradients = [Array::list(vec![3.0_f32]), Array::list(vec![0.0, 4.0])];
+        assert_close([clip(&mut gradients, 10.0)], [5.0], Tolerance::Close);
+        assert_eq!(gradients[1].values(), [0.0, 4.0]);
+        assert_close([clip(&mut gradients, 1.0)], [5.0], Tolerance::Close);
+        assert_close([gradients[0].values()[0], gradients[1].values()[1]], [0.6_f32, 0.8], Tolerance::Approximate);
+    }
+}

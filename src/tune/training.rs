@@ -1,5 +1,8 @@
 //! Training a tail: epochs over cached activations, the best weights kept.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
