@@ -16,7 +16,7 @@ const HEAVY: [&str; 6] =
 pub const FACTOR: &str = "engraft/factor";
 
 /// The part of a graph behind a cut.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Tail {
     model: String,
     graph: GraphView,
@@ -134,6 +134,18 @@ impl Tail {
     pub fn program<T: Scalar>(&self, trained: &[&str]) -> Result<Program<T>> {
         let boundary: Vec<&str> = self.boundary.iter().map(String::as_str).collect();
         Program::compile(&self.graph, &boundary, &[&self.target], trained, &self.model)
+    }
+}
+
+/// Without the graph, which holds all weights.
+impl std::fmt::Debug for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self { model, boundary, target, .. } = self;
+        f.debug_struct("Tail")
+            .field("model", model)
+            .field("boundary", boundary)
+            .field("target", target)
+            .finish_non_exhaustive()
     }
 }
 
