@@ -55,7 +55,7 @@ fn computed(model: &Model, tail: &Tail) -> (Vec<Value<f32>>, Array<f32>) {
     let mut trunk =
         Trunk::open(model, tail, Also::Target, &folder.path().join("trunk.onnx"), runtime, &options).unwrap();
     let inputs = engraft::onnx::signature(model).inputs;
-    let (boundary, target) = if let [image] = &inputs[..] {
+    let passed = if let [image] = &inputs[..] {
         let mut random = fastrand::Rng::with_seed(3);
         let pixels: Vec<f32> = (0..2 * 3 * 224 * 224).map(|_| 2.0 * random.f32() - 1.0).collect();
         trunk.run(&[(&image.name, Tensor::F32(&[2, 3, 224, 224], &pixels))]).unwrap()
@@ -72,7 +72,7 @@ fn computed(model: &Model, tail: &Tail) -> (Vec<Value<f32>>, Array<f32>) {
             inputs.iter().zip(&fed).map(|(port, ids)| (port.name.as_str(), Tensor::I64(&[2, 8], ids))).collect();
         trunk.run(&named).unwrap()
     };
-    (boundary, target.unwrap())
+    (passed.boundary, passed.target.unwrap())
 }
 
 fn names(tail: &Tail) -> Vec<&str> {

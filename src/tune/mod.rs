@@ -33,5 +33,5 @@ pub use scalar::Scalar;
 pub use schedule::Schedule;
 pub use tail::{FACTOR, Tail};
 pub use training::{Dropout, End, Epoch, Examples, Training, Tuned};
-pub use trunk::{AGREEMENT, Also, Trunk, check_agreement};
+pub use trunk::{AGREEMENT, Also, Passed, Trunk, check_agreement};
 pub use write_back::write_back;

@@ -44,7 +44,7 @@ impl Scalar for f32 {
         let q = q * t - 3.883_964_4e-3;
         let q = q * t + 2.425_462_2e-2;
         let q = q * t - 1.067_778_8e-1;
-        let q = q * t - 6.348_466_9e-1;
+        let q = q * t - 6.348_467e-1;
         let q = q * t - 1.287_175_1e-1;
         let q = q * t - t;
         let far = (1.0 - Real::exp_nonpositive(q)).copysign(self);

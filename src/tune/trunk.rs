@@ -30,6 +30,15 @@ pub enum Also {
     Target,
 }
 
+/// What a batch is at the end of the trunk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passed {
+    /// The tensors of the boundary, in its order.
+    pub boundary: Vec<Value<f32>>,
+    /// What the whole model gives, with [`Also::Target`].
+    pub target: Option<Array<f32>>,
+}
+
 /// Where a tensor of the boundary comes from.
 #[derive(Debug)]
 enum Source {
@@ -76,7 +85,7 @@ impl Trunk {
     ///
     /// # Errors
     /// As [`Session::run_with`]; when an input that the tail reads is missing.
-    pub fn run(&mut self, inputs: &[(&str, Tensor)]) -> Result<(Vec<Value<f32>>, Option<Array<f32>>)> {
+    pub fn run(&mut self, inputs: &[(&str, Tensor)]) -> Result<Passed> {
         let read: Vec<&str> = self.session.inputs().iter().map(|input| input.name.as_str()).collect();
         let own: Vec<(&str, Tensor)> = inputs.iter().copied().filter(|(name, _)| read.contains(name)).collect();
         let mut computed = self.session.run_each(&own)?.into_iter();
@@ -96,7 +105,7 @@ impl Trunk {
             (Also::Target, Some(Computed::F32(dims, values))) => Some(Array::new(dims, values).map_err(Error::Data)?),
             (Also::Target, _) => return Err(missing("the target, as floats,")),
         };
-        Ok((boundary, target))
+        Ok(Passed { boundary, target })
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) fn build<T: Scalar>(node: Attributes, opset: Opset) -> Found<T> {
         ("", "Slice") => {
             let list = |name| Ok::<_, String>(node.ints(name)?.map(<[i64]>::to_vec));
             let fixed = match (list("starts")?, list("ends")?) {
-                (Some(starts), Some(ends)) if opset < Opset(10) => Some((starts, ends, list("axes")?)),
+                (Some(starts), Some(ends)) if opset < Opset(10) => Some(Bounds { starts, ends, axes: list("axes")? }),
                 _ => None,
             };
             boxed(Slice { fixed })
@@ -48,14 +48,21 @@ fn part<E: Copy + Default + Send + Sync>(array: &Array<E>, view: &View) -> Resul
 #[derive(Debug)]
 struct Slice {
     /// Starts, ends and axes, which are inputs from version 10 on.
-    fixed: Option<(Vec<i64>, Vec<i64>, Option<Vec<i64>>)>,
+    fixed: Option<Bounds>,
+}
+
+#[derive(Debug)]
+struct Bounds {
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    axes: Option<Vec<i64>>,
 }
 
 impl Slice {
     fn view<T: Scalar>(&self, inputs: Inputs<T>) -> Result<View, String> {
         let dims = inputs.value(0)?.dims();
         let (starts, ends, axes, steps) = match &self.fixed {
-            Some((starts, ends, axes)) => (&starts[..], &ends[..], axes.as_deref(), None),
+            Some(Bounds { starts, ends, axes }) => (&starts[..], &ends[..], axes.as_deref(), None),
             None => (inputs.ints(1)?, inputs.ints(2)?, inputs.ints_if_any(3)?, inputs.ints_if_any(4)?),
         };
         if ends.len() != starts.len()
