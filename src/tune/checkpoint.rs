@@ -10,6 +10,8 @@ use super::training::Epoch;
 use crate::error::{Error, Result};
 use crate::file;
 
+/// Of each epoch: the loss in training, not a number before the first; loss and accuracy on what is held out.
+const HISTORY: &str = "history";
 const STATE: &str = "engraft.tune";
 /// As much as an ONNX file may hold, for two sets of weights and their moments in 64 bits.
 const MAX_BYTES: u64 = 12 << 30;
@@ -29,6 +31,8 @@ pub(super) struct State {
     pub(super) fingerprint: String,
     pub(super) names: Vec<String>,
     pub(super) steps: i32,
+    /// A tensor of the file: JSON would not keep the last bit.
+    #[serde(skip)]
     pub(super) history: Vec<Epoch>,
     pub(super) best_epoch: usize,
 }
@@ -61,6 +65,9 @@ impl Checkpoint {
                 bytes(&flat, |v| v.to_le_bytes()),
             ));
         }
+        let line = |e: &Epoch| [e.training_loss.unwrap_or(f64::NAN), e.held_out_loss, e.held_out_accuracy];
+        let history: Vec<f64> = self.state.history.iter().flat_map(line).collect();
+        parts.push((HISTORY.to_owned(), Dtype::F64, vec![history.len() / 3, 3], bytes(&history, |v| v.to_le_bytes())));
         let mut views: Vec<(&str, TensorView)> = Vec::with_capacity(parts.len());
         for (name, dtype, shape, data) in &parts {
             views.push((name, TensorView::new(*dtype, shape.clone(), data).map_err(|e| wrong(&e))?));
@@ -84,13 +91,21 @@ impl Checkpoint {
         let tensors = SafeTensors::deserialize(&whole).map_err(|e| wrong(&e))?;
         let (_, header) = SafeTensors::read_metadata(&whole).map_err(|e| wrong(&e))?;
         let state = header.metadata().as_ref().and_then(|metadata| metadata.get(STATE));
-        let state: State =
+        let mut state: State =
             serde_json::from_str(state.ok_or_else(|| wrong(&"no checkpoint of a tuning"))?).map_err(|e| wrong(&e))?;
         if (&state.fingerprint, &state.names) != (&expected.fingerprint, &expected.names) {
             let what = format!("the checkpoint {} and this tuning", path.display());
             return Err(Error::Mismatch { what, expected: expected.fingerprint.clone(), got: state.fingerprint });
         }
-        if state.history.is_empty() || state.best_epoch >= state.history.len() {
+        let history = tensors.tensor(HISTORY).map_err(|e| wrong(&e))?;
+        let epoch = |&[training, held_out_loss, held_out_accuracy]: &[f64; 3]| Epoch {
+            training_loss: (!training.is_nan()).then_some(training),
+            held_out_loss,
+            held_out_accuracy,
+        };
+        let numbers: Vec<f64> = history.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        state.history = numbers.as_chunks().0.iter().map(epoch).collect();
+        if history.dtype() != Dtype::F64 || state.history.is_empty() || state.best_epoch >= state.history.len() {
             return Err(wrong(&"its epochs are not those of a tuning"));
         }
         let values = |prefix: &str, name: &str, dtype: Dtype, length: usize| {
@@ -126,7 +141,7 @@ mod tests {
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
-        let epoch = Epoch { training_loss: None, held_out_loss: 0.5, held_out_accuracy: 0.75 };
+        let epoch = Epoch { training_loss: None, held_out_loss: 0.1 + 0.2, held_out_accuracy: 0.75 };
         let state = State {
             fingerprint: "f".into(),
             names: vec!["a".into(), "b".into()],

@@ -279,7 +279,7 @@ impl Training {
             let shares = smoothed(&labels, examples.classes, 0.0);
             loss += cross_entropy(logits, &shares).map_err(Error::Data)?.0 * samples.len() as f64;
             let rows = logits.values().chunks_exact(examples.classes);
-            right += rows.zip(&labels).filter(|(row, label)| row.iter().all(|z| *z <= row[**label])).count();
+            right += rows.zip(&labels).filter(|(row, label)| is_first_maximum(row, **label)).count();
         }
         let n = examples.held_out.len() as f64;
         Ok(Epoch { training_loss, held_out_loss: loss / n, held_out_accuracy: right as f64 / n })
@@ -298,6 +298,11 @@ impl Dropout {
 fn logits(outputs: &[Value<f32>]) -> Result<&Array<f32>> {
     let first = outputs.first().ok_or_else(|| Error::Data("the program gives nothing".into()))?;
     first.real().map_err(Error::Data)
+}
+
+fn is_first_maximum(row: &[f32], place: usize) -> bool {
+    let (before, from) = row.split_at(place);
+    before.iter().all(|z| *z < row[place]) && from.iter().all(|z| *z <= row[place])
 }
 
 /// The samples in their order, in batches of samples of one size.
