@@ -41,10 +41,7 @@ impl AtomicFile {
     /// # Errors
     /// When the folder cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let folder = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let prefix = prefix_of(path);
         remove_abandoned(folder, &prefix);
@@ -111,11 +108,14 @@ impl std::io::Seek for AtomicFile {
     }
 }
 
-/// A folder that appears under its name, with everything in it, only when [`AtomicFolder::commit`] succeeds.
+/// A folder that appears under its name, with everything in it, only when [`AtomicFolder::commit`] succeeds. What a killed process
+/// left over is removed as that of an [`AtomicFile`].
 #[derive(Debug)]
 pub struct AtomicFolder {
     path: PathBuf,
     staging: tempfile::TempDir,
+    /// Whoever has it lives. There is none where folders cannot be opened; what is left over stays there.
+    _lock: Option<File>,
 }
 
 impl AtomicFolder {
@@ -124,10 +124,19 @@ impl AtomicFolder {
     /// # Errors
     /// When the parent cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let parent = path.parent().unwrap_or(Path::new("."));
+        let parent = folder_of(path);
         std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-        let staging = hidden(HIDDEN, 0o777).tempdir_in(parent);
-        Ok(Self { path: path.to_path_buf(), staging: staging.map_err(Error::io("create", path))? })
+        let prefix = prefix_of(path);
+        remove_abandoned(parent, &prefix);
+        let (staging, lock) = loop {
+            let staging = hidden(&prefix, 0o777).tempdir_in(parent).map_err(Error::io("create", path))?;
+            let lock = File::open(staging.path()).ok().filter(|folder| folder.lock().is_ok());
+            // As of files.
+            if staging.path().exists() {
+                break (staging, lock);
+            }
+        };
+        Ok(Self { path: path.to_path_buf(), staging, _lock: lock })
     }
 
     /// Where to put the content.
@@ -174,24 +183,34 @@ impl Drop for NewFolder {
     }
 }
 
+/// The folder that a path is in; of a name alone the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// How the names of what becomes this file begin while it is not finished. The name itself may be as long as names can be.
 fn prefix_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     format!("{HIDDEN}{}-", &sha256_hex(name)[..16])
 }
 
-/// Removes files of this prefix that nobody has a lock on: who wrote them was killed. What cannot be removed is no harm.
+/// Removes files and folders of this prefix that nobody has a lock on: who wrote them was killed. What cannot be removed is no harm.
 pub fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
+        let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
-        if name.starts_with(prefix)
-            && name.ends_with(PARTIAL)
-            && let Ok(file) = File::options().write(true).open(entry.path())
-            && file.try_lock().is_ok()
+        if !name.starts_with(prefix) || !name.ends_with(PARTIAL) {
+            continue;
+        }
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if let Ok(open) = File::options().read(is_folder).write(!is_folder).open(&path)
+            && open.try_lock().is_ok()
         {
             // While it is locked: whoever made it just now waits for the lock, and then makes another.
-            let _ = std::fs::remove_file(entry.path());
+            let _ = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         }
     }
 }
@@ -279,6 +298,20 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     bytes.try_reserve_exact(length as usize).map_err(|e| Error::malformed(path, e))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit { Err(too_long()) } else { Ok(bytes) }
+}
+
+/// The first `limit` bytes of a file, or all that there are; none where there is no file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn beginning(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(limit).read_to_end(&mut start).map_err(Error::io("read", path))?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(start),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    Ok(start)
 }
 
 /// The first line of a file with its end, at most `limit` bytes of it; empty where there is no file.
@@ -376,6 +409,29 @@ mod tests {
         second.commit().unwrap();
         assert!(living.temp.exists());
         living.commit().unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        assert_eq!(left, [other, path]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_killed_processes_left_of_this_folder_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("models");
+        let abandoned = folder.path().join(format!("{}a.partial", prefix_of(&path)));
+        let other = folder.path().join(format!("{}a.partial", prefix_of(Path::new("others"))));
+        for left in [&abandoned, &other] {
+            std::fs::create_dir(left).unwrap();
+            std::fs::write(left.join("torn"), "torn").unwrap();
+        }
+        let living = AtomicFolder::create(&path).unwrap();
+        assert!(!abandoned.exists() && other.join("torn").exists());
+        let second = AtomicFolder::create(&path).unwrap();
+        assert!(living.staging().is_dir());
+        second.commit().unwrap();
+        assert!(path.is_dir() && living.staging().is_dir());
+        drop(living);
         let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         left.sort();
         assert_eq!(left, [other, path]);

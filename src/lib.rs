@@ -4,6 +4,8 @@
 //! those above it and never those below (a test reads the imports and enforces it).
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+// A build that only predicts leaves much of what it shares with the others unused.
+#![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod error;
@@ -16,6 +18,7 @@ pub mod progress;
 
 pub mod file;
 
+#[cfg(feature = "full")]
 pub mod footer;
 
 mod eigen;
@@ -36,16 +39,24 @@ pub mod head;
 
 pub mod eval;
 
+#[cfg(feature = "full")]
 pub mod curate;
 
+#[cfg(feature = "full")]
 pub mod rank;
 
 pub mod tune;
 
 pub mod export;
 
+#[cfg(feature = "full")]
 pub mod report;
 
+#[cfg(feature = "full")]
+pub mod cli;
+/// The command line of a build that only predicts.
+#[cfg(not(feature = "full"))]
+#[path = "cli/edge.rs"]
 pub mod cli;
 
 #[cfg(test)]

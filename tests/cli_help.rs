@@ -36,6 +36,7 @@ fn every_verb_has_an_example() {
         "suggest",
         "rank",
         "curve",
+        "graph",
         "demo",
         "completions",
     ] {

@@ -1,6 +1,9 @@
-//! Exported models outside engraft: Node, a browser, and a minimal Rust program, on real images. Python is in `export.rs`.
+//! Exported models outside engraft: Node, a browser, C, Rust with and without a shared library, and the build that only predicts, on
+//! real images. Python is in `export.rs`.
 #![cfg(unix)]
 
+#[path = "support/c_header.rs"]
+mod c_header;
 #[path = "support/close.rs"]
 mod close;
 mod support;
@@ -100,7 +103,12 @@ fn node_says_the_same() {
 
 #[test]
 fn a_browser_says_the_same() {
-    let prepared = Prepared::new("f32");
+    for precision in ["f32", "int8"] {
+        in_a_browser(&Prepared::new(precision));
+    }
+}
+
+fn in_a_browser(prepared: &Prepared) {
     let (packages, runtime) = (support::browser(), npm_packages("onnxruntime-web", &["onnxruntime-web@1.30.0"]));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/classify_page.mjs");
     let pictures = support::cache().join("web-pictures");
@@ -133,15 +141,67 @@ fn a_browser_says_the_same() {
     }
 }
 
+/// Builds one of the examples in Rust, and gives its program.
+fn built(name: &str, profile: &[&str]) -> PathBuf {
+    let target = support::cache().join(name);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked"]).args(profile).arg("--manifest-path");
+    cargo
+        .arg(example(name).join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTFLAGS")
+        .assert()
+        .success();
+    target.join(if profile.is_empty() { "debug" } else { "release" }).join("classify")
+}
+
 #[test]
 fn a_minimal_rust_program_says_the_same() {
     let prepared = Prepared::new("f32");
-    let target = support::cache().join("rust-minimal");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(example("rust-minimal/Cargo.toml"));
-    cargo.env("CARGO_TARGET_DIR", &target).env_remove("RUSTFLAGS").assert().success();
     let runtime = Runtime::load(None, &support::home()).unwrap();
-    let mut classify = Command::new(target.join("debug/classify"));
+    let mut classify = Command::new(built("rust-minimal", &[]));
     classify.env("ORT_DYLIB_PATH", &runtime.library).arg(prepared.path("model.onnx")).args(prepared.images());
     prepared.assert_lines(&classify.assert().success().get_output().stdout);
+}
+
+#[test]
+fn a_program_without_shared_library_says_the_same() {
+    let classify = built("rust-pure", &["--release"]);
+    let prepared = Prepared::new("f32");
+    let run = Command::new(&classify).arg(prepared.path("model.onnx")).args(prepared.images()).assert().success();
+    prepared.assert_lines(&run.get_output().stdout);
+}
+
+#[test]
+fn a_program_in_c_says_the_same() {
+    let prepared = Prepared::new("f32");
+    let runtime = Runtime::load(None, &support::home()).unwrap();
+    c_header::write(prepared.folder.path());
+    let program = prepared.path("classify");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"]).arg(prepared.folder.path());
+    compiler.arg(example("c/classify.c")).arg(&runtime.library).arg("-o").arg(&program).assert().success();
+    std::fs::create_dir(prepared.path("ppm")).unwrap();
+    let images: Vec<PathBuf> = prepared.images().iter().map(|image| as_ppm(image, &prepared.path("ppm"))).collect();
+    let classify = |model: &Path| {
+        let mut classify = Command::new(&program);
+        classify.env("LD_LIBRARY_PATH", runtime.library.parent().unwrap()).arg(model).args(&images);
+        classify.assert()
+    };
+    prepared.assert_lines(&classify(&prepared.path("model.onnx")).success().get_output().stdout);
+    let refused = classify(&images[0]).failure();
+    assert!(String::from_utf8_lossy(&refused.get_output().stderr).starts_with("classify: "));
+}
+
+/// The image on a white ground as a binary PPM of the same name in `folder`.
+fn as_ppm(image: &Path, folder: &Path) -> PathBuf {
+    let decoded = image::open(image).unwrap().to_rgba8();
+    let mut bytes = format!("P6\n{} {}\n255\n", decoded.width(), decoded.height()).into_bytes();
+    for image::Rgba([r, g, b, alpha]) in decoded.pixels() {
+        let blend = |c: &u8| ((u32::from(*c) * u32::from(*alpha) + 255 * (255 - u32::from(*alpha)) + 127) / 255) as u8;
+        bytes.extend([r, g, b].map(blend));
+    }
+    let path = folder.join(image.file_name().unwrap());
+    std::fs::write(&path, bytes).unwrap();
+    path
 }

@@ -30,6 +30,7 @@ fn train(features: &Path, head: &Path, flags: &[&str]) {
 fn assert_alike(one: &[Value], two: &[Value]) {
     assert!(!one.is_empty() && one.len() == two.len(), "{} and {} predictions", one.len(), two.len());
     for (a, b) in one.iter().zip(two) {
+        assert!(a["id"].is_string() && a["label"].is_string() && a["probability"].is_number(), "{a}");
         for key in ["id", "label", "prediction_set", "out_of_distribution"] {
             assert_eq!(a.get(key), b.get(key), "{key} of {a} and {b}");
         }
@@ -66,7 +67,8 @@ fn every_head_and_an_image_backbone_become_one_file() {
         assert_alike(&predict(&head), &predict(&model));
         let judged = |model: &Path, input: &str| json(engraft().arg("eval").arg(model).arg(path(input)));
         for (input, figure) in [("test", "accuracy"), ("test", "macro_f1"), ("train.parquet", "accuracy")] {
-            assert_eq!(judged(&head, input)[figure], judged(&model, input)[figure], "{kind}: {figure} of {input}");
+            let of_head = judged(&head, input)[figure].as_f64().unwrap();
+            assert_eq!(judged(&model, input)[figure], of_head, "{kind}: {figure} of {input}");
         }
         // The head can be had again, and is the same.
         let (own, again) = (HeadFile::read(&head).unwrap(), Exported::read(&model).unwrap());
@@ -95,6 +97,18 @@ fn refusals(head: &Path, model: &Path, features: &Path) {
     says(export(head, &out).args(["--model", "efficientnet-lite2"]), 1, &["do not match", "efficientnet-lite2"]);
     says(engraft().arg("train").arg(features).arg("-o").arg(features), 2, &["already exists"]);
     assert!(!out.exists() && !out.with_extension("md").exists());
+    // What lies beside the model and is no card stays, also where replacing is asked for.
+    std::fs::write(out.with_extension("md"), "my notes").unwrap();
+    says(&mut export(head, &out), 2, &["other.md is in the way"]);
+    says(export(head, &out).arg("--overwrite"), 2, &["other.md is in the way", "another -o"]);
+    assert_eq!(std::fs::read_to_string(out.with_extension("md")).unwrap(), "my notes");
+    std::fs::copy(model.with_extension("md"), out.with_extension("md")).unwrap();
+    says(&mut export(head, &out), 2, &["other.md already exists", "--overwrite"]);
+    std::fs::remove_file(out.with_extension("md")).unwrap();
+    let before = std::fs::read(head).unwrap();
+    says(export(head, head).arg("--overwrite"), 2, &["logistic.head.onnx is in the way", "the head to export"]);
+    assert_eq!(std::fs::read(head).unwrap(), before);
+    assert!(!out.exists());
     let hidden = std::fs::read_dir(out.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name());
     let hidden: Vec<_> = hidden.filter(|name| name.to_string_lossy().starts_with('.')).collect();
     assert!(hidden.is_empty(), "{hidden:?}");
@@ -176,6 +190,21 @@ fn texts_and_their_tokenizer_travel_together() {
     let labels = support::python(&packages, script, &[&model, &path("test.csv")]);
     let labels: Vec<&str> = labels.lines().collect();
     assert_eq!(labels, predicted.iter().map(|p| p["label"].as_str().unwrap()).collect::<Vec<_>>());
+
+    // A tokenizer that is there, too, is replaced only on demand.
+    let again = |flags: &[&str]| {
+        let mut command = engraft();
+        command.arg("export").arg(&head).arg("-o").arg(path("again.onnx")).args(flags);
+        command
+    };
+    std::fs::write(path("again.tokenizer.json"), "mine").unwrap();
+    says(&mut again(&[]), 2, &["again.tokenizer.json already exists", "--overwrite"]);
+    assert_eq!(std::fs::read_to_string(path("again.tokenizer.json")).unwrap(), "mine");
+    again(&["--overwrite"]).assert().success();
+    assert_eq!(
+        std::fs::read(path("again.tokenizer.json")).unwrap(),
+        std::fs::read(path("model.tokenizer.json")).unwrap()
+    );
 
     // Another tokenizer under its name is noticed.
     std::fs::write(path("model.tokenizer.json"), "{}").unwrap();

@@ -14,7 +14,7 @@ use engraft::backbone::hub::{Hub, HubConfig, HubRef, Network, Token, fetch_model
 use engraft::backbone::{Pooling, folder};
 use engraft::onnx::build::{self, Dim};
 use engraft::onnx::proto::tensor_proto::{DataLocation, DataType};
-use engraft::onnx::proto::{GraphProto, StringStringEntryProto, TensorProto};
+use engraft::onnx::proto::{GraphProto, TensorProto};
 use engraft::onnx::write_model;
 use engraft::progress::Progress;
 use hub_server::{COMMIT, Fault, HubServer};
@@ -67,7 +67,7 @@ impl World {
 
     /// A text model as sentence-transformers publishes them, with external weights and files that are not needed.
     fn add_model(&self) {
-        let location = StringStringEntryProto { key: Some("location".into()), value: Some("model.onnx_data".into()) };
+        let location = build::entry("location", "model.onnx_data");
         let weights = TensorProto {
             name: Some("w".into()),
             dims: vec![1],

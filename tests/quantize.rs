@@ -149,6 +149,7 @@ fn kept(head: &Path, model: &Path, written: &Value, most: f64) {
     let card = std::fs::read_to_string(model.with_extension("md")).unwrap();
     let precision = written["precision"].as_str().unwrap();
     assert!(card.contains(&format!("- precision: {precision}")) && card.contains("95 % interval"), "{card}");
+    assert!(card.contains("through the file in f32 that this one was made of"), "{card}");
 }
 
 #[test]
@@ -177,6 +178,14 @@ fn a_cnn_becomes_small_and_says_the_same() {
     let samples = path("samples").join("Activities");
     let predicted = engraft().arg("predict").arg(&model).arg(&samples).arg("--json").assert().success();
     assert_eq!(String::from_utf8_lossy(&predicted.get_output().stdout).lines().count(), 20);
+
+    // What is cached of its backbone in f32 says nothing of it.
+    let features = path("samples.parquet");
+    let embed = ["-m", "efficientnet-lite0", "-o"];
+    engraft().arg("embed").arg(path("samples").join("Activities")).args(embed).arg(&features).assert().success();
+    let of_f32 = ["computes in int8", "samples.parquet", "give the images"];
+    says(engraft().arg("eval").arg(&model).arg(&features), 2, &of_f32);
+    says(engraft().arg("predict").arg(&model).arg(&features), 2, &of_f32);
 
     let (model, written) = export("f16", &[]);
     kept(&head, &model, &written, 0.51);

@@ -2,13 +2,19 @@
 
 #[path = "support/close.rs"]
 mod close;
+#[path = "support/graphs.rs"]
+mod graphs;
 mod support;
 
 use std::path::Path;
 
 use close::{Tolerance, assert_close};
-use engraft::backbone::{Device, Provider, Runtime, Session, SessionOptions, Tensor, registry};
-use engraft::onnx::{CutPoint, DataType, Model, Port, cut, cut_between, opset, raise, read_model, splice, write_model};
+use engraft::backbone::{Device, Provider, Runtime, Session, SessionOptions, Tensor, fold, registry};
+use engraft::onnx::{
+    Data, DataType, Model, Value, cut, cut_between, cut_sites, dealias, opset, outputs_of_nodes, raise, read_model,
+    signature, splice, write_model,
+};
+use graphs::{Values, assert_cut, assert_same, point, port, runtime};
 
 /// A backbone's file, its output, and what is fed to it.
 struct Subject {
@@ -51,14 +57,6 @@ fn run(model: &Model, subject: &Subject, path: &Path) -> Vec<f32> {
     let inputs: Vec<(&str, Tensor)> =
         names.iter().zip(&fed).map(|(name, values)| (name.as_str(), Tensor::I64(&[2, 8], values))).collect();
     session.run(&inputs).unwrap().1
-}
-
-fn port(name: &str) -> Port {
-    Port { name: name.to_owned(), element: DataType::Undefined, shape: None }
-}
-
-fn point(name: &str) -> CutPoint {
-    CutPoint { tensor: name.to_owned(), token: None, output: port(name) }
 }
 
 /// The front up to a tensor and the back from it on, spliced, are the whole: at tensors drawn at random. What the back reads of
@@ -104,5 +102,64 @@ fn newer_operators_give_the_same() {
         }
         let error = raise(subject.model.clone(), 99, subject.name).unwrap_err().to_string();
         assert!(error.contains("onnx.version_converter"), "{error}");
+    }
+}
+
+/// The same input as [`run`] feeds, for models that are cut anywhere.
+fn values(subject: &Subject) -> Values {
+    let size = if subject.name.ends_with("lite2") { 260 } else { 224 };
+    let mut random = fastrand::Rng::with_seed(3);
+    let ids = [101_i64, 2023, 2003, 2019, 2742, 6251, 102, 0, 101, 2054, 1037, 8403, 2154, 2651, 999, 102];
+    let mut value = |name: &str| {
+        let integers = |values: Vec<i64>| Value {
+            element: DataType::Int64,
+            dims: vec![2, 8],
+            data: Data::Numbers(values.into_iter().flat_map(i64::to_le_bytes).collect()),
+        };
+        match name {
+            "input_ids" => integers(ids.to_vec()),
+            "attention_mask" => integers(ids.iter().map(|&id| i64::from(id != 0)).collect()),
+            "token_type_ids" => integers(vec![0; 16]),
+            _ => Value {
+                element: DataType::Float,
+                dims: vec![1, 3, size, size],
+                data: Data::Numbers(
+                    (0..3 * size * size).flat_map(|_| (2.0 * random.f32() - 1.0).to_le_bytes()).collect(),
+                ),
+            },
+        }
+    };
+    let names: Vec<String> = signature(&subject.model).inputs.into_iter().map(|port| port.name).collect();
+    names.into_iter().map(|name| (name.clone(), Some(value(&name)))).collect()
+}
+
+/// Every tensor that is named as a place to cut is one: with its companions it is all that the part behind takes.
+#[test]
+fn backbones_can_be_cut_where_it_is_said() {
+    let mut random = fastrand::Rng::with_seed(13);
+    for subject in subjects() {
+        let inputs = values(&subject);
+        let want = graphs::run(&subject.model, &inputs).unwrap();
+        let folded = fold(runtime(), subject.model.clone(), subject.name, 2).unwrap();
+        assert_same(&graphs::run(&folded, &inputs).unwrap(), &want, Tolerance::Approximate);
+        let mut sites = cut_sites(&folded);
+        println!("{}: {} places to cut", subject.name, sites.len());
+        assert!(sites.len() >= 12, "{} has {}", subject.name, sites.len());
+        random.shuffle(&mut sites);
+        for site in &sites[..3] {
+            println!("{} at {} with {:?}", subject.name, site.tensor, site.companions);
+            assert!(assert_cut(&folded, site, &inputs, &want, Tolerance::Within(1e-4)));
+        }
+    }
+}
+
+#[test]
+fn nodes_with_constants_of_their_own_compute_the_same() {
+    for subject in subjects() {
+        let inputs = values(&subject);
+        let want = graphs::run(&subject.model, &inputs).unwrap();
+        let all: std::collections::HashSet<&str> = outputs_of_nodes(&subject.model).collect();
+        let own = dealias(subject.model.clone(), &all);
+        assert_same(&graphs::run(&own, &inputs).unwrap(), &want, Tolerance::Exact);
     }
 }

@@ -179,6 +179,7 @@ impl Reference {
     }
 }
 
+#[cfg(feature = "full")]
 impl Manifest {
     /// Reads the text of a manifest; `origin` is named in errors.
     ///
@@ -189,7 +190,7 @@ impl Manifest {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "full"))]
 mod tests {
     use std::collections::HashSet;
     use std::path::Path;

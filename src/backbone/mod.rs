@@ -1,30 +1,40 @@
 //! Backbones: what they are, where they come from, how they run.
 
+mod anatomy;
 mod assignment;
 mod cuda;
 mod engines;
+mod evaluate;
 mod failure;
+#[cfg(feature = "full")]
 pub mod fetch;
 pub mod folder;
 mod gpu;
 mod home;
+#[cfg(feature = "full")]
 pub mod hub;
+#[cfg(feature = "full")]
 pub mod import;
 mod manifest;
 mod options;
 mod pooling;
 mod probe;
 mod provider;
+#[cfg(feature = "full")]
 pub mod registry;
 mod runtime;
+mod sample;
 mod select;
 mod session;
+#[cfg(feature = "full")]
 mod setup;
 mod staging;
 pub mod variants;
 mod weights;
 
+pub use anatomy::{Anatomy, Cut, Described, OperatorCount, OperatorSet, TensorSize, anatomy};
 pub use assignment::Assignment;
+pub use evaluate::{Evaluator, Outline, fold};
 pub use folder::{Overrides, Resize};
 pub use gpu::{Gpu, gpus};
 pub use home::Home;
@@ -34,7 +44,9 @@ pub use pooling::{Pooling, normalize_rows};
 pub use probe::probe;
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
+pub use sample::OpenSizes;
 pub use session::{Computed, Element, Input, Session, Tensor};
+#[cfg(feature = "full")]
 pub use setup::{Flavour, Installed, setup, setup_cuda};
 pub use weights::Weights;
 

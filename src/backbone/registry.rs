@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::fetch::fetch_package;
 use super::folder::{self, Overrides};
-use super::hub::{self, Hub, HubConfig, HubRef};
+use super::hub::{self, Hub, HubConfig, HubModel, HubRef};
 use super::{Backbone, Feed, Home, Manifest, Reference, import, select};
 use crate::error::{Error, Result};
 use crate::file::{self, AtomicFolder};
-use crate::preprocess::Preprocessing;
+use crate::preprocess::{ImagePreprocessor, Preprocessing};
 use crate::progress::Progress;
 
 macro_rules! known {
@@ -136,6 +136,62 @@ fn ready(manifest: &Manifest, home: &Home) -> Backbone {
     }
 }
 
+/// A model's file, of which nothing more need be known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// Height and width of its images, if something beside the file says them.
+    pub image: Option<[usize; 2]>,
+}
+
+/// The ONNX file that `name` means, as [`resolve`] takes names: fetched where it must be. `onnx_file` chooses among several.
+///
+/// # Errors
+/// When there is no such model, it cannot be fetched, or its file cannot be chosen.
+pub fn locate(name: &str, onnx_file: Option<&str>, home: &Home, progress: &dyn Progress) -> Result<Located> {
+    let local = |path: &Path, onnx_file: Option<&str>| {
+        let model = folder::find(path, onnx_file)?;
+        let overrides = Overrides { onnx_file: onnx_file.map(str::to_owned), ..Overrides::default() };
+        // Where it is no backbone that could embed it is a model all the same.
+        let image = folder::open(path, &overrides, name).ok().and_then(|backbone| image_size(&backbone.preprocessing));
+        Ok(Located { model, image })
+    };
+    if name.starts_with("hf:") {
+        let fetched = fetch_from_hub(name, onnx_file, progress)?;
+        return local(&fetched.folder, Some(&fetched.onnx));
+    }
+    if is_path(name) {
+        return local(Path::new(name), onnx_file);
+    }
+    let manifest = find(name)?;
+    if onnx_file.is_some() {
+        return Err(Error::Usage(format!("{name} is a known backbone, which has one file: leave out --onnx-file")));
+    }
+    let Backbone { model, preprocessing, .. } = pull(&manifest, home, progress)?;
+    Ok(Located { model, image: image_size(&preprocessing) })
+}
+
+fn image_size(preprocessing: &Preprocessing) -> Option<[usize; 2]> {
+    match preprocessing {
+        Preprocessing::Image(spec) => Some(ImagePreprocessor::new(spec.clone()).ok()?.output_size()),
+        Preprocessing::Text(_) => None,
+    }
+}
+
+fn fetch_from_hub(name: &str, onnx_file: Option<&str>, progress: &dyn Progress) -> Result<HubModel> {
+    let mut reference = HubRef::parse(name)?;
+    if let Some(file) = onnx_file {
+        reference.file = Some(file.to_owned());
+    }
+    hub::fetch_model(&reference, &Hub::new(HubConfig::from_env()?)?, progress)
+}
+
+fn is_path(name: &str) -> bool {
+    let path = Path::new(name);
+    path.is_dir() || path.is_file() || name.ends_with(".onnx") || name.contains(std::path::MAIN_SEPARATOR)
+}
+
 /// Makes `name` ready: a path to an `.onnx` file or a Hugging Face style folder, a known backbone (pulled if it is not
 /// here yet), or `hf:owner/name[@revision][:file]`. `overrides` say what such a folder does not; of a known backbone they
 /// may choose the output: a tensor or layers, pooling, normalisation. An output that the model only computes inside is
@@ -146,17 +202,12 @@ fn ready(manifest: &Manifest, home: &Home) -> Backbone {
 /// flag to give.
 pub fn resolve(name: &str, overrides: &Overrides, home: &Home, progress: &dyn Progress) -> Result<Backbone> {
     if name.starts_with("hf:") {
-        let mut reference = HubRef::parse(name)?;
-        if let Some(file) = &overrides.onnx_file {
-            reference.file = Some(file.clone());
-        }
-        let fetched = hub::fetch_model(&reference, &Hub::new(HubConfig::from_env()?)?, progress)?;
+        let fetched = fetch_from_hub(name, overrides.onnx_file.as_deref(), progress)?;
         let overrides = Overrides { onnx_file: Some(fetched.onnx), ..overrides.clone() };
         return select::exposed(folder::open(&fetched.folder, &overrides, name)?, None, home);
     }
-    let path = Path::new(name);
-    if path.is_dir() || path.is_file() || name.ends_with(".onnx") || name.contains(std::path::MAIN_SEPARATOR) {
-        return select::exposed(folder::open(path, overrides, name)?, None, home);
+    if is_path(name) {
+        return select::exposed(folder::open(Path::new(name), overrides, name)?, None, home);
     }
     let manifest = find(name)?;
     let Overrides { output_name, layers, pooling, normalize, .. } = overrides.clone();

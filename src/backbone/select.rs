@@ -2,10 +2,10 @@
 
 use super::folder::{Overrides, pooling_of};
 use super::manifest::{Layers, Manifest};
-use super::{Backbone, Home, Output, Pooling};
+use super::{Backbone, Home, Output, Pooling, Weights};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::onnx::{self, DataType, Join, Model, Port, expose, external_files, has_tensor, joined_name, signature};
+use crate::onnx::{self, DataType, Join, Model, Port, expose, has_tensor, joined_name, signature};
 use crate::preprocess::Preprocessing;
 
 /// The tensors that `--output-name` or `--layers` name in a known backbone, joined with commas; none where they are not
@@ -63,8 +63,7 @@ pub(super) fn known(
 /// for the tensor is not in it.
 ///
 /// # Errors
-/// When there is no such tensor (near names are listed), the model's weights lie in other files, which a copy could not
-/// find, or the copy cannot be written.
+/// When there is no such tensor (near names are listed), or the copy cannot be written.
 pub(super) fn exposed(backbone: Backbone, layers: Option<&Layers>, home: &Home) -> Result<Backbone> {
     let Output { tensor, pooling, .. } = &backbone.output;
     if *pooling == Pooling::Gap && matches!(backbone.preprocessing, Preprocessing::Text(_)) {
@@ -74,21 +73,18 @@ pub(super) fn exposed(backbone: Backbone, layers: Option<&Layers>, home: &Home) 
     if signature(&model).outputs.iter().any(|port| port.name == *tensor) {
         return Ok(backbone);
     }
-    if let [file, ..] = &external_files(&model)[..] {
-        let reason = format!("{tensor} is no output, and a cut copy would not find the weights in {file:?}");
-        return Err(Error::model(&backbone.name, reason));
-    }
     let tensors = parts(&model, tensor);
     let join = match (pooling, layers.map(|layers| layers.pooling)) {
         (Pooling::None, _) => Join::Vectors,
         (Pooling::Gap, None | Some(Pooling::None | Pooling::Gap)) => Join::Maps,
         _ => Join::Tokens,
     };
-    let parts = (env!("CARGO_PKG_VERSION"), file::sha256_file(&backbone.model)?, &tensors, join);
+    let parts = (env!("CARGO_PKG_VERSION"), Weights::of(&backbone.model)?.sha256, &tensors, join);
     let path = home.cuts().join(format!("{}.onnx", file::sha256_hex(format!("{parts:?}").as_bytes())));
     if !path.is_file() {
         std::fs::create_dir_all(home.cuts()).map_err(Error::io("create", home.cuts()))?;
-        onnx::write_model(&expose(model, &tensors, join, &backbone.name)?, &path)?;
+        let whole = onnx::read_whole_model(&backbone.model)?;
+        onnx::write_model(&expose(whole, &tensors, join, &backbone.name)?, &path)?;
     }
     Ok(Backbone { model: path, ..backbone })
 }

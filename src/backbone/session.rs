@@ -326,7 +326,7 @@ impl Session {
     }
 }
 
-fn builder(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {
+pub(super) fn builder(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {
     let builder = ort::session::Session::builder(&runtime.environment)?;
     // Spinning threads take the cores that decoding needs.
     Ok(builder.with_intra_threads(threads.max(1))?.with_intra_op_spinning(false)?)

@@ -164,7 +164,7 @@ fn make(
     }
     let _alone = home.lock(&key, progress)?;
     if !path.is_file() {
-        let converted = convert(onnx::read_model(model)?, &model.display().to_string())?;
+        let converted = convert(onnx::read_whole_model(model)?, &model.display().to_string())?;
         onnx::write_model(&converted, &path)?;
     }
     Ok(path)

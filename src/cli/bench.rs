@@ -1,5 +1,6 @@
 //! `engraft bench`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -25,11 +26,15 @@ use crate::source::{Entry, Sample};
 const BATCH: usize = 16;
 /// Inputs that are timed at most.
 const TIMED: usize = 64;
+/// What a process that measures one model is told anew: flags may be given once, and these exclude one another.
+const LOUDNESS: [&str; 5] = ["--json", "-q", "--quiet", "-v", "--verbose"];
+const LOUDNESS_VARIABLES: [&str; 3] = ["ENGRAFT_JSON", "ENGRAFT_QUIET", "ENGRAFT_VERBOSE"];
 
 /// Compare exported models: size, latency, throughput, memory, and accuracy where labelled data is given
 ///
 /// Each model runs in a process of its own, one session, so that its peak memory is its own. Latency is of one prepared sample,
-/// throughput of batches of 16; reading and decoding are not in it. A model is marked with * where no other is at least as good
+/// throughput of batches of 16 (of one image, where the preprocessing is in the file: sizes differ); reading and decoding are not
+/// in it. A model is marked with * where no other is at least as good
 /// in size, latency and accuracy and better in one of them.
 ///
 /// Examples:
@@ -64,7 +69,7 @@ struct Measured {
     /// Of one sample, in milliseconds.
     latency_p50_ms: f64,
     latency_p99_ms: f64,
-    /// In batches of 16.
+    /// In batches of 16; of one, where images are taken as they are decoded.
     rows_per_second: f64,
     /// Peak memory of the process, in bytes, before any evaluation; where the system tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,18 +102,27 @@ impl Bench {
     fn alone(&self, context: &Context, model: &PathBuf) -> Result<Measured> {
         context.console.say(&format!("{} ...", model.display()));
         let this = std::env::current_exe().map_err(Error::io("find", "engraft"))?;
-        // The same command, less the other models.
-        let others = |argument: &std::ffi::OsString| self.models.iter().all(|known| known.as_os_str() != argument);
-        let arguments = std::env::args_os().skip(1).filter(others);
+        // The same command, less the other models and how much is said.
+        let mut others: Vec<OsString> = std::env::args_os().skip(1).collect();
+        others.retain(|argument| self.models.iter().all(|known| known != argument));
+        others.retain(|argument| LOUDNESS.iter().all(|flag| argument != flag));
         let mut command = Command::new(this);
-        command.args(arguments).arg(model).args(["--json", "--quiet"]);
+        // What comes last may come after a `--`.
+        command.args(["--json", "--quiet"]).args(others).arg(model);
+        for name in LOUDNESS_VARIABLES {
+            command.env_remove(name);
+        }
         let output = command.output().map_err(Error::io("start", "engraft bench"))?;
-        if context.console.interrupted() {
+        if context.console.interrupted() || output.status.code() == Some(130) {
             return Err(Error::Interrupted);
         }
         if !output.status.success() {
             let reason = String::from_utf8_lossy(&output.stderr);
-            return Err(Error::model(model.display(), reason.trim().trim_start_matches("engraft: ")));
+            let reason = reason.trim().trim_start_matches("engraft: ").to_owned();
+            return Err(match output.status.code() {
+                Some(2) => Error::Usage(reason),
+                _ => Error::model(model.display(), reason),
+            });
         }
         let found: Result<[Measured; 1], _> = serde_json::from_slice(&output.stdout);
         found.map(|[one]| one).map_err(|e| Error::model(model.display(), format!("its measurements: {e}")))
@@ -126,7 +140,7 @@ impl Bench {
             let time = Duration::from_secs_f64(self.seconds);
             latency((context.runtime()?, &context.home), &backbone, &samples, how, time, &context.console)
         };
-        let (one, many) = (time(1)?, time(BATCH.min(samples.len()))?);
+        let (one, many) = (time(1)?, time(BATCH)?);
         let peak_memory = peak_memory();
         let (accuracy, accuracy_interval) = self.accuracy(context, &classifier)?.unzip();
         Ok(Measured {

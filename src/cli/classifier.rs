@@ -7,10 +7,10 @@ use super::inputs;
 use super::model_args::ModelArgs;
 use crate::backbone::Backbone;
 use crate::error::{Error, Result};
-use crate::export::Exported;
+use crate::export::{ExportPrecision, Exported};
 use crate::features::FeatureSet;
 use crate::head::{HeadFile, Scored};
-use crate::onnx::read_model;
+use crate::onnx::read_whole_model;
 use crate::progress::Progress;
 
 /// What MODEL.onnx names.
@@ -25,7 +25,7 @@ pub(super) enum Classifier {
 impl Classifier {
     /// Reads it; `model` is what `--model` says.
     pub(super) fn read(path: &Path, model: &ModelArgs) -> Result<Self> {
-        let file = read_model(path)?;
+        let file = read_whole_model(path)?;
         match Exported::is(&file) {
             true if model.model.is_some() => {
                 Err(Error::Usage(format!("{} holds its backbone: leave out --model", path.display())))
@@ -61,17 +61,29 @@ impl Classifier {
     }
 
     /// What the model says of features of `inputs`, after checking that they are of its backbone. Rows that went through an exported file
-    /// become its embeddings, or its logits where it does not give any.
+    /// become its embeddings, or its logits where it does not give any. Features of its backbone go through its head, which in a smaller
+    /// precision would say nothing of the file.
     pub(super) fn score(&self, context: &Context, inputs: &[PathBuf], features: &mut FeatureSet) -> Result<Scored> {
         if let Self::Exported(exported) = self
             && let Some(own) = &features.provenance
             && own.output == exported.output()
+            && own.backbone == exported.path.display().to_string()
         {
             let (scored, embeddings) = exported.scored(std::mem::take(&mut features.matrix))?;
             features.matrix = embeddings.unwrap_or_else(|| scored.logits.clone());
             return Ok(scored);
         }
         check_same_backbone(context, (self.path(), self.head()), (inputs, features))?;
+        if let Self::Exported(Exported { path, record, .. }) = self
+            && record.precision != ExportPrecision::F32
+        {
+            return Err(Error::Usage(format!(
+                "{} computes in {}, and the features of {} are of its backbone in f32: give the images or texts themselves",
+                path.display(),
+                record.precision.name(),
+                inputs::names(inputs)
+            )));
+        }
         self.head().score(features.matrix.view())
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::fit::FitArgs;
+use super::prediction::{CONFORMAL, prediction_sets};
 use crate::counted::counted;
 use crate::curate::{
     Calibrated, Known, calibrate, energy_detector, knn_detector, mahalanobis_detector, out_of_fold_logits, vim_detector,
@@ -19,7 +20,7 @@ use crate::head::{CalibrationRecord, Calibrator, Detector, Head, HeadFile, softm
 use crate::progress::{Progress, Unstaged, Workers};
 
 pub(super) use calibration::CalibrationVerdict;
-pub(super) use ood::{OodFigures, OodMark, ood_marks};
+pub(super) use ood::OodFigures;
 
 /// Folds of the logits behind calibration and prediction sets.
 const FOLDS: usize = 5;
@@ -27,8 +28,6 @@ const FOLDS: usize = 5;
 const NEIGHBOURS: usize = 10;
 /// Training rows that a head carries for it at most: 40 MB at 1,000 values a row.
 const MOST_ROWS: usize = 10_000;
-/// What prediction sets are attached to a head as.
-const CONFORMAL: &str = "conformal";
 
 /// What a head is given besides its fit.
 #[derive(Debug, Clone, clap::Args)]
@@ -246,14 +245,6 @@ fn boundless(conformal: &Conformal, classes: usize) -> Option<String> {
         "; give a lower --coverage"
     };
     Some(format!("warning: all prediction sets hold {all}: a coverage of {coverage:.4} takes {rows}{way_out}"))
-}
-
-/// The sets of classes of each row of `probabilities`, where the head was given thresholds.
-pub(super) fn prediction_sets(head: &HeadFile, probabilities: ArrayView2<f32>) -> Result<Option<Vec<Vec<usize>>>> {
-    match head.attached::<Conformal>(CONFORMAL)? {
-        Some(conformal) => conformal.sets(probabilities).map(Some),
-        None => Ok(None),
-    }
 }
 
 /// How well prediction sets hold on labelled rows.

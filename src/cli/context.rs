@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
-use super::Global;
 use super::console::{Console, Verbosity};
+use super::global::Global;
 use crate::backbone::{Device, Home, Runtime};
 use crate::error::{Error, Result};
 

@@ -6,9 +6,10 @@ use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 use super::classifier::Classifier;
-use super::confidence::{OodFigures, SetFigures, ood_marks};
+use super::confidence::{OodFigures, SetFigures};
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
+use super::prediction::ood_marks;
 use super::report::{Evaluation, ReportArgs};
 use super::results::{table, table_of_worst};
 use super::{Context, Status, multi_label};

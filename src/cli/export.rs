@@ -20,12 +20,12 @@ use crate::backbone::Backbone;
 use crate::error::{Error, Result};
 use crate::export::{
     Agreement, Exported, Extra, Metrics, PixelAgreement, ROUNDED, TOLERANCE, TokenizerRecord, Verification, built_in,
-    card, fuse, pixel_backbones, with_preprocessing,
+    card as model_card, fuse, pixel_backbones, replaceable_card, with_preprocessing,
 };
 use crate::features::FeatureSet;
 use crate::file::{self, AtomicFolder};
 use crate::head::{HeadFile, Scored};
-use crate::onnx::{read_model, signature, write_model};
+use crate::onnx::{external_paths, read_model, read_whole_model, signature, write_model};
 use crate::preprocess::{ImageSpec, Preprocessing};
 use crate::progress::Progress;
 use crate::source::Entry;
@@ -57,7 +57,7 @@ pub(super) struct Export {
     /// The model to write
     #[arg(long, short, value_name = "MODEL.onnx")]
     output: PathBuf,
-    /// Replace the output if it is there
+    /// Replace the model if it is there, and what lies beside it: MODEL.md, and MODEL.tokenizer.json for texts
     #[arg(long)]
     overwrite: bool,
     /// Images or texts to verify with [default: drawn pictures, common sentences]
@@ -109,11 +109,14 @@ impl Export {
         if self.output.extension().is_none_or(|extension| extension != "onnx") {
             return Err(Error::Usage(format!("a model is an ONNX file: name it .onnx, not {}", self.output.display())));
         }
-        if self.output.exists() && !self.overwrite {
-            return Err(Error::Exists(self.output));
-        }
+        let card = self.output.with_extension("md");
+        // Its refusal names --overwrite, which does not help against the other one.
+        replaceable_card(&card)?;
+        self.may_write(&[&self.output, &card])?;
         let mut head = HeadFile::read(&self.head)?;
         let backbone = backbone_of(&head, &self.model, context)?;
+        let tokenizer = backbone.tokenizer.as_ref().map(|_| self.output.with_extension("tokenizer.json"));
+        self.may_write(&tokenizer.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         let images = match &backbone.preprocessing {
             _ if !self.with_preprocess => None,
             Preprocessing::Image(spec) => Some(spec),
@@ -126,7 +129,13 @@ impl Export {
         let two_steps = self.embed(context, &backbone, entries.clone())?;
         // What was rejected is no sample.
         let embedded: HashSet<&str> = two_steps.ids.iter().map(String::as_str).collect();
+        let given = entries.len();
         entries.retain(|entry| matches!(entry, Entry::Sample(sample) if embedded.contains(sample.id.as_str())));
+        if let rejected @ 1.. = given - entries.len() {
+            context
+                .console
+                .say(&format!("warning: {rejected} of {given} samples cannot be embedded, and are left out"));
+        }
         check_same_backbone(context, (&self.head, &head), (&self.samples, &two_steps))?;
         head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());
         let expected = head.score(two_steps.matrix.view())?;
@@ -134,7 +143,6 @@ impl Export {
         // A sibling, so that all can be renamed into place.
         let staging = AtomicFolder::create(&self.output)?;
         let file = |path: &Path| staging.staging().join(path.file_name().unwrap_or_default());
-        let tokenizer = backbone.tokenizer.as_ref().map(|_| self.output.with_extension("tokenizer.json"));
         let record = match (&backbone.tokenizer, &tokenizer) {
             (Some(from), Some(to)) => {
                 std::fs::copy(from, file(to)).map_err(Error::io("write", to))?;
@@ -165,7 +173,7 @@ impl Export {
         if let Some(spec) = images {
             let pixels = self.pixels(context, spec, entries.iter().take(MOST_PIXELS), staging.staging())?;
             // What the file says without its preprocessing.
-            let model = read_model(&staged)?;
+            let model = read_whole_model(&staged)?;
             let known = match smaller {
                 Some(_) => self.through(context, &exported, entries.clone(), &two_steps.ids)?,
                 None => expected,
@@ -177,17 +185,23 @@ impl Export {
             verification.pixels = Some((pixels, agreement));
         }
         let size = size(&staged)?;
+        let graph = read_model(&staged)?;
         let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = head.attached(METRICS)?;
         let about = (&exported.head, &exported.record, metrics.as_ref());
-        let mut text = card(&name, about, &signature(&read_model(&staged)?), &verification);
+        let mut text = model_card(&name, about, &signature(&graph), &verification);
         if let Some(smaller) = &smaller {
             text += &format!("\n## What the precision costs\n\n{}\n", smaller.text(size));
         }
-        let card = self.output.with_extension("md");
         file::write_atomic(&file(&card), text.as_bytes())?;
-        // The model last: where it is, all is.
-        for path in tokenizer.iter().chain([&card, &self.output]) {
+        let weights = external_paths(&graph, &staged)?;
+        let weights: Vec<PathBuf> =
+            weights.iter().map(|path| self.output.with_file_name(path.file_name().unwrap_or_default())).collect();
+        // An old model must not be seen with what belongs to the new one; the new one comes last: where it is, all is.
+        if !weights.is_empty() {
+            file::remove_if_there("replace", &self.output)?;
+        }
+        for path in weights.iter().chain(&tokenizer).chain([&card, &self.output]) {
             std::fs::rename(file(path), path).map_err(Error::io("rename", path))?;
         }
         let Verification { agreement, pixels, .. } = verification;
@@ -195,6 +209,18 @@ impl Export {
         let written = Written { model: self.output, card, tokenizer, size, agreement, smaller, preprocessed };
         context.result(&written, || written.text(samples))?;
         Ok(Status::Done)
+    }
+
+    /// Fails where a file is there that must stay.
+    fn may_write(&self, files: &[&Path]) -> Result<()> {
+        let is_head = |file: &&&Path| same_file(file, &self.head);
+        if let Some(file) = files.iter().find(is_head) {
+            return Err(Error::in_the_way(file, "it is the head to export: give another -o"));
+        }
+        match files.iter().find(|file| file.exists() && !self.overwrite) {
+            Some(file) => Err(Error::Exists(file.to_path_buf())),
+            None => Ok(()),
+        }
     }
 
     /// What to verify with, and what that is called.
@@ -264,6 +290,11 @@ impl Export {
         }
         Ok(pixels)
     }
+}
+
+/// Whether both are there and the same.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn refused(path: &Path, agreement: &Agreement, tolerance: f64) -> Error {

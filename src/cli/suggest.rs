@@ -12,7 +12,7 @@ use super::classifier::{backbone_of, check_same_backbone};
 use super::fit::probe;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
-use super::predict::one_field;
+use super::prediction::one_field;
 use super::{Context, Status, multi_label};
 use crate::counted::counted;
 use crate::curate::{Suggestion, k_centre, margins, typicality};

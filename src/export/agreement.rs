@@ -57,9 +57,14 @@ impl Agreement {
         if one.dim() != two.dim()
             || one.nrows() != ids.len()
             || two_steps.probabilities.dim() != file.probabilities.dim()
+            || two_steps.ood_scores.as_ref().map(|scores| scores.len()) != file.ood_scores.as_ref().map(|s| s.len())
         {
-            let reason = format!("{} samples, but logits of {:?} and {:?}", ids.len(), one.dim(), two.dim());
-            return Err(Error::Data(reason));
+            let sizes = |scored: &Scored| {
+                let scores = scored.ood_scores.as_ref().map_or(0, |scores| scores.len());
+                format!("{:?} and {scores} ood scores", scored.logits.dim())
+            };
+            let (one, two) = (sizes(two_steps), sizes(file));
+            return Err(Error::Data(format!("{} samples, but logits of {one}, and of {two}", ids.len())));
         }
         let mut ties = 0;
         let rows = one.outer_iter().zip(two.outer_iter()).zip(ids);
@@ -157,5 +162,11 @@ mod tests {
         let nan = Agreement::of(&ids, &one, &nan, TOLERANCE).unwrap();
         assert!(!nan.holds(f64::INFINITY) && nan.worst[0].id == "a", "{nan:?}");
         assert!(Agreement::of(&ids[..2], &one, &one, TOLERANCE).is_err());
+        let strange = |scores| Scored { ood_scores: Some(scores), ..one.clone() };
+        let scores = strange(array![1.0, 2.0, 4.0]);
+        let near = Agreement::of(&ids, &scores, &strange(array![1.0, 2.0, 4.1]), TOLERANCE).unwrap();
+        assert!(!near.holds(TOLERANCE) && near.other_labels == 0, "{near:?}");
+        // Scores that one of them does not give cannot agree.
+        assert!(Agreement::of(&ids, &scores, &one, TOLERANCE).is_err());
     }
 }

@@ -1,13 +1,20 @@
 //! The model card: what a person should know of an exported model, as Markdown.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::agreement::Agreement;
 use super::pixels::PixelAgreement;
-use super::record::{ExportInput, ExportRecord};
+use super::record::{ExportInput, ExportPrecision, ExportRecord};
+use crate::error::{Error, Result};
+use crate::file::beginning;
 use crate::head::{HeadFile, Link};
 use crate::onnx::{Dimension, Port, Signature};
 
+/// By this a card is told from a file that must not be replaced.
+const MADE: &str = "One ONNX file from input to label, exported by engraft";
+/// It stands behind the name of the model, in so many bytes.
+const BEGINNING: u64 = 4096;
 /// Classes that are listed by name.
 const NAMED: usize = 200;
 
@@ -45,6 +52,18 @@ pub struct Verification {
     pub pixels: Option<(PixelAgreement, Agreement)>,
 }
 
+/// Fails when a file is there and is no card: `notes.md` may well be somebody's notes.
+///
+/// # Errors
+/// [`Error::Usage`] then; when it cannot be read.
+pub fn replaceable_card(path: &Path) -> Result<()> {
+    let start = beginning(path, BEGINNING)?;
+    if start.is_empty() || String::from_utf8_lossy(&start).contains(MADE) {
+        return Ok(());
+    }
+    Err(Error::in_the_way(path, "it is no model card of engraft's, so it is not replaced: give another -o"))
+}
+
 /// The card of the model `name`.
 pub fn card(
     name: &str,
@@ -52,8 +71,7 @@ pub fn card(
     signature: &Signature,
     verification: &Verification,
 ) -> String {
-    let mut text =
-        format!("# {name}\n\nOne ONNX file from input to label, exported by engraft {}.\n", head.engraft_version);
+    let mut text = format!("# {name}\n\n{MADE} {}.\n", head.engraft_version);
     let mut section = |title: &str, body: String| {
         if !body.is_empty() {
             // Writing to a text cannot fail.
@@ -65,7 +83,7 @@ pub fn card(
     section("Classes", classes(head));
     section("How good it is", metrics.map_or_else(String::new, figures));
     section("What it is made of", made_of(head, record));
-    section("Verified", verified(verification));
+    section("Verified", verified(verification, record.precision));
     text
 }
 
@@ -134,7 +152,11 @@ fn made_of(head: &HeadFile, record: &ExportRecord) -> String {
     text
 }
 
-fn verified(Verification { samples, agreement, pixels }: &Verification) -> String {
+fn verified(Verification { samples, agreement, pixels }: &Verification, precision: ExportPrecision) -> String {
+    let file = match precision {
+        ExportPrecision::F32 => "this file",
+        ExportPrecision::F16 | ExportPrecision::Int8 => "the file in f32 that this one was made of",
+    };
     let pixels = pixels.as_ref().map(|(pixels, raw)| {
         format!(
             "\n\nThe preprocessing in the file was measured against engraft's own on the same images: pixels differ by at most {} of \
@@ -144,7 +166,8 @@ fn verified(Verification { samples, agreement, pixels }: &Verification) -> Strin
     });
     let pixels = pixels.unwrap_or_default();
     format!(
-        "{} {samples}, in two steps and through this file: logits differ by at most {:.1e} of the greatest, probabilities by {:.1e}; {} other labels, {} ties.{pixels}",
+        "{} {samples}, in two steps and through {file}: logits differ by at most {:.1e} of the greatest, probabilities by {:.1e}; {} \
+         other labels, {} ties.{pixels}",
         agreement.samples,
         agreement.greatest_difference,
         agreement.greatest_probability_difference,

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::file;
 use crate::head::{EXPORT_KEY, HeadFile, Scored};
 use crate::onnx::{
-    CutPoint, DataType, Dimension, Model, Port, cut_between, described, metadata, read_model, rename_tensor, signature,
+    CutPoint, DataType, Dimension, Model, Port, cut_between, described, metadata, read_whole_model, rename_tensor,
+    signature,
 };
 
 /// An exported model: what its head is, and how the file is run.
@@ -39,7 +40,7 @@ impl Exported {
     /// # Errors
     /// [`Error::Malformed`] when it is none, or its head was changed.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::of(path, read_model(path)?)
+        Self::of(path, read_whole_model(path)?)
     }
 
     /// The exported model that was read from `path`.

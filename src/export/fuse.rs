@@ -7,7 +7,7 @@ use crate::backbone::{Backbone, Pooling};
 use crate::error::{Error, Result};
 use crate::head::{HeadFile, Link};
 use crate::onnx::build::{Dim, attr_int, node, tensor_string, value};
-use crate::onnx::{CutPoint, DataType, Model, Port, cut, external_files, read_model, rename_tensor, signature, splice};
+use crate::onnx::{CutPoint, DataType, Model, Port, cut, read_whole_model, rename_tensor, signature, splice};
 use crate::preprocess::{ImageSpec, Preprocessing};
 
 /// The head's class indices, which its own file calls `label`.
@@ -30,15 +30,11 @@ pub enum Extra {
 /// `ood_score [n]` where the head has one, and `extra`. The head's metadata is its own.
 ///
 /// # Errors
-/// When the backbone's file cannot be read, keeps its weights in other files, or is older than the head's operators and cannot be raised; when
+/// When the backbone's file or a file of its weights cannot be read, or it is older than the head's operators and cannot be raised; when
 /// it is another one than the head was trained on, or gives no embedding of the head's length.
 pub fn fuse(backbone: &Backbone, tokenizer: Option<TokenizerRecord>, head: &HeadFile, extra: Extra) -> Result<Model> {
     let name = backbone.name.as_str();
-    let model = read_model(&backbone.model)?;
-    if let [file, ..] = &external_files(&model)[..] {
-        let reason = format!("its weights are in {file:?}: store the model in one file first");
-        return Err(Error::model(name, reason));
-    }
+    let model = read_whole_model(&backbone.model)?;
     let tensor = backbone.output.tensor.as_str();
     let output = signature(&model).outputs.into_iter().find(|port| port.name == tensor);
     let output = output.ok_or_else(|| Error::model(name, format!("it has no output {tensor:?}")))?;

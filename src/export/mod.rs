@@ -15,7 +15,7 @@ mod resample;
 mod samples;
 
 pub use agreement::{Agreement, Disagreement, ROUNDED, TOLERANCE};
-pub use card::{Metric, Metrics, Verification, card};
+pub use card::{Metric, Metrics, Verification, card, replaceable_card};
 pub use exported::Exported;
 pub use fuse::{Extra, fuse, with_preprocessing};
 pub use images::take_images;

@@ -69,9 +69,7 @@ impl Form {
         if provider == Provider::Cpu {
             return Ok(form);
         }
-        // Weights in other files would not be beside the copy.
-        let whole = onnx::external_files(&onnx::read_model(&form.model)?).is_empty();
-        if let (Preprocessing::Image(spec), true) = (&backbone.preprocessing, whole) {
+        if let Preprocessing::Image(spec) = &backbone.preprocessing {
             match variants::taking_bytes(home, &form.model, spec, PixelLayout::Chw, progress) {
                 Ok(model) => (form.model, form.images) = (model, Images::Bytes),
                 Err(Error::Interrupted) => return Err(Error::Interrupted),

@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::backend::Backend;
 use super::meter::{Lane, Meter};
 use super::options::Options;
-use super::work::{Prepared, Work};
-use crate::backbone::{Backbone, Device, Home, Runtime};
+use super::work::Work;
+use crate::backbone::{Backbone, Device, Feed, Home, Runtime};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::source::Sample;
@@ -37,8 +38,9 @@ impl Latency {
     }
 }
 
-/// Times `backbone` in one session of `threads` threads: batches of `batch` of the `samples`, in turn, for about `time`, after a
-/// few that are not counted. What a call of the runtime takes is measured, and the pooling where it is not in the graph.
+/// Times `backbone` in one session of `threads` threads: batches of `batch` of the `samples` that are usable (of all, where those are
+/// fewer; of one, where the backbone takes decoded images, whose sizes differ), in turn, for about `time`, after a few that are not
+/// counted. What a call of the runtime takes is measured, and the pooling where it is not in the graph.
 ///
 /// # Errors
 /// As the extraction; when no sample is usable; [`Error::Interrupted`].
@@ -46,22 +48,30 @@ pub fn latency(
     (runtime, home): (&Runtime, &Home),
     backbone: &Backbone,
     samples: &[Sample],
-    (device, threads, batch): (Device, usize, usize),
+    (device, threads, most): (Device, usize, usize),
     time: Duration,
     progress: &dyn Progress,
 ) -> Result<Latency> {
     // One session, and texts in batches of so many whatever their length.
-    let options = Options { device, threads, workers: Some(1), batch_size: Some(batch), ..Options::default() };
+    let options = Options { device, threads, workers: Some(1), batch_size: Some(most), ..Options::default() };
     let meter = Arc::new(Meter::new(None));
     let (backend, _) = Backend::open(runtime, Some(home), backbone, (&options, 0), meter, progress)?;
     let mut scratch = backend.scratch();
+    let mut prepared = |samples: &[Sample]| backend.prepare(Lane::Worker(0), &mut scratch, samples).pieces;
+    // One that is not would make its batch smaller.
+    let usable: Vec<Sample> =
+        samples.iter().filter(|sample| !prepared(std::slice::from_ref(*sample)).is_empty()).cloned().collect();
+    let batch = match backbone.feed {
+        Feed::Decoded => 1,
+        Feed::Prepared => most.min(usable.len()),
+    };
     let mut pieces = Vec::new();
-    for unit in samples.chunks(batch) {
-        let Prepared { pieces: more, .. } = backend.prepare(Lane::Worker(0), &mut scratch, unit);
-        pieces.extend(more.into_iter().filter(|piece| piece.slots.len() == batch));
+    for unit in usable.chunks_exact(batch.max(1)) {
+        pieces.extend(prepared(unit).into_iter().filter(|piece| piece.slots.len() == batch));
     }
     if pieces.is_empty() {
-        return Err(Error::Data(format!("there are not {batch} usable samples to time {} with", backbone.name)));
+        let n = counted(samples.len(), "sample");
+        return Err(Error::Data(format!("{} cannot be timed: of {n} none is usable", backbone.name)));
     }
     let mut session = backend.runner()?;
     let mut seconds = Vec::new();

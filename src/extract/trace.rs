@@ -4,7 +4,7 @@
 //! an array that breaks off, so a run that is killed leaves a trace of what it did.
 
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Read, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -13,18 +13,14 @@ use serde_json::json;
 
 use super::meter::Lane;
 use crate::error::{Error, Result};
+use crate::file::beginning;
 
 /// How each trace begins: by it one is told from a file that must not be replaced.
 const START: &[u8] = b"[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"engraft\"}}";
 
 /// Fails when a file is there and is no trace of ours.
 pub(super) fn replaceable(path: &Path) -> Result<()> {
-    let mut start = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(START.len() as u64).read_to_end(&mut start).map_err(Error::io("read", path))?,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io("read", path)(e)),
-    };
+    let start = beginning(path, START.len() as u64)?;
     if start.is_empty() || start == START {
         return Ok(());
     }

@@ -7,8 +7,8 @@ use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::{Dimension, dimension};
 use super::proto::type_proto;
 use super::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto,
 };
 
 /// The operator set that engraft's own graphs use.
@@ -123,12 +123,23 @@ pub fn value(name: &str, kind: DataType, dims: &[Dim]) -> ValueInfoProto {
             ..Default::default()
         })
         .collect();
-    let tensor = type_proto::Tensor { elem_type: Some(kind as i32), shape: Some(TensorShapeProto { dim }) };
+    let shape = TensorShapeProto { dim, ..Default::default() };
+    let tensor = type_proto::Tensor { elem_type: Some(kind as i32), shape: Some(shape), ..Default::default() };
     ValueInfoProto {
         name: Some(name.to_owned()),
         r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() }),
         ..Default::default()
     }
+}
+
+/// The import of a version of an operator set; the standard one has an empty name.
+pub fn operators(domain: &str, version: i64) -> OperatorSetIdProto {
+    OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version), ..Default::default() }
+}
+
+/// A key with its value, as metadata and the places of weights are told.
+pub fn entry(key: &str, value: impl Into<String>) -> StringStringEntryProto {
+    StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.into()), ..Default::default() }
 }
 
 /// A model of one graph in engraft's operator set.
@@ -137,7 +148,7 @@ pub fn model(graph: GraphProto) -> ModelProto {
         ir_version: Some(IR_VERSION),
         producer_name: Some("engraft".to_owned()),
         producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
+        opset_import: vec![operators("", OPSET)],
         graph: Some(graph),
         ..Default::default()
     }

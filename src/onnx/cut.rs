@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::build::{self, Dim};
 use super::proto::tensor_proto::DataType;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::reads::reads;
 use super::signature::Port;
 use crate::error::{Error, Result};
 
@@ -158,25 +159,10 @@ fn needed<'a>(graph: &'a GraphProto, tensors: impl Iterator<Item = &'a str>, sta
         let Some(&i) = producer.get(name).filter(|_| !starts.contains(name)) else { continue };
         if let (Some(node), Some(seen @ false)) = (graph.node.get(i), nodes.get_mut(i)) {
             *seen = true;
-            open.extend(uses(node));
+            open.extend(reads(node));
         }
     }
     Needed { nodes, names }
-}
-
-/// What a node reads, inside its subgraphs too. Names that a subgraph itself defines are among them: ONNX forbids that
-/// they be names of the outer graph as well, so they keep nothing alive.
-fn uses(node: &NodeProto) -> Vec<&str> {
-    let mut used = Vec::new();
-    let mut open = vec![node];
-    while let Some(node) = open.pop() {
-        used.extend(node.input.iter().map(String::as_str));
-        for graph in node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)) {
-            open.extend(&graph.node);
-            used.extend(graph.output.iter().map(|v| v.name()));
-        }
-    }
-    used
 }
 
 /// The five names most like `wanted`.

@@ -12,6 +12,52 @@ pub(super) fn every_tensor(model: &ModelProto) -> Vec<&TensorProto> {
     Found::of(model).tensors
 }
 
+/// Does the same to each of these tensors, and stops where it fails.
+pub(super) fn change_every_tensor<E>(
+    model: &mut ModelProto,
+    change: &mut impl FnMut(&mut TensorProto) -> Result<(), E>,
+) -> Result<(), E> {
+    model.graph.iter_mut().try_for_each(|graph| change_graph(graph, change))?;
+    for training in &mut model.training_info {
+        let mut graphs = training.initialization.iter_mut().chain(&mut training.algorithm);
+        graphs.try_for_each(|graph| change_graph(graph, change))?;
+    }
+    for function in &mut model.functions {
+        change_attributes(&mut function.attribute_proto, change)?;
+        function.node.iter_mut().try_for_each(|node| change_attributes(&mut node.attribute, change))?;
+    }
+    Ok(())
+}
+
+fn change_graph<E>(
+    graph: &mut GraphProto,
+    change: &mut impl FnMut(&mut TensorProto) -> Result<(), E>,
+) -> Result<(), E> {
+    graph.initializer.iter_mut().try_for_each(&mut *change)?;
+    graph.sparse_initializer.iter_mut().try_for_each(|sparse| change_sparse(sparse, change))?;
+    graph.node.iter_mut().try_for_each(|node| change_attributes(&mut node.attribute, change))
+}
+
+fn change_attributes<E>(
+    attributes: &mut [AttributeProto],
+    change: &mut impl FnMut(&mut TensorProto) -> Result<(), E>,
+) -> Result<(), E> {
+    for attribute in attributes {
+        attribute.t.iter_mut().chain(&mut attribute.tensors).try_for_each(&mut *change)?;
+        let mut sparse = attribute.sparse_tensor.iter_mut().chain(&mut attribute.sparse_tensors);
+        sparse.try_for_each(|sparse| change_sparse(sparse, change))?;
+        attribute.g.iter_mut().chain(&mut attribute.graphs).try_for_each(|graph| change_graph(graph, change))?;
+    }
+    Ok(())
+}
+
+fn change_sparse<E>(
+    sparse: &mut SparseTensorProto,
+    change: &mut impl FnMut(&mut TensorProto) -> Result<(), E>,
+) -> Result<(), E> {
+    sparse.values.iter_mut().chain(&mut sparse.indices).try_for_each(change)
+}
+
 /// Fails when a tensor says to have other sizes than its values fill. Whoever opens the model next allocates what the
 /// sizes ask for.
 pub(super) fn check_sizes(model: &ModelProto) -> Result<(), String> {
@@ -79,9 +125,8 @@ fn check(tensor: &TensorProto) -> Result<(), String> {
     if is_external(tensor) {
         return Ok(());
     }
-    if let (Some(raw), Some(bits)) = (&tensor.raw_data, bits(tensor.data_type())) {
-        let bytes = count.checked_mul(bits).map(|n| n.div_ceil(8));
-        return match bytes == Some(raw.len() as u64) {
+    if let (Some(raw), Some(_)) = (&tensor.raw_data, bits(tensor.data_type())) {
+        return match raw_bytes(tensor) == Some(raw.len() as u64) {
             true => Ok(()),
             false => Err(format!("has {} bytes, which its dimensions {:?} do not fill", raw.len(), tensor.dims)),
         };
@@ -102,15 +147,28 @@ fn check(tensor: &TensorProto) -> Result<(), String> {
     }
 }
 
+/// How many values a tensor has by its dimensions; 0 where they cannot be.
+pub(super) fn values_of(tensor: &TensorProto) -> u64 {
+    count(&tensor.dims).unwrap_or(0)
+}
+
+/// How many bytes the values of a tensor take; none where its dimensions cannot be, or how its type is packed is not known.
+pub(super) fn raw_bytes(tensor: &TensorProto) -> Option<u64> {
+    count(&tensor.dims)?.checked_mul(bits(tensor.data_type())?).map(|n| n.div_ceil(8))
+}
+
 /// How many bits a value has among raw bytes; none where that is not known.
 fn bits(element: i32) -> Option<u64> {
     Some(match DataType::try_from(element).ok()? {
         DataType::Uint8 | DataType::Int8 | DataType::Bool => 8,
+        DataType::Float8e4m3fn | DataType::Float8e4m3fnuz | DataType::Float8e5m2 | DataType::Float8e5m2fnuz => 8,
+        DataType::Float8e8m0 => 8,
         DataType::Uint16 | DataType::Int16 | DataType::Float16 | DataType::Bfloat16 => 16,
         DataType::Float | DataType::Int32 | DataType::Uint32 => 32,
         DataType::Double | DataType::Int64 | DataType::Uint64 | DataType::Complex64 => 64,
         DataType::Complex128 => 128,
-        DataType::Uint4 | DataType::Int4 => 4,
+        DataType::Uint4 | DataType::Int4 | DataType::Float4e2m1 => 4,
+        DataType::Uint2 | DataType::Int2 => 2,
         _ => return None,
     })
 }

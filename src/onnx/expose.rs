@@ -1,5 +1,7 @@
 //! Exposing: inner tensors as the one output of a model.
 
+use std::collections::HashSet;
+
 use super::build;
 use super::cut::{CutPoint, cut};
 use super::proto::tensor_proto::DataType;
@@ -53,6 +55,18 @@ pub fn expose(model: ModelProto, tensors: &[&str], join: Join, name: &str) -> Re
     graph.node.push(build::node("Concat", &parts, &[&output], vec![build::attr_int("axis", axis)]));
     graph.output = vec![ValueInfoProto { name: Some(output), ..Default::default() }];
     Ok(model)
+}
+
+/// `model` with every inner tensor of its graph as an output besides.
+pub fn expose_all(mut model: ModelProto) -> ModelProto {
+    let Some(graph) = &mut model.graph else { return model };
+    let mut given: HashSet<String> = graph.output.iter().map(|value| value.name().to_owned()).collect();
+    for tensor in graph.node.iter().flat_map(|node| &node.output) {
+        if !tensor.is_empty() && given.insert(tensor.clone()) {
+            graph.output.push(ValueInfoProto { name: Some(tensor.clone()), ..Default::default() });
+        }
+    }
+    model
 }
 
 /// The name of an output that joins these tensors: their names with commas between.

@@ -61,10 +61,10 @@ mod tests {
     use super::*;
     use crate::onnx::build;
     use crate::onnx::proto::tensor_proto::DataType;
-    use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, SparseTensorProto, StringStringEntryProto};
+    use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, SparseTensorProto};
 
     fn external(name: &str, locations: &[&str]) -> TensorProto {
-        let location = |l: &&str| StringStringEntryProto { key: Some("location".into()), value: Some((*l).into()) };
+        let location = |l: &&str| build::entry("location", *l);
         TensorProto {
             name: Some(name.into()),
             data_type: Some(DataType::Float as i32),

@@ -1,12 +1,15 @@
 //! A model file as a whole: read, write, metadata.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use prost::Message;
 use prost::bytes::Bytes;
 
+use super::build::entry;
 use super::every_tensor::check_sizes;
-use super::proto::{ModelProto, StringStringEntryProto};
+use super::outside::{bring_in, write_outside};
+use super::proto::ModelProto;
 use crate::error::{Error, Result};
 use crate::file;
 
@@ -28,15 +31,51 @@ pub fn read_model(path: &Path) -> Result<ModelProto> {
     Ok(model)
 }
 
-/// Writes a model, whole or not at all.
+/// As [`read_model`], and the weights that the model keeps in other files are read too: nothing of it is outside then.
 ///
 /// # Errors
-/// When the disk refuses, or the model is beyond protobuf's 2 GiB.
+/// As [`read_model`]; when such a file is not in the model's folder, or a tensor is not whole in it.
+pub fn read_whole_model(path: &Path) -> Result<ModelProto> {
+    let mut model = read_model(path)?;
+    bring_in(&mut model, path)?;
+    Ok(model)
+}
+
+/// Writes a model, whole or not at all: as one file, or where it is beyond protobuf's 2 GiB with its larger weights in a file beside
+/// it, which is called as the model with `_data` behind.
+///
+/// # Errors
+/// When the disk refuses, or the model is beyond 2 GiB without its weights.
 pub fn write_model(model: &ModelProto, path: &Path) -> Result<()> {
-    if model.encoded_len() as u64 > MAX_BYTES {
-        return Err(Error::malformed(path, "an ONNX file cannot hold more than 2 GiB of weights"));
+    write_model_within(model, path, MAX_BYTES)
+}
+
+/// A model as the bytes of its file; none where it is beyond protobuf's 2 GiB.
+pub fn encoded(model: &ModelProto) -> Option<Vec<u8>> {
+    (model.encoded_len() as u64 <= MAX_BYTES).then(|| model.encode_to_vec())
+}
+
+/// As [`write_model`], with another size in bytes from which on weights are put outside.
+///
+/// # Errors
+/// As [`write_model`].
+pub fn write_model_within(model: &ModelProto, path: &Path, limit: u64) -> Result<()> {
+    match model.encoded_len() as u64 <= limit {
+        true => file::write_atomic(path, &model.encode_to_vec()),
+        false => write_outside(model, path, limit),
     }
-    file::write_atomic(path, &model.encode_to_vec())
+}
+
+/// Before version 4 of the format every constant had to be listed as an input; since then those that are listed can be overridden. The
+/// model comes to version 4, so that constants can be added to it, and the old ones stay constants.
+pub(super) fn unlist_constants(model: &mut ModelProto) {
+    if model.ir_version() >= 4 {
+        return;
+    }
+    model.ir_version = Some(4);
+    let Some(graph) = &mut model.graph else { return };
+    let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+    graph.input.retain(|value| !constants.contains(value.name()));
 }
 
 /// The value of a metadata key.
@@ -47,5 +86,5 @@ pub fn metadata<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
 /// Sets a metadata key, replacing an earlier value.
 pub fn set_metadata(model: &mut ModelProto, key: &str, value: impl Into<String>) {
     model.metadata_props.retain(|p| p.key() != key);
-    model.metadata_props.push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.into()) });
+    model.metadata_props.push(entry(key, value));
 }

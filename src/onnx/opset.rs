@@ -1,7 +1,7 @@
 //! Which version of the standard operators a model uses, and how it comes to a newer one.
 
-use super::build::{attr_int, attr_string, attr_tensor, node, tensor_i64};
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use super::build::{attr_int, attr_string, attr_tensor, node, operators, tensor_i64};
+use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto};
 use crate::error::{Error, Result};
 
 /// The oldest operator set that is raised: before it, too much had another meaning.
@@ -54,7 +54,7 @@ pub fn raise(mut model: ModelProto, to: i64, name: &str) -> Result<ModelProto> {
     }
     match model.opset_import.iter_mut().find(|o| is_standard(o.domain())) {
         Some(import) => import.version = Some(to),
-        None => model.opset_import.push(OperatorSetIdProto { domain: Some(String::new()), version: Some(to) }),
+        None => model.opset_import.push(operators("", to)),
     }
     let format = FORMATS.iter().find(|(first, _)| to >= *first).map(|(_, format)| *format);
     model.ir_version = model.ir_version.max(format);
@@ -130,7 +130,7 @@ impl Raise {
             "BatchNormalization" if self.passes(14) && node.output.iter().skip(1).any(|o| !o.is_empty()) => {
                 return Err(failed("a BatchNormalization is in training".to_owned()));
             }
-            "BatchNormalization" => node.output.truncate(1),
+            "BatchNormalization" if self.passes(14) => node.output.truncate(1),
             "RoiAlign" if self.passes(16) && attribute(&node, "coordinate_transformation_mode").is_none() => {
                 node.attribute.push(attr_string("coordinate_transformation_mode", "output_half_pixel"));
             }
@@ -200,7 +200,7 @@ mod tests {
 
     fn model(version: i64, nodes: Vec<NodeProto>) -> ModelProto {
         let graph = GraphProto { node: nodes, initializer: vec![tensor_f32("w", &[1], &[1.0])], ..Default::default() };
-        let import = OperatorSetIdProto { domain: None, version: Some(version) };
+        let import = build::operators("", version);
         ModelProto { opset_import: vec![import], ..build::model(graph) }
     }
 
@@ -262,6 +262,10 @@ mod tests {
         assert!(reason(13, 24, node("Relu", &["y"])).contains("onnx.version_converter"));
         assert!(reason(11, 12, node("Dropout", &["y", "mask"])).contains("mask"));
         assert!(reason(18, 21, node("GroupNormalization", &["y"])).contains("each group"));
+        assert!(reason(13, 14, node("BatchNormalization", &["y", "mean"])).contains("in training"));
+        assert_eq!(raised(13, 14, vec![node("BatchNormalization", &["y", ""])])[0].output, ["y"]);
+        // From 14 on the others are the running mean and variance, which others may read.
+        assert_eq!(raised(14, 15, vec![node("BatchNormalization", &["y", "mean"])])[0].output, ["y", "mean"]);
         assert_eq!(operators(&raised(11, 12, vec![node("Dropout", &["y"])])), ["Identity"]);
         assert_eq!(opset(&raise(model(21, vec![node("Relu", &["y"])]), 17, "m").unwrap()), 21);
     }

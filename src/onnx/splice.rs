@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::cut::defined;
 use super::opset::{opset, raise};
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
+use super::unknown::Unknown;
 use crate::error::{Error, Result};
 
 /// Puts `second` behind `first`: each pair of `joins` is an output of `first` and the input of `second` that it feeds. What
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 /// key. `name` is what errors call the whole.
 ///
 /// # Errors
-/// [`Error::Model`] when there is no such output or input, an input or remaining output of `first` has the name of another
+/// [`Error::Model`] when there is no such output or input, one is joined twice, an input or remaining output of `first` has the name of another
 /// tensor of `second`, both import another version of a custom operator set or define functions of one name, or a model cannot be raised.
 pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], name: &str) -> Result<ModelProto> {
     let version = opset(&first).max(opset(&second));
@@ -37,6 +38,7 @@ pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], nam
     front.initializer.extend(back.initializer);
     front.sparse_initializer.extend(back.sparse_initializer);
     front.quantization_annotation.extend(back.quantization_annotation);
+    front.unknown = Unknown::join(front.unknown, back.unknown);
     front.value_info.retain(|v| !fed.contains(v.name()));
     // Now inner tensors, of which the types stay known.
     front.value_info.extend(joined.into_iter().chain(back.value_info));
@@ -55,11 +57,15 @@ pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], nam
     metadata_props.retain(|p| second.metadata_props.iter().all(|q| q.key() != p.key()));
     metadata_props.extend(second.metadata_props);
     let ir_version = first.ir_version.max(second.ir_version);
-    Ok(ModelProto { graph: Some(front), functions, metadata_props, opset_import, ir_version, ..first })
+    let unknown = Unknown::join(first.unknown, second.unknown);
+    Ok(ModelProto { graph: Some(front), functions, metadata_props, opset_import, ir_version, unknown, ..first })
 }
 
 fn check(front: &GraphProto, back: &GraphProto, joins: &[(&str, &str)], name: &str) -> Result<()> {
-    for (output, input) in joins {
+    for (i, (output, input)) in joins.iter().enumerate() {
+        if joins.iter().take(i).any(|(other, fed)| other == output || fed == input) {
+            return Err(Error::model(name, format!("{output:?} and {input:?} are not joined once")));
+        }
         if !front.output.iter().any(|v| v.name() == *output) {
             return Err(Error::model(name, format!("the first part has no output {output:?}")));
         }
@@ -83,6 +89,8 @@ fn renamed(
     let free = |name: &String| !used.contains(name.as_str()) && !own.contains(name.as_str());
     let joined = |tensor: &str| joins.iter().find(|(output, _)| *output == tensor).map(|(_, input)| *input);
     let port = |values: &[ValueInfoProto], tensor: &str| values.iter().any(|v| v.name() == tensor);
+    // What is not fed by the front, so that an input of the front may be the same.
+    let open = |tensor: &str| port(&back.input, tensor) && joins.iter().all(|(_, input)| *input != tensor);
     let mut names = HashMap::new();
     for &tensor in &own {
         if let Some(input) = joined(tensor) {
@@ -90,7 +98,7 @@ fn renamed(
                 return Err(Error::model(name, format!("its input {tensor:?} cannot be joined under another name")));
             }
             names.insert(tensor.to_owned(), input.to_owned());
-        } else if used.contains(tensor) && !(port(&front.input, tensor) && port(&back.input, tensor)) {
+        } else if used.contains(tensor) && !(port(&front.input, tensor) && open(tensor)) {
             if port(&front.input, tensor) || port(&front.output, tensor) {
                 return Err(Error::model(name, format!("both of its parts have a tensor {tensor:?}")));
             }
@@ -128,7 +136,7 @@ pub fn rename_tensor(model: &mut ModelProto, from: &str, to: &str) {
 }
 
 /// Renames tensors wherever a graph names them, in subgraphs too. The new names must be free.
-fn rename(graph: &mut GraphProto, names: &HashMap<String, String>) {
+pub(super) fn rename(graph: &mut GraphProto, names: &HashMap<String, String>) {
     let change = |name: &mut String| {
         if let Some(new) = names.get(name.as_str()) {
             name.clone_from(new);
@@ -240,10 +248,13 @@ mod tests {
         assert!(reason(&[("z", "in")], second("y")).contains("no output \"z\""));
         assert!(reason(&[("b", "z")], second("y")).contains("no input \"z\""));
         assert!(reason(&[("b", "in")], second("x")).contains("both of its parts have a tensor \"x\""));
+        let same = part(&["x"], &[("Relu", &["x"], "y")], &["y"]);
+        assert!(reason(&[("b", "x")], same).contains("both of its parts have a tensor \"x\""));
+        assert!(reason(&[("b", "in"), ("b", "in")], second("y")).contains("not joined once"));
         let mut other = second("y");
         let mut own = first();
         for (model, version) in [(&mut own, 1), (&mut other, 2)] {
-            model.opset_import.push(OperatorSetIdProto { domain: Some("com.example".into()), version: Some(version) });
+            model.opset_import.push(build::operators("com.example", version));
         }
         let error = splice(own, other, &[("b", "in")], "m").unwrap_err().to_string();
         assert!(error.contains("versions 1 and 2"), "{error}");

@@ -1,6 +1,7 @@
 //! What to embed: image folders, tables, archives and lines become a stream of samples.
 
 mod archive_names;
+#[cfg(feature = "full")]
 mod arrow_cell;
 mod braces;
 mod columns;
@@ -19,6 +20,7 @@ mod members;
 mod metadata;
 mod open;
 mod options;
+#[cfg(feature = "full")]
 mod parquet;
 mod rows;
 mod seen;
@@ -40,6 +42,7 @@ use lines::lines;
 pub use listed::{List, Listed, Source};
 pub use open::open_all;
 pub use options::{Separator, SourceOptions};
+#[cfg(feature = "full")]
 pub use parquet::holds_embeddings;
 pub use split::{Split, grouped_split, shared_content, stratified_split};
 

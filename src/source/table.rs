@@ -7,6 +7,7 @@ use csv_core::ReaderBuilder;
 
 use super::delimited::delimited;
 use super::json_lines::json_lines;
+#[cfg(feature = "full")]
 use super::parquet::parquet;
 use super::{Entries, Extent, SourceOptions};
 use crate::error::Result;
@@ -46,7 +47,13 @@ impl Table {
             Self::Csv => delimited(path, &ReaderBuilder::new(), options, extent),
             Self::Tsv => delimited(path, ReaderBuilder::new().delimiter(b'\t').quoting(false), options, extent),
             Self::JsonLines => json_lines(path, options, extent),
+            #[cfg(feature = "full")]
             Self::Parquet => parquet(path, options, extent),
+            #[cfg(not(feature = "full"))]
+            Self::Parquet => Err(crate::error::Error::Usage(format!(
+                "{}: this build of engraft reads no Parquet: give csv, tsv or jsonl",
+                path.display()
+            ))),
         }
     }
 }

@@ -17,7 +17,7 @@ pub(in crate::backbone) use output::pooling_of;
 pub use overrides::{Overrides, Resize};
 pub(in crate::backbone) use text::SENTENCE_CONFIGS;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::companions::Companions;
 use super::{Backbone, Feed};
@@ -48,23 +48,8 @@ const CANDIDATES: usize = 12;
 /// When a file cannot be read, the files contradict the graph, or something is said nowhere: the message then names the
 /// flag that says it.
 pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> {
-    let (onnx, root) = if path.is_dir() {
-        let files = onnx_files(path)?;
-        let names: Vec<&str> = files.iter().map(String::as_str).collect();
-        let explicit = overrides.onnx_file.as_deref();
-        // An explicit file may lie deeper than those that are looked through.
-        let chosen = match explicit.filter(|file| is_inside(file) && path.join(file).is_file()) {
-            Some(file) => file,
-            None => choose_onnx(&names, explicit, path.display())?,
-        };
-        (path.join(chosen), Some(path))
-    } else if overrides.onnx_file.is_some() {
-        let reason = "--onnx-file chooses within a folder, and this is not one";
-        return Err(Error::Usage(format!("{}: {reason}", path.display())));
-    } else {
-        (path.to_path_buf(), None)
-    };
-    let companions = Companions::of(&onnx, root);
+    let onnx = find(path, overrides.onnx_file.as_deref())?;
+    let companions = Companions::of(&onnx, path.is_dir().then_some(path));
     let model = read_model(&onnx)?;
     external_paths(&model, &onnx)?;
     let fail = |reason: String| Error::model(onnx.display(), reason);
@@ -103,6 +88,28 @@ pub fn open(path: &Path, overrides: &Overrides, name: &str) -> Result<Backbone> 
             })
         }
     }
+}
+
+/// The ONNX file that is meant by a path to one, or to a folder: `explicit` in it, or as [`choose_onnx`] says.
+///
+/// # Errors
+/// When a folder cannot be read or nothing can be chosen in it, or `explicit` is given for a file.
+pub(in crate::backbone) fn find(path: &Path, explicit: Option<&str>) -> Result<PathBuf> {
+    if !path.is_dir() {
+        let reason = "--onnx-file chooses within a folder, and this is not one";
+        return match explicit {
+            Some(_) => Err(Error::Usage(format!("{}: {reason}", path.display()))),
+            None => Ok(path.to_path_buf()),
+        };
+    }
+    let files = onnx_files(path)?;
+    let names: Vec<&str> = files.iter().map(String::as_str).collect();
+    // An explicit file may lie deeper than those that are looked through.
+    let chosen = match explicit.filter(|file| is_inside(file) && path.join(file).is_file()) {
+        Some(file) => file,
+        None => choose_onnx(&names, explicit, path.display())?,
+    };
+    Ok(path.join(chosen))
 }
 
 /// The ONNX files in the root and in `onnx/`, relative, sorted.

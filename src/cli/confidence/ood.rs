@@ -2,23 +2,9 @@
 
 use serde::Serialize;
 
+use super::super::prediction::OodMark;
 use crate::eval::{Interval, wilson};
-use crate::head::{HeadFile, Scored};
 use crate::report::Figure;
-
-/// How unlike the head's training rows an input is; only of a head that was given a score.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(in super::super) struct OodMark {
-    ood_score: f32,
-    out_of_distribution: bool,
-}
-
-/// How unlike the head's training rows each of these is, where the head was given a score.
-pub(in super::super) fn ood_marks(head: &HeadFile, scored: &Scored) -> Option<Vec<OodMark>> {
-    let (Some(detector), Some(scores)) = (&head.detector, &scored.ood_scores) else { return None };
-    let mark = |&ood_score: &f32| OodMark { ood_score, out_of_distribution: f64::from(ood_score) > detector.threshold };
-    Some(scores.iter().map(mark).collect())
-}
 
 /// How many rows a head marks.
 #[derive(Debug, Serialize)]

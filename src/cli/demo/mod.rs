@@ -12,7 +12,7 @@ use super::fit::FitArgs;
 use super::inputs::{self, SourceArgs};
 use super::results::table;
 use super::train::Trained;
-use super::{Context, Status, predict};
+use super::{Context, Status, prediction};
 use crate::backbone::{self, Flavour, registry};
 use crate::counted::counted;
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ struct Outcome {
     #[serde(flatten)]
     trained: Trained,
     embed: Summary,
-    predictions: Vec<predict::Prediction>,
+    predictions: Vec<prediction::Prediction>,
     steps: Vec<Step>,
     files: Vec<PathBuf>,
 }
@@ -134,7 +134,7 @@ impl Demo {
             let few: Vec<usize> = (0..held_out.len()).step_by((held_out.len() / 6).max(1)).take(6).collect();
             let few = held_out.select(&few);
             let head = HeadFile::read(&head_path)?;
-            let mut predictions = predict::predictions(&head, &few.ids, &head.score(few.matrix.view())?, 3)?;
+            let mut predictions = prediction::predictions(&head, &few.ids, &head.score(few.matrix.view())?, 3)?;
             let right = predictions.iter().zip(&few.labels).filter(|(p, l)| Some(&p.label) == l.as_ref()).count();
             if self.text {
                 // A number says nothing of a tweet.

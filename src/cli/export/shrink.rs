@@ -16,8 +16,8 @@ use crate::export::{
 };
 use crate::extract::Sink;
 use crate::features::{FeatureSet, Part as Rows, Provenance};
-use crate::head::Scored;
-use crate::onnx::{Model, OBSERVED, write_model};
+use crate::head::{Link, Scored};
+use crate::onnx::{Model, OBSERVED, external_paths, read_model, write_model};
 use crate::progress::{Progress, Unstaged};
 use crate::source::Entry;
 
@@ -89,9 +89,12 @@ impl ShrinkArgs {
         let shrinker = Shrinker::new(model, &exported.record, self.precision, &name)?;
         let samples = Samples::of(entries, features, exported);
         if samples.truth.is_none() {
-            context.console.say(
-                "warning: without labelled --samples of your own the accuracy is only how often the label is that of f32",
-            );
+            context.console.say(match exported.head.link {
+                Link::Softmax => {
+                    "warning: without labelled --samples of your own the accuracy is only how often the label is that of f32"
+                }
+                Link::Sigmoid => "the accuracy is how often it is the same as in f32 whether a sample has a label",
+            });
         }
         let single = |rows: &[usize]| Scored {
             logits: scored.logits.select(ndarray::Axis(0), rows),
@@ -117,8 +120,10 @@ impl ShrinkArgs {
     }
 }
 
+/// Bytes of a model with the files of its weights.
 pub(super) fn size(path: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(path).map_err(Error::io("read", path))?.len())
+    let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
+    external_paths(&read_model(path)?, path)?.iter().try_fold(size(path)?, |sum, beside| Ok(sum + size(beside)?))
 }
 
 /// Which entry does what; all are places among the entries.
@@ -132,8 +137,10 @@ struct Samples {
 
 impl Samples {
     fn of(entries: &[Entry], features: &FeatureSet, exported: &Exported) -> Self {
+        // What is right of rows that may have any number of labels is what f32 said, whatever theirs are.
+        let one_label = exported.head.link == Link::Softmax;
         let class = |row: &usize| {
-            let label = features.labels.get(*row)?.as_ref()?;
+            let label = features.labels.get(*row)?.as_ref().filter(|_| one_label)?;
             exported.head.labels.iter().position(|known| known == label)
         };
         let all = || 0..entries.len();
@@ -142,7 +149,7 @@ impl Samples {
         let trial = calibrating.iter().copied().take(TRIAL).collect();
         let known: Vec<usize> = rest.iter().chain(more).copied().filter(|row| class(row).is_some()).collect();
         match known.is_empty() {
-            // The few that are built in do both.
+            // Nobody's labels are fitted to: they may do both.
             true => Self { calibrating: all().take(MOST).collect(), trial, judged: all().collect(), truth: None },
             false => {
                 let truth = known.iter().filter_map(class).collect();

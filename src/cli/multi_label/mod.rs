@@ -2,7 +2,6 @@
 
 mod eval;
 mod flags;
-mod predict;
 mod train;
 
 use std::collections::BTreeSet;
@@ -11,7 +10,6 @@ use std::path::Path;
 use ndarray::Array2;
 
 pub(super) use eval::{evaluate, text};
-pub(super) use predict::predict;
 
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;

@@ -48,9 +48,12 @@ pub fn calibrate(
     let mut ranges = vec![[f32::INFINITY, f32::NEG_INFINITY]; names.len()];
     run.observe(&observe_ranges(trunk.clone(), &names, name)?, &mut |row| {
         for (range, seen) in ranges.iter_mut().zip(row.as_chunks::<2>().0) {
-            // What is not finite stays.
-            range[0] = if seen[0].is_nan() { seen[0] } else { range[0].min(seen[0]) };
-            range[1] = if seen[1].is_nan() { seen[1] } else { range[1].max(seen[1]) };
+            // Those of the standard library pass over a NaN.
+            let either = [range[0], range[1], seen[0], seen[1]];
+            *range = match either.iter().any(|bound| bound.is_nan()) {
+                true => [f32::NAN; 2],
+                false => [range[0].min(seen[0]), range[1].max(seen[1])],
+            };
         }
     })?;
     if let Some((bad, _)) = names.iter().zip(&ranges).find(|(_, range)| !range.iter().all(|bound| bound.is_finite())) {
@@ -98,7 +101,41 @@ fn percentile(counts: &[f64]) -> std::ops::Range<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::search::Part;
     use super::*;
+    use crate::head::Scored;
+    use crate::onnx::build::Dim;
+    use crate::onnx::{DataType, GraphBuilder};
+
+    /// Shows these rows, whatever the model.
+    struct Shows(Vec<[f32; 2]>);
+
+    impl Run for Shows {
+        fn score(&mut self, _: &Model, _: Part) -> Result<Scored> {
+            Err(Error::Interrupted)
+        }
+
+        fn observe(&mut self, _: &Model, each: &mut dyn FnMut(&[f32])) -> Result<()> {
+            self.0.iter().for_each(|row| each(row));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_not_forgotten() {
+        let dims = [Dim::Named("n"), Dim::Fixed(2)];
+        let mut graph = GraphBuilder::new("m");
+        graph.input("x", DataType::Float, &dims);
+        graph.node("Relu", &["x"], "embedding", vec![]);
+        graph.output("embedding", DataType::Float, &dims);
+        let (model, tensors) = (graph.finish(), ["x".to_owned()]);
+        let of = |rows: &[[f32; 2]]| calibrate(&model, &tensors, Calibration::MinMax, &mut Shows(rows.to_vec()), "m");
+        assert_eq!(of(&[[-1.0, 2.0], [-3.0, 1.0]]).unwrap()["x"], [-3.0, 2.0]);
+        for bad in [[f32::NAN, 1.0], [0.0, f32::NAN], [f32::NEG_INFINITY, 1.0]] {
+            let error = of(&[[-1.0, 2.0], bad, [-3.0, 1.0]]).unwrap_err().to_string();
+            assert!(error.contains("its tensor x has values that are not finite"), "{error}");
+        }
+    }
 
     #[test]
     fn so_many_values_are_cut_off_at_each_end() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::plain::lift_constants;
 use super::super::proto::tensor_proto::DataType;
 use super::super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 
@@ -33,9 +34,10 @@ pub(super) enum Form {
     Table,
 }
 
-/// The float constants of a graph by name.
+/// The float constants of a graph by name; those without values are none.
 pub(super) fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
-    graph.initializer.iter().filter(|t| t.data_type() == DataType::Float as i32).map(|t| (t.name(), t)).collect()
+    let floats = graph.initializer.iter().filter(|t| t.data_type() == DataType::Float as i32);
+    floats.filter(|t| t.dims.iter().all(|&size| size > 0)).map(|t| (t.name(), t)).collect()
 }
 
 /// How this node is quantised, if it can be.
@@ -72,8 +74,9 @@ pub(super) fn form(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) ->
 
 /// The layers of a model that eight bits can be had for, in the order of the graph.
 pub fn layers(model: &ModelProto) -> Vec<Layer> {
-    let Some(graph) = &model.graph else { return Vec::new() };
-    let constants = constants(graph);
+    let mut graph = model.graph.clone().unwrap_or_default();
+    lift_constants(&mut graph);
+    let constants = constants(&graph);
     let layer = |node: &NodeProto| {
         let weights = match form(node, &constants)? {
             Form::Table => node.input.first(),

@@ -176,6 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn weights_of_constant_nodes_are_weights_and_such_of_no_values_are_none() {
+        let product = |weights| vec![node("MatMul", &["x", weights], &["y"], vec![])];
+        let weights = build::attr_tensor("value", tensor_f32("", &[4, 2], &[0.5; 8]));
+        let constant = node("Constant", &[], &["c"], vec![weights]);
+        let written_out = model([vec![constant], product("c")].concat());
+        let [layer] = &layers(&written_out)[..] else { panic!("one layer") };
+        assert_eq!((layer.name.as_str(), layer.weights), ("y", 8));
+        // The product of the sizes is 0, and a scale for each column would not fit into any memory.
+        let mut empty = model(product("none"));
+        empty.graph.as_mut().unwrap().initializer.push(tensor_f32("none", &[0, 1 << 60], &[]));
+        assert!(layers(&empty).is_empty());
+        let chosen = ["y"].into();
+        assert!(observed(&empty, &chosen, "m").unwrap().is_empty());
+        assert_eq!(quantize(empty.clone(), &chosen, &HashMap::new(), "m").unwrap().graph.unwrap().node.len(), 1);
+    }
+
+    #[test]
     fn what_cannot_be_quantised_is_refused_with_the_reason() {
         let chosen: HashSet<&str> = ["y"].into();
         let of = |ranges| quantize(model(vec![conv("x", "y")]), &chosen, &ranges, "m").map_err(|e| e.to_string());

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::super::predict::{Choice, fields, ranked};
+use super::{Choice, fields, ranked};
 use crate::head::{HeadFile, Scored, THRESHOLD};
 
 /// The labels of one input, most probable first.
 #[derive(Debug, Serialize)]
-pub(in super::super) struct LabelSet {
+pub(super) struct LabelSet {
     id: String,
     /// Those of probability 0.5 and more; there may be none.
     labels: Vec<String>,
@@ -17,18 +17,13 @@ pub(in super::super) struct LabelSet {
 
 impl LabelSet {
     /// One line of fields.
-    pub(in super::super) fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         fields(&self.id, &self.top)
     }
 }
 
 /// The labels of rows that `head` scored.
-pub(in super::super) fn predict(
-    head: &HeadFile,
-    ids: &[String],
-    scored: &Scored,
-    top_k: Option<usize>,
-) -> Vec<LabelSet> {
+pub(super) fn label_sets(head: &HeadFile, ids: &[String], scored: &Scored, top_k: Option<usize>) -> Vec<LabelSet> {
     let rows = ids.iter().zip(scored.probabilities.outer_iter());
     let of_row = |(id, row): (&String, ndarray::ArrayView1<f32>)| {
         let mut top = ranked(head, row);
