@@ -49,7 +49,11 @@ pub mod curate;
 #[cfg(feature = "full")]
 pub mod rank;
 
+#[cfg(feature = "full")]
 pub mod adapt;
+
+#[cfg(feature = "full")]
+pub mod tune;
 
 pub mod export;
 

@@ -75,7 +75,8 @@ fn auto_wins_back_what_a_shift_costs() {
     let blind = json(&mut digits.train("blind.onnx"));
     assert_eq!(blind.get("accuracy"), None);
     assert_eq!(blind["adaptation"]["method"], chosen);
-    let logits = |name: &str| HeadFile::read(&digits.path(name)).unwrap().head.logits(digits.target.matrix.view()).unwrap();
+    let logits =
+        |name: &str| HeadFile::read(&digits.path(name)).unwrap().head.logits(digits.target.matrix.view()).unwrap();
     assert_close(logits("blind.onnx"), logits("head.onnx"), Tolerance::Exact);
 }
 
@@ -120,7 +121,11 @@ fn a_few_labels_of_the_target_are_learned_from() {
     let digits = Digits::new();
     let few = digits.target.select(&(0..40).collect::<Vec<_>>());
     few.write(&digits.path("few.parquet"), Existing::Refuse).unwrap();
-    digits.target.select(&(40..500).collect::<Vec<_>>()).write(&digits.path("target.parquet"), Existing::Replace).unwrap();
+    digits
+        .target
+        .select(&(40..500).collect::<Vec<_>>())
+        .write(&digits.path("target.parquet"), Existing::Replace)
+        .unwrap();
     let trained = json(digits.train("head.onnx").arg("--target-labels").arg(digits.path("few.parquet")));
     assert_eq!(trained["adaptation"]["labelled_rows"], 40);
     assert_eq!(trained["adaptation"]["choice"]["reason"], "known_rows");
@@ -131,9 +136,8 @@ fn a_few_labels_of_the_target_are_learned_from() {
 #[test]
 fn a_shift_is_measured_and_told() {
     let digits = Digits::new();
-    let shift = |source: &str, target: &str| {
-        json(engraft().arg("shift").arg(digits.path(source)).arg(digits.path(target)))
-    };
+    let shift =
+        |source: &str, target: &str| json(engraft().arg("shift").arg(digits.path(source)).arg(digits.path(target)));
     let apart = shift("source.parquet", "target.parquet");
     assert!(apart["separability"]["accuracy"].as_f64().unwrap() > 0.9, "{apart}");
     assert!(apart["discrepancy"]["p_value"].as_f64().unwrap() < 0.01, "{apart}");
@@ -144,7 +148,11 @@ fn a_shift_is_measured_and_told() {
     assert!(same["recommendation"].as_str().unwrap().contains("nothing to adapt to"), "{same}");
     // Rows of one domain, drawn twice.
     digits.source.select(&(0..250).collect::<Vec<_>>()).write(&digits.path("half.parquet"), Existing::Refuse).unwrap();
-    digits.source.select(&(250..500).collect::<Vec<_>>()).write(&digits.path("other.parquet"), Existing::Refuse).unwrap();
+    digits
+        .source
+        .select(&(250..500).collect::<Vec<_>>())
+        .write(&digits.path("other.parquet"), Existing::Refuse)
+        .unwrap();
     let alike = shift("half.parquet", "other.parquet");
     assert!(alike["discrepancy"]["p_value"].as_f64().unwrap() > 0.01, "{alike}");
 }
@@ -156,7 +164,11 @@ fn what_cannot_be_adapted_is_refused_with_its_reason() {
     says(digits.train("head.onnx").args(["--head", "knn"]), 2, &["--head", "--target"]);
     says(digits.train("head.onnx").args(["--cv", "3"]), 2, &["--cv", "--target"]);
     let mut alone = engraft();
-    alone.arg("train").arg(digits.path("source.parquet")).args(["--adapt", "coral", "-o"]).arg(digits.path("head.onnx"));
+    alone
+        .arg("train")
+        .arg(digits.path("source.parquet"))
+        .args(["--adapt", "coral", "-o"])
+        .arg(digits.path("head.onnx"));
     says(&mut alone, 2, &["--target"]);
     // Of another backbone, or what looks like it.
     let narrow = FeatureSet { matrix: Array2::ones((500, 3)), provenance: None, ..digits.target.clone() };

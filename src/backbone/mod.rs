@@ -45,7 +45,7 @@ pub use probe::probe;
 pub use provider::{Device, Provider, ProviderStatus};
 pub use runtime::{Place, Runtime};
 pub use sample::OpenSizes;
-pub use session::{Element, Input, Session, Tensor};
+pub use session::{Computed, Element, Input, Session, Tensor};
 #[cfg(feature = "full")]
 pub use setup::{Flavour, Installed, setup, setup_cuda};
 pub use weights::Weights;

@@ -36,6 +36,15 @@ struct Output {
     element: TensorElementType,
 }
 
+/// Which outputs are returned, and as what.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    /// One, or several with commas between, side by side.
+    Columns(&'a str),
+    /// Each by itself.
+    Each(&'a [&'a str]),
+}
+
 /// What is known of where the nodes run.
 enum Assigned {
     /// On the CPU: there is no other provider in the session.
@@ -90,6 +99,17 @@ pub enum Tensor<'a> {
     U8(&'a [usize], &'a [u8]),
 }
 
+/// What came back of an output: a shape and as many elements, in C order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Computed {
+    /// Floats of 32 bits, or of 16 that were widened.
+    F32(Vec<usize>, Vec<f32>),
+    /// Integers of 64 bits, or of 32 that were widened.
+    I64(Vec<usize>, Vec<i64>),
+    /// Truth values.
+    Bool(Vec<usize>, Vec<bool>),
+}
+
 impl Session {
     /// Opens a model and selects the output that `run` returns, or several with commas between, of which it returns the
     /// columns side by side: `[n, a]`, `[n, b]` and `[n]` are `[n, a + b + 1]` together.
@@ -104,6 +124,29 @@ impl Session {
         runtime: &Runtime,
         path: &Path,
         output: &str,
+        options: &SessionOptions,
+    ) -> Result<(Self, Option<String>)> {
+        Self::choose(runtime, path, Wanted::Columns(output), options)
+    }
+
+    /// As [`open`](Self::open), for [`run_each`](Self::run_each): the outputs that are returned one by one, which may be
+    /// integers and truth values too.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_each(
+        runtime: &Runtime,
+        path: &Path,
+        outputs: &[&str],
+        options: &SessionOptions,
+    ) -> Result<(Self, Option<String>)> {
+        Self::choose(runtime, path, Wanted::Each(outputs), options)
+    }
+
+    fn choose(
+        runtime: &Runtime,
+        path: &Path,
+        output: Wanted,
         options: &SessionOptions,
     ) -> Result<(Self, Option<String>)> {
         match options.device {
@@ -128,7 +171,13 @@ impl Session {
         }
     }
 
-    fn on(runtime: &Runtime, path: &Path, output: &str, provider: Provider, options: &SessionOptions) -> Result<Self> {
+    fn on(
+        runtime: &Runtime,
+        path: &Path,
+        output: Wanted,
+        provider: Provider,
+        options: &SessionOptions,
+    ) -> Result<Self> {
         let model = path.display().to_string();
         let wrong = |e: ort::Error| failure(&model, e.message());
         let device = |cause| Error::Device { device: Device::Only(provider).to_string(), cause };
@@ -203,6 +252,31 @@ impl Session {
         inputs: &[(&str, Tensor)],
         read: impl FnOnce(&[usize], &[f32]) -> Result<R>,
     ) -> Result<R> {
+        self.execute(inputs, |found, outputs, model| match outputs {
+            [output] => extract(found, output, model, read),
+            outputs => {
+                let part = |output| extract(found, output, model, |s, v| Ok((s.to_vec(), v.to_vec())));
+                let parts = outputs.iter().map(part).collect::<Result<Vec<_>>>()?;
+                beside(&parts, model).and_then(|(shape, values)| read(&shape, &values))
+            }
+        })
+    }
+
+    /// Runs the graph; returns every selected output by itself, in the order in which they were selected.
+    ///
+    /// # Errors
+    /// As [`Session::run_with`].
+    pub fn run_each(&mut self, inputs: &[(&str, Tensor)]) -> Result<Vec<Computed>> {
+        self.execute(inputs, |found, outputs, model| {
+            outputs.iter().map(|output| computed(found, output, model)).collect()
+        })
+    }
+
+    fn execute<R>(
+        &mut self,
+        inputs: &[(&str, Tensor)],
+        read: impl FnOnce(&SessionOutputs, &[Output], &str) -> Result<R>,
+    ) -> Result<R> {
         let wrong = |e: ort::Error| failure(&self.model, e.message());
         let found = match &mut self.staging {
             None => {
@@ -224,14 +298,7 @@ impl Session {
                 staging.run(&mut self.inner).map_err(wrong)?
             }
         };
-        let result = match &self.outputs[..] {
-            [output] => extract(&found, output, &self.model, read),
-            outputs => {
-                let part = |output| extract(&found, output, &self.model, |s, v| Ok((s.to_vec(), v.to_vec())));
-                let parts = outputs.iter().map(part).collect::<Result<Vec<_>>>();
-                parts.and_then(|parts| beside(&parts, &self.model)).and_then(|(shape, values)| read(&shape, &values))
-            }
-        };
+        let result = read(&found, &self.outputs, &self.model);
         drop(found);
         self.prove()?;
         result
@@ -269,25 +336,29 @@ fn names(outputs: &[Output]) -> impl Iterator<Item = String> {
     outputs.iter().map(|output| output.name.clone())
 }
 
-/// The outputs that `wanted` names: one, or several with commas between where there is none of that name.
-fn outputs(session: &ort::session::Session, model: &str, wanted: &str) -> Result<Vec<Output>> {
+/// The outputs that `wanted` names.
+fn outputs(session: &ort::session::Session, model: &str, wanted: Wanted) -> Result<Vec<Output>> {
+    use TensorElementType::{Bool, Float16, Float32, Int32, Int64};
     let output = |name: &str| {
         let Some(found) = session.outputs().iter().find(|o| o.name() == name) else {
             let names: Vec<&str> = session.outputs().iter().map(|o| o.name()).collect();
             return Err(Error::model(model, format!("it has no output {name:?}; there are {}", names.join(", "))));
         };
-        match element(found.dtype()) {
-            element @ (TensorElementType::Float32 | TensorElementType::Float16) => {
-                Ok(Output { name: name.to_owned(), element })
-            }
+        match (element(found.dtype()), wanted) {
+            (element @ (Float32 | Float16), _) => Ok(Output { name: name.to_owned(), element }),
+            (element @ (Int64 | Int32 | Bool), Wanted::Each(_)) => Ok(Output { name: name.to_owned(), element }),
             _ => {
                 let reason = format!("output {name:?} is {}, not a tensor of f32 or f16", found.dtype());
                 Err(Error::model(model, reason))
             }
         }
     };
-    let whole = session.outputs().iter().any(|o| o.name() == wanted);
-    if whole { Ok(vec![output(wanted)?]) } else { wanted.split(',').map(output).collect() }
+    match wanted {
+        Wanted::Columns(name) if session.outputs().iter().any(|o| o.name() == name) => Ok(vec![output(name)?]),
+        // Several with commas between, where there is none of that name.
+        Wanted::Columns(names) => names.split(',').map(output).collect(),
+        Wanted::Each(names) => names.iter().copied().map(output).collect(),
+    }
 }
 
 /// The columns of several outputs side by side; an output of one dimension is one column.
@@ -373,6 +444,28 @@ fn extract<R>(
             let (shape, data) = value.try_extract_tensor::<f32>().map_err(wrong)?;
             read(&sizes(shape), data)
         }
+    }
+}
+
+fn computed(outputs: &SessionOutputs, output: &Output, model: &str) -> Result<Computed> {
+    let wrong = |e: ort::Error| failure(model, e.message());
+    let missing = || Error::model(model, format!("no output {:?} came back", output.name));
+    let value = || outputs.get(&output.name).ok_or_else(missing);
+    let sizes = |shape: &[i64]| shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect::<Vec<usize>>();
+    match output.element {
+        TensorElementType::Int64 => {
+            let (shape, data) = value()?.try_extract_tensor::<i64>().map_err(wrong)?;
+            Ok(Computed::I64(sizes(shape), data.to_vec()))
+        }
+        TensorElementType::Int32 => {
+            let (shape, data) = value()?.try_extract_tensor::<i32>().map_err(wrong)?;
+            Ok(Computed::I64(sizes(shape), data.iter().map(|&v| i64::from(v)).collect()))
+        }
+        TensorElementType::Bool => {
+            let (shape, data) = value()?.try_extract_tensor::<bool>().map_err(wrong)?;
+            Ok(Computed::Bool(sizes(shape), data.to_vec()))
+        }
+        _ => extract(outputs, output, model, |shape, values| Ok(Computed::F32(shape.to_vec(), values.to_vec()))),
     }
 }
 

@@ -1,7 +1,6 @@
 //! A small multilayer perceptron: builder, checked parameters, fit.
 
 mod activation;
-mod adamw;
 mod head;
 mod network;
 #[cfg(test)]
@@ -17,8 +16,8 @@ pub use activation::Activation;
 pub(crate) use activation::GELU;
 pub use head::MlpHead;
 
-use self::adamw::AdamW;
 use self::network::Network;
+use super::adamw::{AdamW, Moments};
 use super::fitted::Head;
 use super::standardize::{Scaler, Scaling};
 use super::training::{count_classes, positive};
@@ -261,7 +260,7 @@ impl CheckedMlp {
             (features, targets)
         };
         let mut network = Network::<f32>::random(x.ncols(), self.width.get(), classes, rng);
-        let mut adam = AdamW::new(network.values().count(), self.weight_decay);
+        let mut moments = vec![Moments::default(); network.values().count()];
         let size = (rows.len() / STEPS).clamp(BATCH[0], BATCH[1]);
         let steps = (rows.len().div_ceil(size) * self.epochs.get()) as f64;
         let mut step = 0.0;
@@ -277,8 +276,9 @@ impl CheckedMlp {
                 let (features, targets) = batch(rows, self.label_smoothing);
                 let kept = self.kept(rows.len(), rng);
                 let (loss, gradient) = network.loss(features.view(), targets.view(), self.activation, kept.as_ref());
-                adam.step(&mut network, &gradient, self.learning_rate * 0.5 * (1.0 + (PI * step / steps).cos()));
+                let rate = self.learning_rate * 0.5 * (1.0 + (PI * step / steps).cos());
                 step += 1.0;
+                network.descend(&gradient, AdamW::step(step as i32, rate), &mut moments, self.weight_decay);
                 total += loss * rows.len() as f64;
             }
             training_loss.push(total / rows.len() as f64);

@@ -1,5 +1,6 @@
 //! Heads: what is fitted on features, and the solver that fits it.
 
+mod adamw;
 mod calibrator;
 mod centroid;
 mod certificate;
@@ -27,6 +28,7 @@ mod stretches;
 mod sweep;
 mod training;
 
+pub(crate) use adamw::{AdamW, Moments};
 pub use calibrator::{CalibrationFigures, CalibrationRecord, Calibrator};
 pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
@@ -40,6 +42,7 @@ pub use linear::{Input, LinearHead, softmax};
 pub use link::{Link, THRESHOLD, sigmoid};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};
+pub(crate) use real::Real;
 pub use ridge::{CheckedRidge, FittedRidge, LeaveOneOut, Ridge, RidgePoint, leave_one_out};
 pub use samples::{ClassWeight, Samples};
 pub(crate) use search::{Candidates, Neighbour, search};

@@ -30,6 +30,7 @@ mod splice;
 mod tensor;
 mod unknown;
 mod value;
+mod view;
 
 pub use cut::{CutPoint, check_tensors, cut, cut_between, outputs_of_nodes};
 pub use dealias::dealias;
@@ -53,3 +54,4 @@ pub use signature::{Dimension, Port, Signature, described, signature};
 pub use splice::{rename_tensor, splice};
 pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, replace_constant, same_computation};
 pub use value::{Data, Value};
+pub use view::{AttributeView, Constant, GraphView, NodeView, view};

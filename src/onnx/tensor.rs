@@ -74,7 +74,7 @@ fn check_element(tensor: &TensorProto, element: DataType, name: &str) -> Result<
 }
 
 /// The raw bytes in pieces of an element's size, if the values are stored so.
-fn raw<const SIZE: usize>(tensor: &TensorProto) -> Result<Option<&[[u8; SIZE]]>, String> {
+pub(super) fn raw<const SIZE: usize>(tensor: &TensorProto) -> Result<Option<&[[u8; SIZE]]>, String> {
     match &tensor.raw_data {
         Some(raw) if raw.len() % SIZE != 0 => Err(format!("has {} bytes, not a multiple of {SIZE}", raw.len())),
         raw => Ok(raw.as_ref().map(|raw| raw.as_chunks::<SIZE>().0)),
@@ -82,7 +82,7 @@ fn raw<const SIZE: usize>(tensor: &TensorProto) -> Result<Option<&[[u8; SIZE]]>,
 }
 
 /// The dimensions, which must ask for `values` values.
-fn sizes(tensor: &TensorProto, values: usize) -> Result<Vec<usize>, String> {
+pub(super) fn sizes(tensor: &TensorProto, values: usize) -> Result<Vec<usize>, String> {
     let sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<usize>>>();
     let count = sizes.as_ref().and_then(|sizes| sizes.iter().try_fold(1_usize, |n, &d| n.checked_mul(d)));
     let (Some(dims), Some(count)) = (sizes, count) else {

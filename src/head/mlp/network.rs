@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
+use super::super::adamw::{AdamW, Moments};
 use super::super::real::Real;
 use super::activation::Activation;
 
@@ -102,6 +103,16 @@ impl<F: Real> Network<F> {
     /// As [`Network::values_mut`].
     pub(super) fn values(&self) -> impl Iterator<Item = F> {
         self.hidden.iter().chain(&self.hidden_bias).chain(&self.output).chain(&self.output_bias).copied()
+    }
+}
+
+impl Network<f32> {
+    /// Moves every value by its step; weights shrink, biases do not.
+    pub(super) fn descend(&mut self, gradient: &Self, step: AdamW, moments: &mut [Moments], weight_decay: f64) {
+        for (((value, decay), gradient), moments) in self.values_mut().zip(gradient.values()).zip(moments) {
+            let weight_decay = if decay == Decay::Yes { weight_decay } else { 0.0 };
+            *value = step.moved(*value, gradient, moments, weight_decay);
+        }
     }
 }
 

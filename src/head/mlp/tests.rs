@@ -93,7 +93,8 @@ fn a_step_of_adamw_is_the_papers() {
     let (_, gradient) = network.loss(x.view(), targets.view(), Activation::Gelu, None);
     let before: Vec<f32> = network.values().collect();
     let biases: Vec<bool> = network.values_mut().map(|(_, decay)| decay == super::network::Decay::No).collect();
-    AdamW::new(before.len(), 0.5).step(&mut network, &gradient, 0.01);
+    let mut moments = vec![Moments::default(); before.len()];
+    network.descend(&gradient, AdamW::step(1, 0.01), &mut moments, 0.5);
     // The first step's moments, corrected, are the gradient and its square: a step of the rate along its sign.
     let want = before.iter().zip(gradient.values()).zip(&biases).map(|((&value, gradient), &bias)| {
         let gradient = f64::from(gradient);

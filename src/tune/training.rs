@@ -1,0 +1,328 @@
+//! Training a tail: epochs over cached activations, the best weights kept.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::activations::Activations;
+use super::array::{Array, Value};
+use super::checkpoint::{Checkpoint, State};
+use super::loss::{cross_entropy, smoothed};
+use super::optimiser::{Optimiser, Pace, clip};
+use super::program::{Leaf, Program};
+use super::schedule::Schedule;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// How a tail is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Times that every sample is seen, at most. Default 10.
+    pub epochs: usize,
+    /// Samples a step. Default 16.
+    pub batch: usize,
+    /// The greatest learning rate; each weight's [`Pace`] multiplies it. Default 1e-4.
+    pub rate: f64,
+    /// The share of all steps in which the rate rises. Default 0.1.
+    pub warm_up: f64,
+    /// The share of the targets that all classes have alike. Default 0.
+    pub label_smoothing: f64,
+    /// The length that all gradients together are cut to. Default 1.
+    pub clip: f64,
+    /// Epochs without a better loss on what is held out, after which training ends. Default 3.
+    pub patience: usize,
+    /// Dropout before the head. Default: none.
+    pub dropout: Option<Dropout>,
+    /// What is drawn at random is drawn from it. Default 0.
+    pub seed: u64,
+}
+
+/// Values of a vector that are left out at random, the others raised to make up for it (Srivastava et al. 2014). The program's
+/// last input is what the vector is multiplied with: see [`Tail::with_factor`](super::Tail::with_factor).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Dropout {
+    /// The share that is left out.
+    pub share: f64,
+    /// Length of the vector.
+    pub width: usize,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 16,
+            rate: 1e-4,
+            warm_up: 0.1,
+            label_smoothing: 0.0,
+            clip: 1.0,
+            patience: 3,
+            dropout: None,
+            seed: 0,
+        }
+    }
+}
+
+/// What there is to learn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Examples<'a> {
+    /// The boundary's tensors of each sample, in the order of the program's inputs.
+    pub activations: &'a Activations,
+    /// The class of each sample.
+    pub labels: &'a [usize],
+    /// How many classes there are.
+    pub classes: usize,
+    /// The samples to learn from.
+    pub train: &'a [usize],
+    /// The samples that tell when to stop.
+    pub held_out: &'a [usize],
+}
+
+/// What an epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The mean loss over the epoch, with smoothed labels and dropout; none before the first.
+    pub training_loss: Option<f64>,
+    /// The mean cross-entropy in nats on what is held out.
+    pub held_out_loss: f64,
+    /// The share of it that is classified rightly.
+    pub held_out_accuracy: f64,
+}
+
+/// A trained tail.
+#[derive(Debug)]
+pub struct Tuned {
+    /// The program with the weights of the best epoch.
+    pub program: Program<f32>,
+    /// The state before training, then every epoch.
+    pub history: Vec<Epoch>,
+    /// The place in the history with the least loss on what is held out: 0 when training made nothing better, and then the weights are
+    /// those that there were.
+    pub best: usize,
+    /// Why it ended.
+    pub end: End,
+}
+
+/// Why a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// After all epochs.
+    Epochs,
+    /// After as many epochs without a better one as patience allows.
+    Patience,
+    /// The user asked for it.
+    Interrupted,
+}
+
+impl Training {
+    /// Checks that the settings make sense.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the setting.
+    pub fn check(&self) -> Result<()> {
+        let share = |name: &str, value: f64| match (0.0..1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::Usage(format!("{name} is {value}, and must be at least 0 and less than 1"))),
+        };
+        share("the warm-up", self.warm_up)?;
+        share("label smoothing", self.label_smoothing)?;
+        share("dropout", self.dropout.map_or(0.0, |dropout| dropout.share))?;
+        let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::Usage(format!("{name} is {value}, and must be greater than 0"))),
+        };
+        positive("the learning rate", self.rate)?;
+        positive("the limit of gradients", self.clip)?;
+        positive("the number of epochs", self.epochs as f64)?;
+        positive("the batch size", self.batch as f64)?;
+        positive("patience", self.patience as f64)
+    }
+
+    /// Trains the leaves of `program`, each at its pace; the program gives `[n, classes]` logits. With a checkpoint, the
+    /// state is written there after every epoch, and a training that was broken off goes on from it and comes to the same:
+    /// `fingerprint` says what it is of.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`Error::Data`] when there is nothing to learn from or to hold out, or training diverges; what
+    /// reading activations, the program or the checkpoint fail with.
+    pub fn fit(
+        &self,
+        mut program: Program<f32>,
+        paces: Vec<Pace>,
+        examples: Examples,
+        checkpoint: Option<(&Path, &str)>,
+        progress: &dyn Progress,
+    ) -> Result<Tuned> {
+        self.check()?;
+        self.check_examples(&examples)?;
+        let mut optimiser = Optimiser::new(&program, paces);
+        let mut state = State {
+            fingerprint: checkpoint.map_or_else(String::new, |(_, fingerprint)| fingerprint.to_owned()),
+            names: program.leaves().iter().map(|leaf| leaf.name().to_owned()).collect(),
+            steps: 0,
+            history: Vec::new(),
+            best_epoch: 0,
+        };
+        let mut best = values(&program);
+        let sizes: Vec<usize> = best.iter().map(Vec::len).collect();
+        let found = checkpoint.map(|(path, _)| Checkpoint::read(path, &state, &sizes)).transpose()?.flatten();
+        if let Some(found) = found {
+            set(&mut program, &found.weights)?;
+            optimiser.restore(found.moments, found.state.steps);
+            (best, state) = (found.best, found.state);
+        } else {
+            state.history.push(self.judged(&program, &examples, None)?);
+        }
+        progress.begin("tune", Some(self.epochs as u64));
+        progress.advance(state.history.len() as u64 - 1);
+        let mut end = End::Epochs;
+        while state.history.len() <= self.epochs {
+            if state.history.len() - 1 - state.best_epoch >= self.patience {
+                end = End::Patience;
+                break;
+            }
+            let epoch = match self.epoch(&mut program, &mut optimiser, &examples, state.history.len(), progress) {
+                Err(Error::Interrupted) => {
+                    end = End::Interrupted;
+                    break;
+                }
+                epoch => epoch?,
+            };
+            let least = state.history[state.best_epoch].held_out_loss;
+            state.history.push(epoch);
+            if epoch.held_out_loss < least {
+                state.best_epoch = state.history.len() - 1;
+                best = values(&program);
+            }
+            state.steps = optimiser.steps();
+            if let Some((path, _)) = checkpoint {
+                let moments = optimiser.moments().to_vec();
+                Checkpoint { state: state.clone(), weights: values(&program), best: best.clone(), moments }
+                    .write(path)?;
+            }
+            progress.advance(1);
+        }
+        progress.end();
+        set(&mut program, &best)?;
+        Ok(Tuned { program, history: state.history, best: state.best_epoch, end })
+    }
+
+    fn check_examples(&self, examples: &Examples) -> Result<()> {
+        let Examples { activations, labels, classes, train, held_out } = examples;
+        if train.is_empty() || held_out.is_empty() {
+            let reason =
+                format!("{} samples to learn from and {} held out: both are needed", train.len(), held_out.len());
+            return Err(Error::Data(reason));
+        }
+        let bad = train
+            .iter()
+            .chain(*held_out)
+            .find(|&&i| i >= activations.len() || labels.get(i).is_none_or(|l| l >= classes));
+        match bad {
+            Some(i) => Err(Error::Data(format!("sample {i} has no activations or no label among {classes}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// One epoch, counted from 1. What is drawn depends on the seed and the epoch alone.
+    fn epoch(
+        &self,
+        program: &mut Program<f32>,
+        optimiser: &mut Optimiser,
+        examples: &Examples,
+        epoch: usize,
+        progress: &dyn Progress,
+    ) -> Result<Epoch> {
+        let mut rng =
+            fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(epoch as u64));
+        let mut order = examples.train.to_vec();
+        rng.shuffle(&mut order);
+        let mut batches = batches(examples.activations, &order, self.batch);
+        rng.shuffle(&mut batches);
+        let steps = batches.len() * self.epochs;
+        let schedule = Schedule { warm_up: (steps as f64 * self.warm_up) as usize, steps };
+        let mut total = 0.0;
+        for (i, samples) in batches.iter().enumerate() {
+            if progress.interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let mut inputs = examples.activations.batch(samples)?;
+            inputs.extend(self.dropout.map(|dropout| dropout.factors(samples.len(), &mut rng)));
+            let trace = program.record(inputs)?;
+            let labels: Vec<usize> = samples.iter().map(|&i| examples.labels[i]).collect();
+            let shares = smoothed(&labels, examples.classes, self.label_smoothing);
+            let (loss, gradient) = cross_entropy(logits(trace.outputs())?, &shares).map_err(Error::Data)?;
+            if !loss.is_finite() {
+                return Err(Error::Data(format!("the loss is {loss} in epoch {epoch}: lower the learning rate")));
+            }
+            let mut gradients = program.backward(trace, vec![Some(gradient)])?;
+            clip(&mut gradients, self.clip);
+            optimiser.step(program, &gradients, self.rate * schedule.at((epoch - 1) * batches.len() + i));
+            total += loss * samples.len() as f64;
+            progress.state(&format!("epoch {epoch}, loss {loss:.4}"), None);
+        }
+        self.judged(program, examples, Some(total / examples.train.len() as f64))
+    }
+
+    /// How the program does on what is held out.
+    fn judged(&self, program: &Program<f32>, examples: &Examples, training_loss: Option<f64>) -> Result<Epoch> {
+        let (mut loss, mut right) = (0.0, 0);
+        for samples in batches(examples.activations, examples.held_out, self.batch) {
+            let mut inputs = examples.activations.batch(&samples)?;
+            inputs.extend(self.dropout.map(|_| Value::Real(Array::scalar(1.0))));
+            let outputs = program.run(inputs)?;
+            let logits = logits(&outputs)?;
+            let labels: Vec<usize> = samples.iter().map(|&i| examples.labels[i]).collect();
+            let shares = smoothed(&labels, examples.classes, 0.0);
+            loss += cross_entropy(logits, &shares).map_err(Error::Data)?.0 * samples.len() as f64;
+            let rows = logits.values().chunks_exact(examples.classes);
+            right += rows.zip(&labels).filter(|(row, label)| is_first_maximum(row, **label)).count();
+        }
+        let n = examples.held_out.len() as f64;
+        Ok(Epoch { training_loss, held_out_loss: loss / n, held_out_accuracy: right as f64 / n })
+    }
+}
+
+impl Dropout {
+    fn factors(self, rows: usize, rng: &mut fastrand::Rng) -> Value<f32> {
+        let kept = (1.0 / (1.0 - self.share)) as f32;
+        let mut factors = Array::filled(&[rows, self.width], 0.0);
+        factors.values_mut().iter_mut().filter(|_| rng.f64() >= self.share).for_each(|f| *f = kept);
+        Value::Real(factors)
+    }
+}
+
+fn logits(outputs: &[Value<f32>]) -> Result<&Array<f32>> {
+    let first = outputs.first().ok_or_else(|| Error::Data("the program gives nothing".into()))?;
+    first.real().map_err(Error::Data)
+}
+
+fn is_first_maximum(row: &[f32], place: usize) -> bool {
+    let (before, from) = row.split_at(place);
+    before.iter().all(|z| *z < row[place]) && from.iter().all(|z| *z <= row[place])
+}
+
+/// The samples in their order, in batches of samples of one size.
+fn batches(activations: &Activations, order: &[usize], size: usize) -> Vec<Vec<usize>> {
+    let mut by_shape: std::collections::BTreeMap<usize, Vec<usize>> = Default::default();
+    order.iter().for_each(|&sample| by_shape.entry(activations.shape(sample)).or_default().push(sample));
+    by_shape.values().flat_map(|samples| samples.chunks(size).map(<[usize]>::to_vec)).collect()
+}
+
+/// The values of each leaf; none of an input.
+fn values(program: &Program<f32>) -> Vec<Vec<f32>> {
+    let of = |leaf: &Leaf<f32>| leaf.values().map_or_else(Vec::new, |values| values.values().to_vec());
+    program.leaves().iter().map(of).collect()
+}
+
+fn set(program: &mut Program<f32>, values: &[Vec<f32>]) -> Result<()> {
+    for (leaf, values) in program.leaves_mut().iter_mut().zip(values) {
+        if let Some(known) = leaf.values_mut() {
+            *known = Array::new(known.dims().to_vec(), values.clone()).map_err(Error::Data)?;
+        }
+    }
+    Ok(())
+}
