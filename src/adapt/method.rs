@@ -100,6 +100,12 @@ impl Method {
         ]
     }
 
+    /// Those of [`Method::all`] that are tried where one is to be chosen: all but joint transport, which fits a head in each of its
+    /// rounds and takes as long as the others together.
+    pub fn tried() -> Vec<Method> {
+        Self::all().into_iter().filter(|method| !matches!(method, Method::JointTransport(_))).collect()
+    }
+
     /// The method of this name, with default settings.
     pub fn named(name: &str) -> Option<Method> {
         Self::all().into_iter().find(|method| method.name() == name)

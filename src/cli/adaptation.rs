@@ -29,7 +29,7 @@ pub(super) struct AdaptArgs {
     /// there are some, the report is of these rows
     #[arg(long, value_name = "INPUT")]
     pub(super) target: Vec<PathBuf>,
-    /// auto, which tries them all and not to adapt as well; or one of none, standardize, coral, linear-ot, subspace, tca,
+    /// auto, which tries all but jdot, and not to adapt as well; or one of none, standardize, coral, linear-ot, subspace, tca,
     /// discriminator, kliep, kmm, sinkhorn, jdot, bbse, em, t3a, centroids, prototypes, pseudo-labels, label-spreading
     #[arg(long, value_name = "METHOD", default_value = "auto", requires = "target")]
     adapt: How,
@@ -172,7 +172,7 @@ impl AdaptArgs {
         let (method, choice) = match &self.adapt {
             How::By(method) => (method.clone(), None),
             How::Auto => {
-                let choice = choose(&Method::all(), &domains, &learn, context.seed, &context.console)?;
+                let choice = choose(&Method::tried(), &domains, &learn, context.seed, &context.console)?;
                 let method = Method::named(choice.chosen).unwrap_or(Method::Unadapted);
                 (method, Some(Tried::of(choice, &target.rows, names)))
             }

@@ -25,6 +25,10 @@ pub(in crate::adapt) struct Moments {
     fourth: f64,
 }
 
+/// A column that varies less than this share of the one that varies most is taken for constant, as when heads are fitted: its values are
+/// what underflow left.
+const LEAST_DEVIATION: f64 = 1e-20;
+
 /// Means and deviations of the columns, divided by n; the deviation of a constant column is 0.
 pub(super) fn columns(x: ArrayView2<f32>, progress: &dyn Progress) -> Result<(Array1<f64>, Array1<f64>)> {
     let (n, d) = x.dim();
@@ -53,7 +57,8 @@ pub(super) fn columns(x: ArrayView2<f32>, progress: &dyn Progress) -> Result<(Ar
         let noise = 1e-14 * (m * m + v.abs());
         if v > noise { v.sqrt() } else { 0.0 }
     });
-    Ok((sum + origin, deviation))
+    let least = LEAST_DEVIATION * deviation.iter().copied().fold(0.0, f64::max);
+    Ok((sum + origin, deviation.mapv_into(|deviation| if deviation < least { 0.0 } else { deviation })))
 }
 
 fn stretches<T: Send>(
