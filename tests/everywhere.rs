@@ -1,5 +1,4 @@
-//! Exported models outside engraft: Node, a browser, C, Rust with and without a shared library, and the build that only predicts, on
-//! real images. Python is in `export.rs`.
+//! Exported models outside engraft: Node, a browser, C, and a minimal Rust program, on real images. Python is in `export.rs`.
 #![cfg(unix)]
 
 #[path = "support/c_header.rs"]
@@ -141,35 +140,17 @@ fn in_a_browser(prepared: &Prepared) {
     }
 }
 
-/// Builds one of the examples in Rust, and gives its program.
-fn built(name: &str, profile: &[&str]) -> PathBuf {
-    let target = support::cache().join(name);
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked"]).args(profile).arg("--manifest-path");
-    cargo
-        .arg(example(name).join("Cargo.toml"))
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTFLAGS")
-        .assert()
-        .success();
-    target.join(if profile.is_empty() { "debug" } else { "release" }).join("classify")
-}
-
 #[test]
 fn a_minimal_rust_program_says_the_same() {
     let prepared = Prepared::new("f32");
+    let target = support::cache().join("rust-minimal");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(example("rust-minimal/Cargo.toml"));
+    cargo.env("CARGO_TARGET_DIR", &target).env_remove("RUSTFLAGS").assert().success();
     let runtime = Runtime::load(None, &support::home()).unwrap();
-    let mut classify = Command::new(built("rust-minimal", &[]));
+    let mut classify = Command::new(target.join("debug/classify"));
     classify.env("ORT_DYLIB_PATH", &runtime.library).arg(prepared.path("model.onnx")).args(prepared.images());
     prepared.assert_lines(&classify.assert().success().get_output().stdout);
-}
-
-#[test]
-fn a_program_without_shared_library_says_the_same() {
-    let classify = built("rust-pure", &["--release"]);
-    let prepared = Prepared::new("f32");
-    let run = Command::new(&classify).arg(prepared.path("model.onnx")).args(prepared.images()).assert().success();
-    prepared.assert_lines(&run.get_output().stdout);
 }
 
 #[test]
