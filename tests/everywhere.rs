@@ -163,10 +163,13 @@ fn a_program_in_c_says_the_same() {
     compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"]).arg(prepared.folder.path());
     compiler.arg(example("c/classify.c")).arg(&runtime.library).arg("-o").arg(&program).assert().success();
     std::fs::create_dir(prepared.path("ppm")).unwrap();
+    // Under the name that the loader looks for.
+    std::fs::create_dir(prepared.path("lib")).unwrap();
+    std::os::unix::fs::symlink(&runtime.library, prepared.path("lib/libonnxruntime.so.1")).unwrap();
     let images: Vec<PathBuf> = prepared.images().iter().map(|image| as_ppm(image, &prepared.path("ppm"))).collect();
     let classify = |model: &Path| {
         let mut classify = Command::new(&program);
-        classify.env("LD_LIBRARY_PATH", runtime.library.parent().unwrap()).arg(model).args(&images);
+        classify.env("LD_LIBRARY_PATH", prepared.path("lib")).arg(model).args(&images);
         classify.assert()
     };
     prepared.assert_lines(&classify(&prepared.path("model.onnx")).success().get_output().stdout);
