@@ -51,7 +51,11 @@ pub fn model(case: &Case) -> Model {
         .collect();
     if !case.domain.is_empty() {
         graph.node[0].domain = Some(case.domain.to_owned());
-        let own = engraft::onnx::proto::OperatorSetIdProto { domain: Some(case.domain.to_owned()), version: Some(1) };
+        let own = engraft::onnx::proto::OperatorSetIdProto {
+            domain: Some(case.domain.to_owned()),
+            version: Some(1),
+            ..Default::default()
+        };
         model.opset_import.push(own);
     }
     model
