@@ -147,10 +147,14 @@ fn a_shift_is_measured_and_told() {
     assert_eq!(same["identical"], true);
     assert!(same["recommendation"].as_str().unwrap().contains("nothing to adapt to"), "{same}");
     // Rows of one domain, drawn twice.
-    digits.source.select(&(0..250).collect::<Vec<_>>()).write(&digits.path("half.parquet"), Existing::Refuse).unwrap();
     digits
         .source
-        .select(&(250..500).collect::<Vec<_>>())
+        .select(&(0..500).step_by(2).collect::<Vec<_>>())
+        .write(&digits.path("half.parquet"), Existing::Refuse)
+        .unwrap();
+    digits
+        .source
+        .select(&(1..500).step_by(2).collect::<Vec<_>>())
         .write(&digits.path("other.parquet"), Existing::Refuse)
         .unwrap();
     let alike = shift("half.parquet", "other.parquet");

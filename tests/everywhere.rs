@@ -102,12 +102,7 @@ fn node_says_the_same() {
 
 #[test]
 fn a_browser_says_the_same() {
-    for precision in ["f32", "int8"] {
-        in_a_browser(&Prepared::new(precision));
-    }
-}
-
-fn in_a_browser(prepared: &Prepared) {
+    let prepared = Prepared::new("f32");
     let (packages, runtime) = (support::browser(), npm_packages("onnxruntime-web", &["onnxruntime-web@1.30.0"]));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/classify_page.mjs");
     let pictures = support::cache().join("web-pictures");

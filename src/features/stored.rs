@@ -23,7 +23,7 @@ impl FeatureSet {
     ///
     /// # Errors
     /// When a file cannot be read, is not what its name says, repeats an id, or holds embeddings of unequal length;
-    /// when shards were made by different backbones or preprocessing; [`Error::Usage`] when a column to keep is not there,
+    /// when shards were made by different backbones or preprocessing; [`Error::Usage`](crate::Error::Usage) when a column to keep is not there,
     /// naming those that are, and as [`check_kept`].
     pub fn read_keeping(path: &Path, keep: &[String]) -> Result<Self> {
         check_kept(keep)?;

@@ -55,7 +55,7 @@ pub fn choose(
         progress.advance(1);
     }
     progress.end();
-    Choice::of(candidates, passed, drawn.rows)
+    Choice::of(candidates, passed, drawn.rows, drawn.labels.len())
 }
 
 /// Some rows of both domains.

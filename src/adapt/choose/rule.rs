@@ -26,7 +26,13 @@ pub struct Choice {
 }
 
 impl Choice {
-    pub(super) fn of(mut candidates: Vec<Candidate>, passed: Vec<Passed>, rows: Vec<usize>) -> Result<Self> {
+    /// Of candidates that were tried on these target rows and so many source rows.
+    pub(super) fn of(
+        mut candidates: Vec<Candidate>,
+        passed: Vec<Passed>,
+        rows: Vec<usize>,
+        source_rows: usize,
+    ) -> Result<Self> {
         agree(&mut candidates);
         let known = |candidate: &Candidate| candidate.criteria.known_log_loss.map(|loss| -loss);
         let (chosen, reason) = match candidates.iter().any(|candidate| known(candidate).is_some()) {
@@ -35,7 +41,7 @@ impl Choice {
                     candidates.iter().map(|candidate| known(candidate).unwrap_or(f64::NEG_INFINITY)).collect();
                 (first_greatest(losses.iter().copied().collect::<Array1<f64>>().view()), Reason::KnownRows)
             }
-            false => unsupervised(&candidates),
+            false => unsupervised(&candidates, source_rows),
         };
         let Some(chosen) = candidates.get(chosen).map(|chosen| chosen.method) else {
             let why: Vec<String> =
@@ -46,30 +52,23 @@ impl Choice {
     }
 }
 
-/// The candidate of the best mean rank by agreement with all and by circular validation; of "none" where it is not better than that in
-/// both. The two err in different ways: the first follows the many, the second judges each by itself, on labels that are known.
-fn unsupervised(candidates: &[Candidate]) -> (usize, Reason) {
-    let agreement: Vec<f64> = candidates.iter().map(|candidate| candidate.criteria.ensemble_agreement).collect();
-    let circular: Vec<f64> =
+/// The candidate that does best in circular validation; "none" where that is not better than none by one standard error of none's.
+///
+/// On shifts of emoji, digits and sentiments no other criterion was as near to the order by the target's labels, and none was as
+/// rarely misled by heads that are confident and wrong: those cannot be turned back.
+fn unsupervised(candidates: &[Candidate], source_rows: usize) -> (usize, Reason) {
+    let circular: Array1<f64> =
         candidates.iter().map(|candidate| candidate.criteria.circular.unwrap_or(f64::NEG_INFINITY)).collect();
-    let ranks: Array1<f64> = ranks(&agreement).iter().zip(ranks(&circular)).map(|(a, b)| -(a + b)).collect();
-    let best = if ranks.is_empty() { 0 } else { first_greatest(ranks.view()) };
-    match candidates.iter().position(|candidate| candidate.method == Method::Unadapted.name()) {
-        Some(none) if best == none || agreement[best] <= agreement[none] || circular[best] <= circular[none] => {
-            (none, Reason::NothingBetter)
-        }
-        _ => (best, Reason::Unsupervised),
-    }
-}
-
-/// How many values are greater than each, and half of those that are equal to it: 0 is the best.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let rank = |value: &f64| {
-        let greater = values.iter().filter(|other| *other > value).count() as f64;
-        let equal = values.iter().filter(|other| *other == value).count() as f64;
-        greater + 0.5 * (equal - 1.0)
+    let best = first_greatest(circular.view());
+    let Some(none) = candidates.iter().position(|candidate| candidate.method == Method::Unadapted.name()) else {
+        return (best, Reason::Unsupervised);
     };
-    values.iter().map(rank).collect()
+    let right = circular[none].max(0.0);
+    let error = (right * (1.0 - right) / source_rows as f64).sqrt();
+    match circular[best] > right + error {
+        true => (best, Reason::Unsupervised),
+        false => (none, Reason::NothingBetter),
+    }
 }
 
 /// Tells each how far it agrees with all of them together.
@@ -123,20 +122,18 @@ mod tests {
     }
 
     fn chosen(candidates: Vec<Candidate>) -> (&'static str, Reason) {
-        let choice = Choice::of(candidates, Vec::new(), (0..4).collect()).unwrap();
+        let choice = Choice::of(candidates, Vec::new(), (0..4).collect(), 100).unwrap();
         (choice.chosen, choice.reason)
     }
 
     #[test]
-    fn a_method_must_be_better_than_none_in_both() {
+    fn a_method_must_be_better_than_none_by_a_standard_error() {
+        // Of 100 rows with 0.8 right: 0.04.
         let none = candidate("none", 0.4, Some(0.8), None);
-        let others = |circular| [candidate("coral", 0.9, circular, None), candidate("kmm", 0.9, Some(0.5), None)];
-        let with = |circular| std::iter::once(none.clone()).chain(others(circular)).collect();
+        let with = |circular| vec![none.clone(), candidate("coral", 0.9, circular, None)];
         assert_eq!(chosen(with(Some(0.9))), ("coral", Reason::Unsupervised));
-        assert_eq!(chosen(with(Some(0.8))), ("none", Reason::NothingBetter));
+        assert_eq!(chosen(with(Some(0.83))), ("none", Reason::NothingBetter));
         assert_eq!(chosen(with(None)), ("none", Reason::NothingBetter));
-        // Alike in all: the first, which is none.
-        assert_eq!(chosen(vec![none.clone(), candidate("em", 0.4, Some(0.8), None)]), ("none", Reason::NothingBetter));
     }
 
     #[test]
@@ -148,7 +145,7 @@ mod tests {
     #[test]
     fn without_a_candidate_the_reasons_are_told() {
         let passed = vec![Passed { method: "coral", reason: "too few rows".into() }];
-        let error = Choice::of(Vec::new(), passed, Vec::new()).unwrap_err().to_string();
+        let error = Choice::of(Vec::new(), passed, Vec::new(), 0).unwrap_err().to_string();
         assert!(error.contains("coral: too few rows"), "{error}");
     }
 }

@@ -25,9 +25,9 @@ pub(in crate::adapt) struct Moments {
     fourth: f64,
 }
 
-/// A column that varies less than this share of the one that varies most is taken for constant, as when heads are fitted: its values are
-/// what underflow left.
-const LEAST_DEVIATION: f64 = 1e-20;
+/// A column that varies less than this share of the one that varies most is taken for constant: its variance would be rounding beside
+/// the others.
+const LEAST_DEVIATION: f64 = 1e-5;
 
 /// Means and deviations of the columns, divided by n; the deviation of a constant column is 0.
 pub(super) fn columns(x: ArrayView2<f32>, progress: &dyn Progress) -> Result<(Array1<f64>, Array1<f64>)> {
