@@ -134,10 +134,6 @@ fn column_sums(
     sums.into_iter().fold(Array1::zeros(x.ncols()), |all, some| all + some)
 }
 
-/// A column that varies less than this share of the one that varies most is taken for constant: its values are what underflow left,
-/// and its weights would be as large as the share is small.
-const LEAST_DEVIATION: f64 = 1e-20;
-
 /// Mean and standard deviation (divisor n) of each column, summed in f64 in two passes; 0 for a constant column.
 fn column_moments(threads: usize, x: ArrayView2<f32>, input: Input) -> (Array1<f64>, Array1<f64>) {
     let n = x.nrows() as f64;
@@ -149,8 +145,7 @@ fn column_moments(threads: usize, x: ArrayView2<f32>, input: Input) -> (Array1<f
         let rounding = n * f64::EPSILON * variance + (n * f64::EPSILON * mean).powi(2);
         if variance > rounding { variance.sqrt() } else { 0.0 }
     });
-    let least = LEAST_DEVIATION * deviation.iter().copied().fold(0.0, f64::max);
-    (mean, deviation.mapv_into(|deviation| if deviation < least { 0.0 } else { deviation }))
+    (mean, deviation)
 }
 
 /// 1 for a constant column, and for one so narrow or so wide that f32 cannot hold the inverse.
@@ -175,13 +170,6 @@ mod tests {
             assert_close([scaled.column(column).std(0.0)], [1.0], Tolerance::Within(1e-6));
         }
         assert_close(scaled.column(2).to_vec(), [0.0; 3], Tolerance::Exact);
-    }
-
-    #[test]
-    fn what_underflow_leaves_of_a_column_is_not_blown_up() {
-        let x = array![[1e-33_f32, 0.3], [0.0, 0.1], [3e-33, 0.2]];
-        let scaler = Scaler::fit(Scaling::Standardize, x.view());
-        assert_close([scaler.inverse[0]], [1.0], Tolerance::Exact);
     }
 
     #[test]
