@@ -27,6 +27,8 @@ mod product;
 
 mod cholesky;
 
+mod logits;
+
 pub mod onnx;
 
 pub mod source;

@@ -11,7 +11,7 @@ use std::path::Path;
 use support::rust_paths::{Use, uses};
 
 /// The modules in the order of the flow: each may use those before it, and itself.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "error",
     "counted",
     "guard",
@@ -21,6 +21,7 @@ const ORDER: [&str; 25] = [
     "eigen",
     "product",
     "cholesky",
+    "logits",
     "onnx",
     "source",
     "preprocess",

@@ -104,6 +104,16 @@ impl Serving {
         })
     }
 
+    /// The m×K logits that stand at the end for m×K logits of the head: others only where the priors are.
+    pub fn corrected(&self, mut logits: Array2<f64>) -> Array2<f64> {
+        if let Serving::Priors { scale, logarithms } = self {
+            for mut row in logits.rows_mut() {
+                row.iter_mut().zip(logarithms).for_each(|(z, log)| *z = *z * scale + log);
+            }
+        }
+        logits
+    }
+
     /// The one linear head of raw target features that does what this does with `fitted`.
     pub fn around(&self, fitted: &Linear) -> Linear {
         match self {

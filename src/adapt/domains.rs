@@ -1,6 +1,6 @@
 //! What is adapted: labelled rows of one domain, and rows of another.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 
 use crate::counted::counted;
 use crate::error::{Error, Result};
@@ -135,9 +135,23 @@ pub(super) fn check_rows(domain: &str, x: ArrayView2<f32>) -> Result<()> {
     Ok(())
 }
 
+/// At most `most` of these rows, ascending.
+pub(super) fn drawn(rows: impl ExactSizeIterator<Item = usize>, most: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
+    let mut picked = if rows.len() > most { rng.choose_multiple(rows, most) } else { rows.collect() };
+    picked.sort_unstable();
+    picked
+}
+
+/// The rows of both domains, those of the source first, and for each the domain it is of: 0, the source, or 1, the target.
+pub(super) fn together(source: ArrayView2<f32>, target: ArrayView2<f32>) -> Result<(Array2<f32>, Vec<usize>)> {
+    let all = concatenate(Axis(0), &[source.view(), target.view()]).map_err(|e| Error::Data(e.to_string()))?;
+    let domain = (0..all.nrows()).map(|row| usize::from(row >= source.nrows())).collect();
+    Ok((all, domain))
+}
+
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, array};
+    use ndarray::array;
 
     use super::*;
 

@@ -1,8 +1,9 @@
 //! The linear head that some methods need to have fitted: `adapt` does not know how heads are fitted, and is given it.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::error::Result;
+use crate::logits::softmax;
 
 /// `logits = x·W + b`.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,18 +47,7 @@ pub struct Lesson<'a> {
 /// head as well: its classes are then 0, the source, and 1, the target.
 pub type Learn<'a> = dyn Fn(Lesson) -> Result<Linear> + 'a;
 
-/// Each row's softmax, in place.
-pub(super) fn softmax(mut logits: Array2<f64>) -> Array2<f64> {
-    for mut row in logits.axis_iter_mut(Axis(0)) {
-        let greatest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        row.mapv_inplace(|z| (z - greatest).exp());
-        let sum = row.sum();
-        row /= sum;
-    }
-    logits
-}
-
-/// The place of the greatest value, the first among equals.
-pub(super) fn first_greatest(row: ArrayView1<f64>) -> usize {
-    row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (i, &v)| if v > best.1 { (i, v) } else { best }).0
+/// `−Σ p·ln p` in nats.
+pub(super) fn entropy(probabilities: ArrayView1<f64>) -> f64 {
+    probabilities.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum()
 }

@@ -8,17 +8,18 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::Serialize;
 
 use super::Context;
-use super::fit::{FitArgs, learner, linear};
+use super::fit::FitArgs;
 use super::inputs::{self, SourceArgs};
 use super::results::table;
 use super::shift;
 use super::train::labelled;
-use crate::adapt::{Candidate, Choice, Domains, Linear, Method, Passed, Reason, Serving, Shift, choose};
+use crate::adapt::{Candidate, Choice, Domains, Lesson, Linear, Method, Passed, Reason, Serving, Shift, choose};
 use crate::backbone::Backbone;
 use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::features::FeatureSet;
-use crate::head::{Certificate, LinearHead, Samples, first_maximum};
+use crate::head::{Certificate, LinearHead, Logistic, Samples};
+use crate::logits::first_maximum;
 use crate::progress::Progress;
 
 /// To which domain a head is adapted, and how.
@@ -228,6 +229,20 @@ impl FitArgs {
     }
 }
 
+/// Fits the linear heads that adaptation needs on the way, as `logistic` is asked for.
+pub(super) fn learner(logistic: Logistic) -> impl Fn(Lesson) -> Result<Linear> {
+    move |Lesson { x, labels, weights }| {
+        let samples = Samples::new(x, labels);
+        let samples = weights.map_or(samples, |weights| samples.weighted(weights));
+        Ok(linear(&logistic.fit_samples(samples, &())?.head))
+    }
+}
+
+/// A head as `adapt` has it, which does nothing to rows before the product.
+pub(super) fn linear(head: &LinearHead) -> Linear {
+    Linear { weights: head.weights().to_owned(), intercepts: head.intercepts().to_owned() }
+}
+
 /// Rows of the target that a fold is verified on at most.
 const VERIFIED: usize = 1_000;
 /// The greatest difference that rounding may make of a fold, in parts of the greatest logit.
@@ -243,21 +258,14 @@ fn fold_difference(
 ) -> Result<Option<f64>> {
     let rows: Vec<usize> = (0..target.nrows().min(VERIFIED)).collect();
     let target = target.select(Axis(0), &rows);
-    let expected = match serving {
-        Serving::Mapped(_) => behind.logits(serving.features(target.view(), &context.console)?.view()),
-        Serving::Priors { scale, logarithms } => {
-            let mut logits = behind.logits(target.view());
-            for mut row in logits.rows_mut() {
-                row.iter_mut().zip(logarithms).for_each(|(z, log)| *z = (f64::from(*z) * scale + log) as f32);
-            }
-            logits
-        }
+    let features = match serving {
+        Serving::Mapped(_) | Serving::Priors { .. } => serving.features(target.view(), &context.console)?,
         Serving::AsIs | Serving::Head(_) => return Ok(None),
     };
-    let greatest = expected.iter().fold(0.0_f64, |most, z| most.max(f64::from(z.abs()))).max(f64::MIN_POSITIVE);
-    let got = served.logits(target.view());
-    let difference = expected.iter().zip(&got).fold(0.0_f64, |most, (a, b)| most.max(f64::from((a - b).abs())));
-    let difference = difference / greatest;
+    let expected = serving.corrected(behind.logits(features.view()).mapv(f64::from));
+    let got = served.logits(target.view()).mapv(f64::from);
+    let greatest = |values: &Array2<f64>| values.iter().fold(0.0_f64, |most, z| most.max(z.abs()));
+    let difference = greatest(&(&got - &expected)) / greatest(&expected).max(f64::MIN_POSITIVE);
     if difference > FOLDED {
         return Err(Error::Data(format!(
             "the adaptation does not fold into the head: logits differ by {difference:.1e} of the greatest, and may by {FOLDED:.0e}; \
@@ -292,9 +300,7 @@ impl Tried {
         let truth: Vec<Option<usize>> = rows.iter().map(class).collect();
         let tried = |candidate: Candidate| {
             let judged = candidate.probabilities.rows().into_iter().zip(&truth);
-            let right: Vec<bool> = judged
-                .filter_map(|(row, class)| Some(first_maximum(row.mapv(|p| p as f32).view()) == (*class)?))
-                .collect();
+            let right: Vec<bool> = judged.filter_map(|(row, class)| Some(first_maximum(row) == (*class)?)).collect();
             let accuracy = right.iter().filter(|right| **right).count() as f64 / right.len() as f64;
             TriedMethod { candidate, target_accuracy: (!right.is_empty()).then_some(accuracy) }
         };

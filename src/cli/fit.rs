@@ -7,7 +7,6 @@ use super::Context;
 use super::confidence::{ConfidenceArgs, OodArg};
 use super::judging::JudgingArgs;
 use super::results::table;
-use crate::adapt::{Lesson, Linear};
 use crate::curate::Known;
 use crate::error::{Error, Result};
 use crate::head::{
@@ -176,20 +175,6 @@ impl Chosen {
 /// The probe of the defaults, for verbs that judge data rather than train.
 pub(super) fn probe(context: &Context) -> Logistic {
     Logistic::new().alpha(ScalingArg::Standardize.alpha()).scaling(Scaling::Standardize).threads(context.threads)
-}
-
-/// Fits the linear heads that adaptation needs on the way, as `logistic` is asked for.
-pub(super) fn learner(logistic: Logistic) -> impl Fn(Lesson) -> Result<Linear> {
-    move |Lesson { x, labels, weights }| {
-        let samples = Samples::new(x, labels);
-        let samples = weights.map_or(samples, |weights| samples.weighted(weights));
-        Ok(linear(&logistic.fit_samples(samples, &())?.head))
-    }
-}
-
-/// A head as `adapt` has it, which does nothing to rows before the product.
-pub(super) fn linear(head: &LinearHead) -> Linear {
-    Linear { weights: head.weights().to_owned(), intercepts: head.intercepts().to_owned() }
 }
 
 impl FitArgs {

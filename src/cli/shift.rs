@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::adaptation::{AdaptArgs, Target};
-use super::fit::{learner, probe};
+use super::adaptation::{AdaptArgs, Target, learner};
+use super::fit::probe;
 use super::inputs::{self, SourceArgs};
 use super::model_args::ModelArgs;
 use super::results::table_of_worst;

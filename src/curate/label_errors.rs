@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use super::check::{check_labels, check_probabilities};
 use crate::error::Result;
-use crate::head::first_maximum;
+use crate::logits::first_maximum;
 
 /// Probabilities nearer than this count as equal, as in cleanlab.
 const NEAR: f64 = 1e-6;

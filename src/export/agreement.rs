@@ -4,7 +4,8 @@ use ndarray::ArrayView1;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::head::{Scored, first_maximum};
+use crate::head::Scored;
+use crate::logits::first_maximum;
 
 /// The greatest difference of logits that passes, as a share of the greatest of all in absolute value: a logit near zero is the
 /// difference of large numbers, and no more exact than they are.

@@ -3,8 +3,8 @@
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
-use super::linear::softmax;
 use crate::error::{Error, Result};
+use crate::logits::softmax;
 
 /// What an isotonic probability is raised by before its logarithm: 0 in every class then means all are equally likely.
 pub(super) const FLOOR: f32 = 1e-30;

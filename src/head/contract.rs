@@ -152,7 +152,7 @@ fn agree(kind: HeadKind, one: &Array2<f32>, two: &Array2<f32>) {
     match same_in_another_order(kind) {
         Some(tolerance) => assert_close(one.iter().copied(), two.iter().copied(), tolerance),
         None => {
-            let best = |p: &Array2<f32>| p.map_axis(Axis(1), linear::first_maximum);
+            let best = |p: &Array2<f32>| p.map_axis(Axis(1), crate::logits::first_maximum);
             let same = best(one).iter().zip(&best(two)).filter(|(a, b)| a == b).count();
             assert!(same >= 85, "{kind:?}: only {same} of 100 predictions are the same");
         }

@@ -3,9 +3,10 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::knn::KnnHead;
-use super::linear::{LinearHead, first_maximum, softmax};
+use super::linear::LinearHead;
 use super::mlp::MlpHead;
 use crate::error::Result;
+use crate::logits::{first_maximum, softmax};
 
 /// A fitted head, in the space of raw embeddings. Classes are the indices `0..K`.
 #[derive(Debug, Clone, PartialEq)]

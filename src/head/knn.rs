@@ -14,10 +14,11 @@ pub use head::KnnHead;
 
 use self::head::vote;
 use super::fitted::Head;
-use super::linear::{Input, first_maximum};
+use super::linear::Input;
 use super::search::{Candidates, search};
 use super::training::{count_classes, positive};
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 use crate::progress::Workers;
 
 /// Numbers of neighbours that are tried; those of Caron et al. 2021.

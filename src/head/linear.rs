@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::standardize::{MIN_LENGTH, Scaler};
 use crate::error::{Error, Result};
+use crate::logits::{first_maximum, softmax};
 
 /// What a head does to an embedding before the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,22 +133,6 @@ pub(crate) fn check_dimension(x: ArrayView2<f32>, dimension: usize) -> Result<()
     })
 }
 
-/// The softmax of each of n rows of logits.
-pub fn softmax(mut logits: Array2<f32>) -> Array2<f32> {
-    for mut row in logits.rows_mut() {
-        let max = row.fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-        row.mapv_inplace(|z| (z - max).exp());
-        let sum = row.sum();
-        row /= sum;
-    }
-    logits
-}
-
-/// Index of the greatest value, the first among equals.
-pub(crate) fn first_maximum<F: Copy + PartialOrd>(row: ArrayView1<F>) -> usize {
-    row.iter().enumerate().fold(0, |best, (index, value)| if *value > row[best] { index } else { best })
-}
-
 impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for LinearHead {
     fn predict_inplace(&self, x: &ArrayBase<D, Ix2>, y: &mut Array1<usize>) {
         assert_eq!(x.ncols(), self.dimension(), "columns of the data, and dimension of the head");
@@ -158,17 +143,5 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
 
     fn default_target(&self, x: &ArrayBase<D, Ix2>) -> Array1<usize> {
         Array1::zeros(x.nrows())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::close::{Tolerance, assert_close};
-
-    #[test]
-    fn softmax_holds_for_large_logits() {
-        let p = softmax(ndarray::array![[1000.0_f32, 1000.0 + 3.0_f32.ln()], [-2000.0, 0.0]]);
-        assert_close(p, [0.25, 0.75, 0.0, 1.0], Tolerance::Within(1e-4));
     }
 }

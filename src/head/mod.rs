@@ -28,6 +28,7 @@ mod stretches;
 mod sweep;
 mod training;
 
+pub use crate::logits::softmax;
 pub(crate) use adamw::{AdamW, Moments};
 pub use calibrator::{CalibrationFigures, CalibrationRecord, Calibrator};
 pub use centroid::{Centroid, Distance};
@@ -37,8 +38,7 @@ pub use fitted::Head;
 pub(crate) use head_onnx::EXPORT_KEY;
 pub use head_onnx::{HeadFile, HeadKind, Scored};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
-pub(crate) use linear::first_maximum;
-pub use linear::{Input, LinearHead, softmax};
+pub use linear::{Input, LinearHead};
 pub use link::{Link, THRESHOLD, sigmoid};
 pub use logistic::{CheckedLogistic, FittedLogistic, Logistic, Solver};
 pub use mlp::{Activation, CheckedMlp, FittedMlp, Mlp, MlpHead};

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView1, Axis, s};
 use super::{Spectrum, check_labels};
 use crate::error::Result;
 use crate::eval::{Interval, wilson};
-use crate::head::first_maximum;
+use crate::logits::first_maximum;
 
 /// Penalties that are tried, as shares of the mean variance of a direction times n.
 const SHARES: [f64; 8] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2];

@@ -5,12 +5,7 @@ use ndarray::{Array2, Axis};
 use serde::Deserialize;
 
 use super::close::{Tolerance, assert_close};
-use super::logistic;
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
+use super::{cases, logistic};
 
 #[derive(Deserialize)]
 struct Case {
@@ -24,9 +19,7 @@ struct Case {
 
 #[test]
 fn priors_are_the_formulas() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/adapt/label_shift.json")).unwrap();
-    assert_eq!(golden.cases.len(), 3);
-    for case in golden.cases {
+    for case in cases::<Case>(include_str!("../golden/adapt/label_shift.json"), 3) {
         let probabilities = Array2::from_shape_vec((case.probabilities.len() / 4, 4), case.probabilities).unwrap();
         let found = likeliest_priors(&case.priors, probabilities.view()).unwrap();
         assert_close(found.shares, case.em, Tolerance::Within(1e-6));

@@ -16,6 +16,7 @@ use engraft::adapt::{Adapted, Domains, Lesson, Linear, Method};
 use engraft::head::{Logistic, Samples, Scaling};
 use ndarray::{Array2, ArrayView2};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// A pair of domains as `domains.py` lists it.
 #[derive(Deserialize)]
@@ -38,6 +39,17 @@ impl Pair {
     fn domains(&self) -> Domains<'_> {
         Domains::new(self.source(), &self.labels, self.target()).unwrap()
     }
+}
+
+/// The cases of a golden file, of which there are so many.
+fn cases<Case: DeserializeOwned>(golden: &str, count: usize) -> Vec<Case> {
+    #[derive(Deserialize)]
+    struct Golden<Case> {
+        cases: Vec<Case>,
+    }
+    let golden: Golden<Case> = serde_json::from_str(golden).unwrap();
+    assert_eq!(golden.cases.len(), count);
+    golden.cases
 }
 
 /// scikit-learn's `LogisticRegression()`.

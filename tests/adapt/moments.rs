@@ -6,12 +6,7 @@ use engraft::adapt::{Coral, LinearTransport, Method, Serving, Shrinkage, Trainin
 use serde::Deserialize;
 
 use super::close::{Tolerance, assert_close};
-use super::{Pair, fit, trained_on};
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
+use super::{Pair, cases, fit, trained_on};
 
 #[derive(Deserialize)]
 struct Case {
@@ -24,9 +19,7 @@ struct Case {
 
 #[test]
 fn moments_are_the_peers() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/adapt/moments.json")).unwrap();
-    assert_eq!(golden.cases.len(), 3);
-    for case in golden.cases {
+    for case in cases::<Case>(include_str!("../golden/adapt/moments.json"), 3) {
         let domains = case.pair.domains();
         let check = |method: Method, want: &[f64]| {
             let adapted = fit(method, &domains);

@@ -10,11 +10,6 @@ use super::close::{Tolerance, assert_close};
 use super::{Pair, fit, logistic};
 
 #[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
 struct Case {
     #[serde(flatten)]
     pair: Pair,
@@ -25,9 +20,7 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/adapt/reweight.json")).unwrap();
-    assert_eq!(golden.cases.len(), 2);
-    golden.cases
+    super::cases(include_str!("../golden/adapt/reweight.json"), 2)
 }
 
 fn weights(adapted: &Adapted) -> Vec<f64> {

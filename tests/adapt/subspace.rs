@@ -7,12 +7,7 @@ use ndarray::{Axis, concatenate};
 use serde::Deserialize;
 
 use super::close::{Tolerance, assert_close};
-use super::{Pair, fit, logistic, trained_on};
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
+use super::{Pair, cases, fit, logistic, trained_on};
 
 #[derive(Deserialize)]
 struct Case {
@@ -36,9 +31,7 @@ fn check(method: Method, domains: &Domains, want: &[f64]) {
 
 #[test]
 fn mapped_rows_are_the_peers_up_to_signs() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/adapt/subspace.json")).unwrap();
-    assert_eq!(golden.cases.len(), 2);
-    for case in golden.cases {
+    for case in cases::<Case>(include_str!("../golden/adapt/subspace.json"), 2) {
         let domains = case.pair.domains();
         let dimension = Dimension::Given(case.dimension);
         check(Method::SubspaceAlignment(SubspaceAlignment { dimension }), &domains, &case.alignment);
@@ -53,8 +46,7 @@ fn mapped_rows_are_the_peers_up_to_signs() {
 
 #[test]
 fn the_served_head_says_what_the_fitted_one_says_of_mapped_rows() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/adapt/subspace.json")).unwrap();
-    let case = &golden.cases[0];
+    let case = &cases::<Case>(include_str!("../golden/adapt/subspace.json"), 2)[0];
     let domains = case.pair.domains();
     for method in [
         Method::SubspaceAlignment(SubspaceAlignment::default()),

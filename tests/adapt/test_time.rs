@@ -8,11 +8,6 @@ use super::Pair;
 use super::close::{Tolerance, assert_close};
 
 #[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
 struct Case {
     #[serde(flatten)]
     pair: Pair,
@@ -53,9 +48,7 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/adapt/test_time.json")).unwrap();
-    assert_eq!(golden.cases.len(), 2);
-    golden.cases
+    super::cases(include_str!("../golden/adapt/test_time.json"), 2)
 }
 
 /// The head that serves, as K rows of d weights and the intercept.

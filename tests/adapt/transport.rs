@@ -7,11 +7,6 @@ use super::close::{Tolerance, assert_close};
 use super::{Pair, fit, logistic, trained_on};
 
 #[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
 struct Case {
     #[serde(flatten)]
     pair: Pair,
@@ -36,9 +31,7 @@ struct Joint {
 }
 
 fn cases() -> Vec<Case> {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/adapt/transport.json")).unwrap();
-    assert_eq!(golden.cases.len(), 2);
-    golden.cases
+    super::cases(include_str!("../golden/adapt/transport.json"), 2)
 }
 
 #[test]

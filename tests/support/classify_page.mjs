@@ -29,7 +29,8 @@ await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
 
 const browser = await puppeteer.launch({
   executablePath: await chromium.executablePath(),
-  args: ["--no-sandbox", "--no-zygote", "--single-process"],
+  // Not as one process: where the processor has memory protection keys, a page then ends by a trap.
+  args: ["--no-sandbox", "--disable-dev-shm-usage"],
   headless: "shell",
 });
 const results = [];

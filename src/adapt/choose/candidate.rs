@@ -5,12 +5,13 @@ use serde::Serialize;
 
 use super::super::adapted::{Adapted, Serving, Training};
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Linear, first_greatest};
+use super::super::linear::{Learn, Linear};
 use super::super::method::Method;
 use super::super::out_of_fold::out_of_fold;
 use super::super::reweight::{Discriminator, effective_sample_size};
 use super::criteria::{WeightedRisk, mean_entropy, mutual_information, soft_neighbourhood_density};
 use crate::error::Result;
+use crate::logits::first_maximum;
 use crate::progress::Progress;
 
 /// Folds of the source rows' losses.
@@ -75,7 +76,7 @@ impl Candidate {
         let adapted = method.fit(&domains, learn, progress)?;
         let head = adapted.served(&domains, learn, progress)?;
         let probabilities = head.probabilities(domains.target);
-        let said: Vec<usize> = probabilities.rows().into_iter().map(first_greatest).collect();
+        let said: Vec<usize> = probabilities.rows().into_iter().map(first_maximum).collect();
         let errors = errors(&adapted, &domains, learn, seed, progress)?;
         let risk = errors.as_ref().map(|(losses, weights)| WeightedRisk::of(losses, weights));
         let chance = |&(row, class): &(usize, usize)| probabilities[[row, class]].max(f64::MIN_POSITIVE).ln();
@@ -113,12 +114,10 @@ fn errors(
     }
     let set = adapted.training_set(domains, progress)?;
     let lesson = set.lesson();
-    let mut logits = out_of_fold(lesson, domains.classes, (FOLDS, seed), learn, progress)?.mapv(f64::from);
+    let logits = out_of_fold(lesson, domains.classes, (FOLDS, seed), learn, progress)?.mapv(f64::from);
+    let logits = adapted.serving.corrected(logits);
     let weights = match &adapted.serving {
-        Serving::Priors { scale, logarithms } => {
-            for mut row in logits.rows_mut() {
-                row.iter_mut().zip(logarithms).for_each(|(z, log)| *z = *z * scale + log);
-            }
+        Serving::Priors { logarithms, .. } => {
             of_mean_one(lesson.labels.iter().map(|&class| logarithms[class].exp()).collect())
         }
         _ => {
@@ -134,7 +133,7 @@ fn errors(
         .rows()
         .into_iter()
         .zip(lesson.labels)
-        .map(|(row, &class)| f64::from(u8::from(first_greatest(row) != class)));
+        .map(|(row, &class)| f64::from(u8::from(first_maximum(row) != class)));
     Ok(Some((wrong.collect(), weights)))
 }
 
@@ -168,6 +167,6 @@ fn circular(
         .rows()
         .into_iter()
         .zip(domains.labels)
-        .filter(|(row, class)| kept[first_greatest(row.view())] == **class);
+        .filter(|(row, class)| kept[first_maximum(row.view())] == **class);
     Ok(Some(right.count() as f64 / domains.labels.len() as f64))
 }

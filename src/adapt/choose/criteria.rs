@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
+use crate::adapt::linear::entropy;
 use crate::error::Result;
 use crate::product::product;
 use crate::progress::{Progress, Workers};
@@ -13,8 +14,7 @@ use crate::progress::{Progress, Workers};
 /// # Panics
 /// When there are no rows.
 pub fn mean_entropy(probabilities: ArrayView2<f64>) -> f64 {
-    let entropies = probabilities.map_axis(Axis(1), |row| row.iter().map(|&p| entropy_term(p)).sum::<f64>());
-    entropies.sum() / entropies.len() as f64
+    probabilities.rows().into_iter().map(entropy).sum::<f64>() / probabilities.nrows() as f64
 }
 
 /// How much a prediction tells of the row, in nats: the entropy of the mean of the rows less [`mean_entropy`], from 0 to ln K. A head
@@ -26,11 +26,7 @@ pub fn mean_entropy(probabilities: ArrayView2<f64>) -> f64 {
 /// As [`mean_entropy`].
 pub fn mutual_information(probabilities: ArrayView2<f64>) -> f64 {
     let mean = probabilities.sum_axis(Axis(0)) / probabilities.nrows() as f64;
-    mean.iter().map(|&p| entropy_term(p)).sum::<f64>() - mean_entropy(probabilities)
-}
-
-fn entropy_term(p: f64) -> f64 {
-    if p > 0.0 { -p * p.ln() } else { 0.0 }
+    entropy(mean.view()) - mean_entropy(probabilities)
 }
 
 /// The temperature of the similarities, as published.

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
-use super::domains::Domains;
+use super::domains::{Domains, drawn};
 use super::linear::Learn;
 use super::method::Method;
 use crate::error::{Error, Result};
@@ -76,13 +76,13 @@ impl Drawn {
         let share = MOST_ROWS as f64 / domains.labels.len() as f64;
         let source = rows_of.into_iter().flat_map(|rows| {
             let most = (share * rows.len() as f64).ceil().max(2.0) as usize;
-            drawn(rows, most, &mut rng)
+            drawn(rows.into_iter(), most, &mut rng)
         });
         let mut source: Vec<usize> = source.collect();
         source.sort_unstable();
         let is_known = |row: &usize| domains.known.iter().any(|(known, _)| known == row);
         let (mut target, others): (Vec<usize>, Vec<usize>) = (0..domains.target.nrows()).partition(is_known);
-        target.extend(drawn(others, MOST_ROWS.saturating_sub(target.len()).max(1), &mut rng));
+        target.extend(drawn(others.into_iter(), MOST_ROWS.saturating_sub(target.len()).max(1), &mut rng));
         target.sort_unstable();
         let place = |row: usize| target.binary_search(&row).ok();
         Self {
@@ -97,11 +97,4 @@ impl Drawn {
     fn domains(&self) -> Result<Domains<'_>> {
         Domains::new(self.source.view(), &self.labels, self.target.view())?.with_known(&self.known)
     }
-}
-
-/// `most` of the rows, or all where there are no more.
-fn drawn(mut rows: Vec<usize>, most: usize, rng: &mut Rng) -> Vec<usize> {
-    rng.shuffle(&mut rows);
-    rows.truncate(most);
-    rows
 }

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::Passed;
 use super::candidate::Candidate;
-use crate::adapt::linear::first_greatest;
 use crate::adapt::method::Method;
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 
 /// What was tried, and what is taken.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,7 +39,7 @@ impl Choice {
             true => {
                 let losses: Vec<f64> =
                     candidates.iter().map(|candidate| known(candidate).unwrap_or(f64::NEG_INFINITY)).collect();
-                (first_greatest(losses.iter().copied().collect::<Array1<f64>>().view()), Reason::KnownRows)
+                (first_maximum(losses.iter().copied().collect::<Array1<f64>>().view()), Reason::KnownRows)
             }
             false => unsupervised(&candidates, source_rows),
         };
@@ -59,7 +59,7 @@ impl Choice {
 fn unsupervised(candidates: &[Candidate], source_rows: usize) -> (usize, Reason) {
     let circular: Array1<f64> =
         candidates.iter().map(|candidate| candidate.criteria.circular.unwrap_or(f64::NEG_INFINITY)).collect();
-    let best = first_greatest(circular.view());
+    let best = first_maximum(circular.view());
     let Some(none) = candidates.iter().position(|candidate| candidate.method == Method::Unadapted.name()) else {
         return (best, Reason::Unsupervised);
     };
@@ -76,9 +76,9 @@ fn agree(candidates: &mut [Candidate]) {
     let Some(first) = candidates.first() else { return };
     let mut sum = Array2::<f64>::zeros(first.probabilities.dim());
     candidates.iter().for_each(|candidate| sum += &candidate.probabilities);
-    let together: Vec<usize> = sum.rows().into_iter().map(first_greatest).collect();
+    let together: Vec<usize> = sum.rows().into_iter().map(first_maximum).collect();
     for candidate in candidates {
-        let said = candidate.probabilities.rows().into_iter().map(first_greatest);
+        let said = candidate.probabilities.rows().into_iter().map(first_maximum);
         let same = said.zip(&together).filter(|(said, together)| said == *together).count();
         candidate.criteria.ensemble_agreement = same as f64 / together.len() as f64;
     }

@@ -10,10 +10,11 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use super::adapted::{Adapted, Serving, Training};
 use super::domains::Domains;
-use super::linear::{Learn, Lesson, first_greatest, softmax};
+use super::linear::{Learn, Lesson};
 use super::out_of_fold::out_of_fold;
 use crate::error::{Error, Result};
 use crate::eval::{Calibration, Method};
+use crate::logits::{first_maximum, softmax};
 use crate::progress::Progress;
 
 /// A class that seems to be absent in the target keeps this share, so that logits stay finite.
@@ -100,7 +101,7 @@ fn joint(logits: ArrayView2<f32>, labels: &[usize]) -> Array2<f64> {
     let classes = logits.ncols();
     let mut joint = Array2::zeros((classes, classes));
     for (row, &label) in logits.rows().into_iter().zip(labels) {
-        let predicted = first_greatest(row.mapv(f64::from).view());
+        let predicted = first_maximum(row);
         joint[[predicted, label]] += 1.0 / labels.len() as f64;
     }
     joint
@@ -109,7 +110,7 @@ fn joint(logits: ArrayView2<f32>, labels: &[usize]) -> Array2<f64> {
 /// The share of rows predicted as each class.
 fn shares(probabilities: ArrayView2<f64>) -> Vec<f64> {
     let mut shares = vec![0.0; probabilities.ncols()];
-    probabilities.rows().into_iter().for_each(|row| shares[first_greatest(row)] += 1.0 / probabilities.nrows() as f64);
+    probabilities.rows().into_iter().for_each(|row| shares[first_maximum(row)] += 1.0 / probabilities.nrows() as f64);
     shares
 }
 

@@ -1,13 +1,11 @@
 //! Weights from a classifier of the domains.
 
-use ndarray::{Axis, concatenate};
-
 use super::super::adapted::Adapted;
-use super::super::domains::Domains;
+use super::super::domains::{Domains, together};
 use super::super::linear::{Learn, Lesson};
 use super::super::out_of_fold::out_of_fold;
 use super::weights::weighted;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::Progress;
 
 /// A linear head tells the domains apart; a source row weighs `P(target|x)/P(source|x)`, which is the ratio of the densities up to a
@@ -44,8 +42,7 @@ impl Discriminator {
     pub(in crate::adapt) fn fit(self, domains: &Domains, learn: &Learn, progress: &dyn Progress) -> Result<Adapted> {
         domains.two_rows("telling the domains apart")?;
         let n = domains.source.nrows();
-        let x = concatenate(Axis(0), &[domains.source, domains.target]).map_err(|e| Error::Data(e.to_string()))?;
-        let labels: Vec<usize> = (0..x.nrows()).map(|row| usize::from(row >= n)).collect();
+        let (x, labels) = together(domains.source, domains.target)?;
         let logits = match self.judged {
             Judged::InSample => learn(Lesson { x: x.view(), labels: &labels, weights: None })?.logits(domains.source),
             Judged::OutOfFold { folds, seed } => {

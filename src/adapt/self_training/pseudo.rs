@@ -4,8 +4,9 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::super::adapted::{Adapted, Serving, Training};
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Lesson, first_greatest};
+use super::super::linear::{Learn, Lesson};
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 use crate::progress::Progress;
 
 /// In each round a head is fitted on the source rows and the target rows that have a label by then, and labels those of the others that
@@ -48,7 +49,7 @@ impl PseudoLabels {
             let open: Vec<usize> = (0..given.len()).filter(|&row| given[row].is_none()).collect();
             let said = fitted.probabilities(target.select(Axis(0), &open).view());
             for (said, &row) in said.rows().into_iter().zip(&open) {
-                let class = first_greatest(said);
+                let class = first_maximum(said);
                 sure[class].push((said[class], row));
             }
             let mut changed = false;

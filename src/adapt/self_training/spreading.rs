@@ -4,9 +4,9 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::super::adapted::{Adapted, Serving, Training};
 use super::super::domains::Domains;
-use super::super::linear::first_greatest;
 use super::neighbours::nearest;
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 use crate::progress::Progress;
 
 /// Labels spread from row to row along the graph of nearest neighbours (Zhou et al., NIPS 2003), with the graph and the stopping rule of
@@ -71,7 +71,7 @@ impl LabelSpreading {
         let rows = concatenate(Axis(0), &[source.view(), picked.view()]).map_err(|e| Error::Data(e.to_string()))?;
         let (mut all, mut weights) = (labels.to_vec(), vec![1.0; labels.len()]);
         for &row in &learnt {
-            let class = first_greatest(of_target.row(row));
+            let class = first_maximum(of_target.row(row));
             all.push(class);
             weights.push(of_target[[row, class]]);
         }

@@ -4,8 +4,9 @@ use ndarray::{Array1, Array2, ArrayView2};
 use serde::Serialize;
 
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Lesson, first_greatest};
+use super::super::linear::{Learn, Lesson};
 use crate::error::Result;
+use crate::logits::first_maximum;
 
 /// How a class has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -26,7 +27,7 @@ pub struct ClassShift {
 pub fn class_shifts(domains: &Domains, learn: &Learn) -> Result<Vec<ClassShift>> {
     let Domains { source, labels, classes, target, known, .. } = *domains;
     let head = learn(Lesson { x: source, labels, weights: None })?;
-    let mut predicted: Vec<usize> = head.probabilities(target).rows().into_iter().map(first_greatest).collect();
+    let mut predicted: Vec<usize> = head.probabilities(target).rows().into_iter().map(first_maximum).collect();
     known.iter().for_each(|&(row, class)| predicted[row] = class);
     let (own, counts) = means(source, labels, classes);
     let (moved, moved_counts) = means(target, &predicted, classes);

@@ -1,11 +1,11 @@
 //! The maximum mean discrepancy.
 
-use ndarray::{Array1, Array2, Axis, concatenate, s};
+use ndarray::{Array1, Array2, Axis, s};
 use serde::Serialize;
 
-use super::super::domains::Domains;
+use super::super::domains::{Domains, drawn, together};
 use super::super::kernel::{Centred, Gaussian, origin};
-use super::{ShiftOptions, drawn};
+use super::ShiftOptions;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -31,10 +31,10 @@ pub fn mean_discrepancy(domains: &Domains, options: ShiftOptions, progress: &dyn
     domains.two_rows("the mean discrepancy")?;
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let most = options.rows.max(2);
-    let source = domains.source.select(Axis(0), &drawn(domains.source.nrows(), most, &mut rng));
-    let target = domains.target.select(Axis(0), &drawn(domains.target.nrows(), most, &mut rng));
+    let source = domains.source.select(Axis(0), &drawn(0..domains.source.nrows(), most, &mut rng));
+    let target = domains.target.select(Axis(0), &drawn(0..domains.target.nrows(), most, &mut rng));
     let kernel = Gaussian::median(source.view(), target.view(), options.seed);
-    let x = concatenate(Axis(0), &[source.view(), target.view()]).map_err(|e| Error::Data(e.to_string()))?;
+    let (x, _) = together(source.view(), target.view())?;
     let centred = Centred::new(x.view(), &origin(x.view(), x.slice(s![..0, ..])));
     let mut values = kernel.matrix(&centred, &centred, progress)?;
     // Of a row with itself nothing is to be learnt.

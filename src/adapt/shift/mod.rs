@@ -86,10 +86,3 @@ impl Shift {
         Ok(Self { separability, discrepancy, classes, priors, label_shift, identical })
     }
 }
-
-/// At most `most` of `rows` rows, ascending.
-fn drawn(rows: usize, most: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
-    let mut picked = if rows > most { rng.choose_multiple(0..rows, most) } else { (0..rows).collect() };
-    picked.sort_unstable();
-    picked
-}

@@ -1,13 +1,13 @@
 //! How well a head tells the domains apart.
 
-use ndarray::{Axis, concatenate};
+use ndarray::Axis;
 use serde::Serialize;
 
-use super::super::domains::Domains;
+use super::super::domains::{Domains, drawn, together};
 use super::super::linear::{Learn, Lesson};
 use super::super::out_of_fold::out_of_fold;
-use super::{ShiftOptions, drawn};
-use crate::error::{Error, Result};
+use super::ShiftOptions;
+use crate::error::Result;
 use crate::eval::{Interval, wilson};
 use crate::progress::Progress;
 
@@ -26,7 +26,7 @@ pub struct Separability {
 /// whose proxy distance is `2·(2·accuracy − 1)`).
 ///
 /// # Errors
-/// [`Error::Data`] when a domain has one row only; those of `learn`; [`Error::Interrupted`].
+/// [`Error::Data`](crate::Error::Data) when a domain has one row only; those of `learn`; [`Error::Interrupted`](crate::Error::Interrupted).
 pub fn separability(
     domains: &Domains,
     learn: &Learn,
@@ -36,10 +36,9 @@ pub fn separability(
     domains.two_rows("telling the domains apart")?;
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let each = domains.source.nrows().min(domains.target.nrows()).min(options.rows.max(2));
-    let source = domains.source.select(Axis(0), &drawn(domains.source.nrows(), each, &mut rng));
-    let target = domains.target.select(Axis(0), &drawn(domains.target.nrows(), each, &mut rng));
-    let x = concatenate(Axis(0), &[source.view(), target.view()]).map_err(|e| Error::Data(e.to_string()))?;
-    let labels: Vec<usize> = (0..2 * each).map(|row| usize::from(row >= each)).collect();
+    let source = domains.source.select(Axis(0), &drawn(0..domains.source.nrows(), each, &mut rng));
+    let target = domains.target.select(Axis(0), &drawn(0..domains.target.nrows(), each, &mut rng));
+    let (x, labels) = together(source.view(), target.view())?;
     let logits = out_of_fold(
         Lesson { x: x.view(), labels: &labels, weights: None },
         2,

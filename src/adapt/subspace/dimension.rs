@@ -1,11 +1,12 @@
 //! How many dimensions are kept.
 
-use ndarray::{Array2, s};
+use ndarray::Array2;
 
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Lesson, first_greatest};
+use super::super::linear::{Learn, Lesson};
 use super::super::out_of_fold::out_of_fold;
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 use crate::progress::Progress;
 
 /// How many dimensions are kept.
@@ -51,11 +52,9 @@ impl Dimension {
         let mut best = (0, most);
         for k in (1..).map(|power| 1 << power).take_while(|&k| k < most).chain([most]) {
             let x = mapped(k)?;
-            let logits = {
-                let lesson = Lesson { x: x.slice(s![.., ..]), labels: domains.labels, weights: None };
-                out_of_fold(lesson, domains.classes, (folds, seed), learn, progress)?
-            };
-            let predicted = logits.rows().into_iter().map(|row| first_greatest(row.mapv(f64::from).view()));
+            let lesson = Lesson { x: x.view(), labels: domains.labels, weights: None };
+            let logits = out_of_fold(lesson, domains.classes, (folds, seed), learn, progress)?;
+            let predicted = logits.rows().into_iter().map(first_maximum);
             let right = predicted.zip(domains.labels).filter(|(said, label)| said == *label).count();
             if right > best.0 {
                 best = (right, k);

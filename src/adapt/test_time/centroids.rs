@@ -4,9 +4,10 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use super::super::adapted::Adapted;
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Linear, first_greatest};
-use super::{entropy, served_by, source_head};
+use super::super::linear::{Learn, Linear, entropy};
+use super::{served_by, source_head};
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 
 /// What a class without target rows has for an intercept: it is never predicted.
 const NEVER: f32 = -1e4;
@@ -61,14 +62,14 @@ impl Centroids {
         }
         let mut shares = probabilities.select(Axis(0), &sure);
         let mut there = vec![false; classes];
-        shares.rows().into_iter().for_each(|row| there[first_greatest(row)] = true);
+        shares.rows().into_iter().for_each(|row| there[first_maximum(row)] = true);
         let mut centroids = centroids(&rows, &shares);
         for _ in 0..self.rounds {
             let cosines = rows.dot(&unit(&centroids).t());
             shares.fill(0.0);
             for (mut share, cosines) in shares.rows_mut().into_iter().zip(cosines.rows()) {
                 let only = Array1::from_shape_fn(classes, |c| if there[c] { cosines[c] } else { f64::NEG_INFINITY });
-                share[first_greatest(only.view())] = 1.0;
+                share[first_maximum(only.view())] = 1.0;
             }
             centroids = self::centroids(&rows, &shares);
         }

@@ -2,7 +2,8 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::super::linear::{Linear, softmax};
+use super::super::linear::Linear;
+use crate::logits::softmax;
 
 /// Scales are searched between e^−20 and e^20 times what they are.
 const REACH: f64 = 20.0;

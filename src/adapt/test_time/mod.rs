@@ -11,9 +11,9 @@ pub use templates::Templates;
 
 use super::adapted::{Adapted, Serving, Training};
 use super::domains::Domains;
-use super::linear::{Learn, Lesson, Linear, first_greatest};
+use super::linear::{Learn, Lesson, Linear};
 use crate::error::Result;
-use ndarray::ArrayView1;
+use crate::logits::first_maximum;
 
 /// The head of the source rows as they are.
 fn source_head(domains: &Domains, learn: &Learn) -> Result<Linear> {
@@ -25,14 +25,9 @@ fn served_by(domains: &Domains, head: Linear, reference: &Linear) -> Adapted {
     let head = confidence::as_confident(head, reference, domains.target);
     let said = head.probabilities(domains.target);
     let before = reference.probabilities(domains.target);
-    let changed = said.rows().into_iter().zip(before.rows()).filter(|(a, b)| first_greatest(*a) != first_greatest(*b));
+    let changed = said.rows().into_iter().zip(before.rows()).filter(|(a, b)| first_maximum(*a) != first_maximum(*b));
     let mut adapted = Adapted::new(Training::Source, Serving::Head(head));
     adapted.figures.push(("relabelled", changed.count() as f64));
     adapted.labelled = Some(said);
     adapted
-}
-
-/// `−Σ p·ln p` in nats.
-fn entropy(probabilities: ArrayView1<f64>) -> f64 {
-    probabilities.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum()
 }

@@ -4,9 +4,10 @@ use ndarray::{Array1, Array2, Axis};
 
 use super::super::adapted::Adapted;
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Linear, softmax};
+use super::super::linear::{Learn, Linear};
 use super::{served_by, source_head};
 use crate::error::{Error, Result};
+use crate::logits::softmax;
 
 /// Prototypes refined by soft k-means (Ren et al., "Meta-Learning for Semi-Supervised Few-Shot Classification", ICLR 2018): each class's
 /// prototype is the mean of its source rows, then, in each round, that of its source rows and of all target rows, which count by the

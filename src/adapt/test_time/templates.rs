@@ -4,9 +4,10 @@ use ndarray::{Array1, Array2, Axis, concatenate};
 
 use super::super::adapted::Adapted;
 use super::super::domains::Domains;
-use super::super::linear::{Learn, Linear, first_greatest};
-use super::{entropy, served_by, source_head};
+use super::super::linear::{Learn, Linear, entropy};
+use super::{served_by, source_head};
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 
 /// T3A (Iwasawa & Matsuo, "Test-Time Classifier Adjustment Module for Model-Agnostic Domain Generalization", NeurIPS 2021): each class's
 /// template is the mean direction of its supports, which are the head's own weights and those target rows predicted as the class of which
@@ -39,7 +40,7 @@ impl Templates {
         let probabilities = head.probabilities(rows.view());
         let mut supports: Vec<Vec<(f64, usize)>> = vec![Vec::new(); classes];
         for (row, said) in probabilities.rows().into_iter().enumerate() {
-            supports[first_greatest(said)].push((entropy(said), row));
+            supports[first_maximum(said)].push((entropy(said), row));
         }
         let mut weights = Array2::zeros((d, classes));
         for (class, mut supports) in supports.into_iter().enumerate() {

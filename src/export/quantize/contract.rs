@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::eval::PairedComparison;
-use crate::head::{Link, Scored, THRESHOLD, first_maximum};
+use crate::head::{Link, Scored, THRESHOLD};
+use crate::logits::first_maximum;
 
 /// What the labels of samples should be.
 #[derive(Debug)]

@@ -2,11 +2,11 @@
 
 use ndarray::{Array2, ArrayView2, s};
 
-use super::super::linear::first_maximum;
 use super::super::standardize::{Scaler, Scaling};
 use super::super::training::{count_classes, positive};
 use super::spectrum::Spectrum;
 use crate::error::{Error, Result};
+use crate::logits::first_maximum;
 use crate::progress::Progress;
 
 /// How ridge regression with one alpha predicts each row when it is fitted on all the others.
