@@ -109,6 +109,7 @@ impl Export {
         if self.output.extension().is_none_or(|extension| extension != "onnx") {
             return Err(Error::Usage(format!("a model is an ONNX file: name it .onnx, not {}", self.output.display())));
         }
+        self.shrink.check(context)?;
         let card = self.output.with_extension("md");
         // Its refusal names --overwrite, which does not help against the other one.
         replaceable_card(&card)?;

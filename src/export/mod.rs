@@ -21,7 +21,8 @@ pub use fuse::{Extra, fuse, with_preprocessing};
 pub use images::take_images;
 pub use pixels::{PixelAgreement, pixel_backbones};
 pub use quantize::{
-    Accuracy, Calibration, Contract, Kept, LayerReport, Part, Run, Shrinker, Shrunk, calibrate, search,
+    Accuracy, Calibration, Contract, Kept, LayerReport, Part, Run, Shrinker, Shrunk, adds_bytes_exactly, calibrate,
+    search,
 };
 pub use record::{ExportInput, ExportPrecision, ExportRecord, TokenizerRecord};
 pub use samples::built_in;

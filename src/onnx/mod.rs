@@ -49,7 +49,7 @@ pub use pixels::{PixelLayout, PixelScale, take_bytes};
 pub use proto::AttributeProto as Attribute;
 pub use proto::ModelProto as Model;
 pub use proto::tensor_proto::DataType;
-pub use quantize::{Affine, Layer, layers, observed, quantize};
+pub use quantize::{Affine, Layer, WeightRange, layers, observed, quantize};
 pub use signature::{Dimension, Port, Signature, described, signature};
 pub use splice::{rename_tensor, splice};
 pub use tensor::{FloatTensor, IntTensor, float_constant, int_constant, replace_constant, same_computation};

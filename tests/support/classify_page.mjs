@@ -29,8 +29,8 @@ await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
 
 const browser = await puppeteer.launch({
   executablePath: await chromium.executablePath(),
-  // Not as one process: where the processor has memory protection keys, a page then ends by a trap.
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  // One process cannot protect its compiled code by keys: on processors that have them a page would end by a trap.
+  args: ["--no-sandbox", "--no-zygote", "--single-process", "--js-flags=--no-memory-protection-keys"],
   headless: "shell",
 });
 const results = [];

@@ -217,7 +217,11 @@ pub fn browser() -> PathBuf {
 pub fn browsing(packages: &Path) -> Command {
     let mut node = Command::new("node");
     // The package brings the libraries that a bare machine lacks; this is how it is asked to unpack them.
-    node.env("TMPDIR", packages.join("unpacked")).env("AWS_EXECUTION_ENV", "AWS_Lambda_nodejs20.x");
+    let unpacked = packages.join("unpacked");
+    node.env("TMPDIR", &unpacked).env("AWS_EXECUTION_ENV", "AWS_Lambda_nodejs20.x");
+    // Where its fonts are: see the file.
+    let fonts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/fonts.conf");
+    node.env("XDG_DATA_HOME", &unpacked).env("XDG_CACHE_HOME", unpacked.join("cache")).env("FONTCONFIG_FILE", fonts);
     node
 }
 

@@ -12,12 +12,12 @@ use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::export::{
     Accuracy, Calibration, Contract, ExportPrecision, Exported, Kept, LayerReport, Part, Run, Shrinker, Shrunk,
-    calibrate, search,
+    adds_bytes_exactly, calibrate, search,
 };
 use crate::extract::Sink;
 use crate::features::{FeatureSet, Part as Rows, Provenance};
 use crate::head::{Link, Scored};
-use crate::onnx::{Model, OBSERVED, external_paths, read_model, write_model};
+use crate::onnx::{Model, OBSERVED, WeightRange, external_paths, read_model, write_model};
 use crate::progress::{Progress, Unstaged};
 use crate::source::Entry;
 
@@ -41,6 +41,9 @@ pub(super) struct ShrinkArgs {
     /// How the ranges of int8 are found: min-max, percentile or entropy
     #[arg(long, value_name = "HOW", default_value = "min-max", value_parser = json_word::<Calibration>)]
     calibration: Calibration,
+    /// Weights of int8 in seven bits, for x86 processors without VNNI: with eight, sums of products are cut off there
+    #[arg(long)]
+    reduce_range: bool,
 }
 
 fn points(text: &str) -> Result<f64, String> {
@@ -51,6 +54,18 @@ fn points(text: &str) -> Result<f64, String> {
 impl ShrinkArgs {
     pub(super) fn is_wanted(&self) -> bool {
         self.precision != ExportPrecision::F32
+    }
+
+    /// Refuses flags that do not go together.
+    pub(super) fn check(&self, context: &Context) -> Result<()> {
+        match (self.precision, self.reduce_range) {
+            (ExportPrecision::Int8, false) if !adds_bytes_exactly() => context.console.say(
+                "warning: this processor has no VNNI: ONNX Runtime cuts off sums of int8 products here; --reduce-range avoids it",
+            ),
+            (ExportPrecision::Int8, _) | (_, false) => {}
+            (_, true) => return Err(Error::Usage("--reduce-range is for --precision int8".to_owned())),
+        }
+        Ok(())
     }
 
     /// How many samples are drawn.
@@ -86,7 +101,8 @@ impl ShrinkArgs {
     pub(super) fn run(&self, context: &Context, source: &SourceArgs, whole: Whole) -> Result<Smaller> {
         let Whole { model, exported, entries, features, scored } = whole;
         let name = exported.path.display().to_string();
-        let shrinker = Shrinker::new(model, &exported.record, self.precision, &name)?;
+        let weights = if self.reduce_range { WeightRange::Reduced } else { WeightRange::Full };
+        let shrinker = Shrinker::new(model, &exported.record, self.precision, &name)?.with_weights(weights);
         let samples = Samples::of(entries, features, exported);
         if samples.truth.is_none() {
             context.console.say(match exported.head.link {

@@ -5,10 +5,12 @@
 mod calibrate;
 mod contract;
 mod entropy;
+mod processor;
 mod search;
 mod shrinker;
 
 pub use calibrate::{Calibration, calibrate};
 pub use contract::{Accuracy, Contract, Kept};
+pub use processor::adds_bytes_exactly;
 pub use search::{LayerReport, Part, Run, Shrunk, search};
 pub use shrinker::Shrinker;

@@ -6,8 +6,8 @@ use super::super::pooling::EMBEDDING;
 use super::super::record::{ExportPrecision, ExportRecord};
 use crate::error::{Error, Result};
 use crate::onnx::{
-    CutPoint, DataType, Layer, Model, Port, cut, cut_between, described, layers, observed, outputs_of_nodes, quantize,
-    to_half,
+    CutPoint, DataType, Layer, Model, Port, WeightRange, cut, cut_between, described, layers, observed,
+    outputs_of_nodes, quantize, to_half,
 };
 
 /// A model in f32 and what it takes to make a smaller one of it.
@@ -21,6 +21,7 @@ pub struct Shrinker<'a> {
     /// Nodes that compute in f32 in any case, by their first output.
     single: HashSet<String>,
     ranges: HashMap<String, [f32; 2]>,
+    weights: WeightRange,
 }
 
 impl<'a> Shrinker<'a> {
@@ -38,7 +39,7 @@ impl<'a> Shrinker<'a> {
         if layers.is_empty() {
             return Err(Error::model(name, "it has no convolution, matrix product or table that could be smaller"));
         }
-        Ok(Self { whole, record, name, precision, layers, single, ranges: HashMap::new() })
+        Ok(Self { whole, record, name, precision, layers, single, ranges: HashMap::new(), weights: WeightRange::Full })
     }
 
     /// What may be made smaller, in the order of the graph.
@@ -64,6 +65,11 @@ impl<'a> Shrinker<'a> {
         Self { ranges, ..self }
     }
 
+    /// The same with these codes for weights in int8; [`WeightRange::Full`] if not told.
+    pub fn with_weights(self, weights: WeightRange) -> Self {
+        Self { weights, ..self }
+    }
+
     /// The model with all layers in its precision but these.
     ///
     /// # Errors
@@ -78,7 +84,8 @@ impl<'a> Shrinker<'a> {
             }
             ExportPrecision::Int8 => {
                 let names = self.layers.iter().map(|layer| layer.name.as_str());
-                quantize(whole, &names.filter(|name| !left_out.contains(name)).collect(), &self.ranges, self.name)?
+                let chosen = names.filter(|name| !left_out.contains(name)).collect();
+                quantize(whole, &chosen, &self.ranges, self.weights, self.name)?
             }
         };
         ExportRecord { precision: self.precision, ..self.record.clone() }.attach(&mut model)?;

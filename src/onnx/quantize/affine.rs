@@ -2,8 +2,25 @@
 
 use super::super::tensor::FloatTensor;
 
-/// The greatest code of a weight; the least is its negative, so that zero is in the middle.
-const GREATEST: f32 = 127.0;
+/// The codes that weights may have; zero is in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightRange {
+    /// −127 to 127.
+    Full,
+    /// −64 to 64. On x86 processors without VNNI a pair of products of an activation and a weight is added up in 16 bits, and what does not fit
+    /// is cut off: 2 · 255 · 64 fits, 2 · 255 · 127 does not.
+    Reduced,
+}
+
+impl WeightRange {
+    /// The greatest code; the least is its negative.
+    fn greatest(self) -> f32 {
+        match self {
+            Self::Full => 127.0,
+            Self::Reduced => 64.0,
+        }
+    }
+}
 
 /// Unsigned codes of eight bits for real numbers: `real = scale · (code − zero)`. 0 has a code of its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,7 +63,13 @@ pub(super) struct Channels {
 
 impl Channels {
     /// The codes of a tensor with a scale for each index of `axis`, at least `least` of that index.
-    pub(super) fn of(FloatTensor { dims, values }: &FloatTensor, axis: usize, least: impl Fn(usize) -> f32) -> Self {
+    pub(super) fn of(
+        FloatTensor { dims, values }: &FloatTensor,
+        axis: usize,
+        range: WeightRange,
+        least: impl Fn(usize) -> f32,
+    ) -> Self {
+        let greatest = range.greatest();
         let channels = dims.get(axis).copied().unwrap_or(1).max(1);
         let inner = dims.iter().skip(axis + 1).product::<usize>().max(1);
         let channel = |place: usize| place / inner % channels;
@@ -54,13 +77,13 @@ impl Channels {
         for (place, value) in values.iter().enumerate() {
             largest[channel(place)] = largest[channel(place)].max(value.abs());
         }
-        let scale = |(index, largest): (usize, f32)| match (largest / GREATEST).max(least(index)) {
+        let scale = |(index, largest): (usize, f32)| match (largest / greatest).max(least(index)) {
             scale if scale.is_normal() => scale,
             _ => 1.0,
         };
         let scales: Vec<f32> = largest.into_iter().enumerate().map(scale).collect();
         let code = |(place, value): (usize, &f32)| {
-            (value / scales[channel(place)]).round_ties_even().clamp(-GREATEST, GREATEST) as i8
+            (value / scales[channel(place)]).round_ties_even().clamp(-greatest, greatest) as i8
         };
         Self { codes: values.iter().enumerate().map(code).collect(), scales }
     }
@@ -93,13 +116,16 @@ mod tests {
     #[test]
     fn each_channel_has_its_own_scale() {
         let tensor = FloatTensor { dims: vec![2, 2, 2], values: vec![1.27, -0.5, 254.0, 2.0, 0.01, 0.0, -127.0, 1.0] };
-        let Channels { codes, scales } = Channels::of(&tensor, 1, |_| 0.0);
+        let Channels { codes, scales } = Channels::of(&tensor, 1, WeightRange::Full, |_| 0.0);
         assert_close(scales, [0.01, 2.0], Tolerance::Approximate);
         // 0.5 is a tie of codes, and so is −63.5.
         assert_eq!(codes, [127, -50, 127, 1, 1, 0, -64, 0]);
-        let Channels { codes, scales } = Channels::of(&tensor, 0, |_| 4.0);
+        let Channels { codes, scales } = Channels::of(&tensor, 0, WeightRange::Full, |_| 4.0);
         assert_close(scales, [4.0, 4.0], Tolerance::Exact);
         assert_eq!(codes, [0, 0, 64, 0, 0, 0, -32, 0]);
+        let Channels { codes, scales } = Channels::of(&tensor, 2, WeightRange::Reduced, |_| 0.0);
+        assert_close(scales, [254.0 / 64.0, 2.0 / 64.0], Tolerance::Approximate);
+        assert_eq!(codes, [0, -16, 64, 64, 0, 0, -32, 32]);
     }
 
     proptest! {

@@ -12,7 +12,7 @@ mod rewrite;
 
 use std::collections::{HashMap, HashSet};
 
-pub use affine::Affine;
+pub use affine::{Affine, WeightRange};
 pub use layers::{Layer, layers};
 use plan::Plan;
 use rewrite::Rewriter;
@@ -38,7 +38,8 @@ pub fn observed(model: &ModelProto, layers: &HashSet<&str>, name: &str) -> Resul
 }
 
 /// `model` (called `name` in errors) with these layers in eight bits, and what lies between them where they feed one another.
-/// `ranges` holds the least and the greatest value of each tensor that [`observed`] names; what is beyond is cut off.
+/// `ranges` holds the least and the greatest value of each tensor that [`observed`] names; what is beyond is cut off. Tables have the full
+/// range of codes in any case: they are looked up, not multiplied.
 ///
 /// # Errors
 /// As [`observed`]; when a range is missing or not finite, or a weight is not finite.
@@ -46,6 +47,7 @@ pub fn quantize(
     model: ModelProto,
     layers: &HashSet<&str>,
     ranges: &HashMap<String, [f32; 2]>,
+    weights: WeightRange,
     name: &str,
 ) -> Result<ModelProto> {
     let mut model = raise(model, OPSET, name)?;
@@ -54,7 +56,7 @@ pub fn quantize(
     let functions = !model.functions.is_empty();
     let done = check(&graph, functions, "int8").and_then(|()| {
         let plan = Plan::of(&graph, layers);
-        Rewriter::of(&graph, &plan, ranges)?.run()
+        Rewriter::of(&graph, &plan, ranges, weights)?.run()
     });
     let (nodes, constants) = done.map_err(|reason| Error::model(name, reason))?;
     graph.node = nodes;
@@ -100,7 +102,7 @@ mod tests {
     fn shown(nodes: Vec<NodeProto>, chosen: &[&str]) -> Vec<String> {
         let (model, chosen) = (model(nodes), chosen.iter().copied().collect());
         let ranges = observed(&model, &chosen, "m").unwrap().into_iter().map(|tensor| (tensor, [-1.0, 6.0])).collect();
-        let graph = quantize(model, &chosen, &ranges, "m").unwrap().graph.unwrap();
+        let graph = quantize(model, &chosen, &ranges, WeightRange::Full, "m").unwrap().graph.unwrap();
         let nodes = graph.node.iter().filter(|n| !n.output[0].contains("/weight") && !n.output[0].contains("/bias"));
         nodes.map(|n| format!("{}({}) {}", n.op_type(), n.input[0], n.output[0])).collect()
     }
@@ -189,13 +191,23 @@ mod tests {
         assert!(layers(&empty).is_empty());
         let chosen = ["y"].into();
         assert!(observed(&empty, &chosen, "m").unwrap().is_empty());
-        assert_eq!(quantize(empty.clone(), &chosen, &HashMap::new(), "m").unwrap().graph.unwrap().node.len(), 1);
+        assert_eq!(
+            quantize(empty.clone(), &chosen, &HashMap::new(), WeightRange::Full, "m")
+                .unwrap()
+                .graph
+                .unwrap()
+                .node
+                .len(),
+            1
+        );
     }
 
     #[test]
     fn what_cannot_be_quantised_is_refused_with_the_reason() {
         let chosen: HashSet<&str> = ["y"].into();
-        let of = |ranges| quantize(model(vec![conv("x", "y")]), &chosen, &ranges, "m").map_err(|e| e.to_string());
+        let of = |ranges| {
+            quantize(model(vec![conv("x", "y")]), &chosen, &ranges, WeightRange::Full, "m").map_err(|e| e.to_string())
+        };
         assert!(of(HashMap::new()).unwrap_err().contains("no range is known of the tensor x"));
         let bad = HashMap::from([("x".to_owned(), [0.0, f32::NAN]), ("y".to_owned(), [0.0, 1.0])]);
         assert!(of(bad).unwrap_err().contains("tensor x"));
@@ -205,6 +217,11 @@ mod tests {
         let mut infinite = model(vec![conv("x", "y")]);
         infinite.graph.as_mut().unwrap().initializer[0] = tensor_f32("w", &[1, 1, 1, 1], &[f32::INFINITY]);
         let ranges = HashMap::from([("x".to_owned(), [0.0, 1.0]), ("y".to_owned(), [0.0, 1.0])]);
-        assert!(quantize(infinite, &chosen, &ranges, "m").unwrap_err().to_string().contains("tensor w has a value"));
+        assert!(
+            quantize(infinite, &chosen, &ranges, WeightRange::Full, "m")
+                .unwrap_err()
+                .to_string()
+                .contains("tensor w has a value")
+        );
     }
 }

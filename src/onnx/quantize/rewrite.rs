@@ -6,7 +6,7 @@ use super::super::build::{attr_int, node, tensor, tensor_f32};
 use super::super::proto::tensor_proto::DataType;
 use super::super::proto::{GraphProto, NodeProto, TensorProto};
 use super::super::tensor::{FloatTensor, read_floats};
-use super::affine::{Affine, Channels};
+use super::affine::{Affine, Channels, WeightRange};
 use super::layers::{Form, constants};
 use super::plan::Plan;
 
@@ -19,6 +19,7 @@ pub(super) struct Rewriter<'a> {
     plan: &'a Plan<'a>,
     constants: HashMap<&'a str, &'a TensorProto>,
     codes: HashMap<&'a str, Affine>,
+    weights: WeightRange,
     /// Tensors of floats whose codes are there already.
     rounded: HashSet<&'a str>,
     nodes: Vec<NodeProto>,
@@ -30,6 +31,7 @@ impl<'a> Rewriter<'a> {
         graph: &'a GraphProto,
         plan: &'a Plan<'a>,
         ranges: &HashMap<String, [f32; 2]>,
+        weights: WeightRange,
     ) -> Result<Self, String> {
         let mut codes = HashMap::new();
         for &(tensor, range) in &plan.rounded {
@@ -38,7 +40,7 @@ impl<'a> Rewriter<'a> {
             codes.insert(tensor, Affine::of(*found));
         }
         let (rounded, nodes, added) = (HashSet::new(), Vec::new(), Vec::new());
-        Ok(Self { graph, plan, constants: constants(graph), codes, rounded, nodes, added })
+        Ok(Self { graph, plan, constants: constants(graph), codes, weights, rounded, nodes, added })
     }
 
     pub(super) fn run(mut self) -> Result<(Vec<NodeProto>, Vec<TensorProto>), String> {
@@ -113,7 +115,7 @@ impl<'a> Rewriter<'a> {
             let bias = bias.as_ref().and_then(|bias| bias.values.get(channel)).map_or(0.0, |bias| bias.abs());
             bias / step / MOST_OF_BIAS
         };
-        let Channels { codes, scales } = Channels::of(&weights, axis, least);
+        let Channels { codes, scales } = Channels::of(&weights, axis, self.weights, least);
         let mut new = NodeProto { input: vec![self.read(input)], ..old.clone() };
         let bytes = codes.iter().map(|code| code.to_ne_bytes()[0]).collect();
         let constant = tensor(&format!("{output}/weight/i8"), &dims(&weights.dims), DataType::Int8, bytes);
@@ -147,7 +149,7 @@ impl<'a> Rewriter<'a> {
     fn table(&mut self, old: &NodeProto, output: &str) -> Result<(), String> {
         let [table, indices] = &old.input[..] else { return Err(format!("{output} takes no rows of a table")) };
         let values = self.floats(table)?;
-        let Channels { codes, scales } = Channels::of(&values, 0, |_| 0.0);
+        let Channels { codes, scales } = Channels::of(&values, 0, WeightRange::Full, |_| 0.0);
         let bytes = codes.iter().map(|code| code.to_ne_bytes()[0]).collect();
         let [names, steps, rows, floats, scale] =
             ["table/i8", "table/scale", "i8", "codes", "scale"].map(|part| format!("{output}/{part}"));
