@@ -16,6 +16,10 @@ use engraft::backbone::Runtime;
 use serde_json::Value;
 use support::{engraft, npm_packages, some_emoji, sorted};
 
+const F32: &[&str] = &["--precision", "f32"];
+/// The same on every processor.
+const INT8: &[&str] = &["--precision", "int8", "--reduce-range"];
+
 /// A model that takes decoded images, some of which are in a folder, and what engraft says of each by its file name.
 struct Prepared {
     folder: tempfile::TempDir,
@@ -25,8 +29,8 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// Exported with `precision`.
-    fn new(precision: &str) -> Self {
+    /// Exported with these flags of precision.
+    fn new(precision: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         some_emoji(&path("train"), 0..10);
@@ -39,7 +43,7 @@ impl Prepared {
         engraft().arg("train").arg(path("train")).args(model).arg(path("head.onnx")).assert().success();
         let mut export = engraft();
         export.arg("export").arg(path("head.onnx")).arg("-o").arg(path("model.onnx")).arg("--with-preprocess");
-        export.args(["--precision", precision, "--max-drop", "20", "--samples"]).arg(path("train")).assert().success();
+        export.args(precision).args(["--max-drop", "20", "--samples"]).arg(path("train")).assert().success();
         let mut predict = engraft();
         let predicted =
             predict.arg("predict").arg(path("model.onnx")).arg(path("images")).arg("--json").assert().success();
@@ -51,7 +55,7 @@ impl Prepared {
         };
         let expected: BTreeMap<String, (String, f64)> = text.lines().map(prediction).collect();
         assert_eq!(expected.len(), 21);
-        Self { folder, expected, tolerance: if precision == "f32" { 1e-4 } else { 0.05 } }
+        Self { folder, expected, tolerance: if precision == F32 { 1e-4 } else { 0.05 } }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -80,6 +84,21 @@ impl Prepared {
             assert_close([found[name].1], [*probability], Tolerance::Within(self.tolerance));
         }
     }
+
+    /// What the page showed.
+    fn assert_view(&self, view: &Value) {
+        assert_eq!(view["errors"], serde_json::json!([]), "{view}");
+        assert_eq!(view["status"], "model.onnx is ready.");
+        let item = |item: &Value| {
+            let word = |key: &str| item[key].as_str().unwrap().to_owned();
+            let logits: Vec<f64> = serde_json::from_str(&word("logits")).unwrap();
+            let most = logits.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = logits.iter().map(|z| (z - most).exp()).sum();
+            assert!(word("shown").contains(&word("label")), "{item}");
+            (word("name"), (word("label"), 1.0 / sum))
+        };
+        self.assert_found(view["items"].as_array().unwrap().iter().map(item).collect());
+    }
 }
 
 fn example(name: &str) -> PathBuf {
@@ -92,7 +111,7 @@ fn node_says_the_same() {
     // Node looks for packages beside the script.
     let script = packages.join("classify.mjs");
     std::fs::copy(example("node/classify.mjs"), &script).unwrap();
-    for precision in ["f32", "int8"] {
+    for precision in [F32, INT8] {
         let prepared = Prepared::new(precision);
         let mut node = Command::new("node");
         let run = node.arg(&script).arg(prepared.path("model.onnx")).args(prepared.images()).assert().success();
@@ -102,42 +121,27 @@ fn node_says_the_same() {
 
 #[test]
 fn a_browser_says_the_same() {
-    let prepared = Prepared::new("f32");
     let (packages, runtime) = (support::browser(), npm_packages("onnxruntime-web", &["onnxruntime-web@1.30.0"]));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/classify_page.mjs");
     let pictures = support::cache().join("web-pictures");
     std::fs::create_dir_all(&pictures).unwrap();
-    let lock = support::home().lock("browser-runs", &()).unwrap();
-    let mut node = support::browsing(&packages);
-    node.arg(script).args([
-        &packages,
-        &runtime,
-        &example("web"),
-        &prepared.path("model.onnx"),
-        &prepared.path("images"),
-    ]);
-    let run = node.arg(&pictures).assert().success();
-    drop(lock);
-    let views: Vec<Value> = serde_json::from_slice(&run.get_output().stdout).unwrap();
-    assert_eq!(views.len(), 2);
-    for view in &views {
-        assert_eq!(view["errors"], serde_json::json!([]), "{view}");
-        assert_eq!(view["status"], "model.onnx is ready.");
-        let item = |item: &Value| {
-            let word = |key: &str| item[key].as_str().unwrap().to_owned();
-            let logits: Vec<f64> = serde_json::from_str(&word("logits")).unwrap();
-            let most = logits.iter().copied().fold(f64::MIN, f64::max);
-            let sum: f64 = logits.iter().map(|z| (z - most).exp()).sum();
-            assert!(word("shown").contains(&word("label")), "{item}");
-            (word("name"), (word("label"), 1.0 / sum))
-        };
-        prepared.assert_found(view["items"].as_array().unwrap().iter().map(item).collect());
+    for precision in [F32, INT8] {
+        let prepared = Prepared::new(precision);
+        let [model, images] = ["model.onnx", "images"].map(|name| prepared.path(name));
+        let lock = support::home().lock("browser-runs", &()).unwrap();
+        let mut node = support::browsing(&packages);
+        node.arg(&script).args([&packages, &runtime, &example("web"), &model, &images, &pictures]);
+        let run = node.assert().success();
+        drop(lock);
+        let views: Vec<Value> = serde_json::from_slice(&run.get_output().stdout).unwrap();
+        assert_eq!(views.len(), 2);
+        views.iter().for_each(|view| prepared.assert_view(view));
     }
 }
 
 #[test]
 fn a_minimal_rust_program_says_the_same() {
-    let prepared = Prepared::new("f32");
+    let prepared = Prepared::new(F32);
     let target = support::cache().join("rust-minimal");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(example("rust-minimal/Cargo.toml"));
@@ -150,7 +154,7 @@ fn a_minimal_rust_program_says_the_same() {
 
 #[test]
 fn a_program_in_c_says_the_same() {
-    let prepared = Prepared::new("f32");
+    let prepared = Prepared::new(F32);
     let runtime = Runtime::load(None, &support::home()).unwrap();
     c_header::write(prepared.folder.path());
     let program = prepared.path("classify");

@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 
 use engraft::eval::{Options, Report, argmax};
+use engraft::features::Existing;
 use engraft::report::{EmbeddingMap, MOST_PREVIEWS, Page, Preview, Row, figures, render, wanted};
 use ndarray::Array2;
 use serde_json::Value;
@@ -134,6 +135,54 @@ fn hostile_texts_and_labels_are_shown_and_do_nothing() {
         let text = view["text"].as_str().unwrap();
         assert!(text.contains("<script>alert(1)</script>") && text.contains("שלום"), "{text}");
         assert!(!text.contains('\u{202e}') && text.len() < 100_000);
+    }
+}
+
+#[test]
+fn the_page_of_an_adaptation_shows_both_domains() {
+    let folder = tempfile::Builder::new().prefix("report").tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let all = support::digits();
+    let source = all.select(&(0..300).collect::<Vec<_>>());
+    let mut target = all.select(&(300..600).collect::<Vec<_>>());
+    target
+        .matrix
+        .indexed_iter_mut()
+        .for_each(|((_, pixel), value)| *value = 3.0 + *value * (1.0 + 0.1 * (pixel % 8) as f32));
+    source.write(&at("source.parquet"), Existing::Refuse).unwrap();
+    target.write(&at("target.parquet"), Existing::Refuse).unwrap();
+    let train = |method: &str, page: &Path| {
+        let mut train = engraft();
+        train
+            .arg("train")
+            .arg(at("source.parquet"))
+            .arg("--target")
+            .arg(at("target.parquet"))
+            .args(["--adapt", method]);
+        train.arg("-o").arg(at("head.onnx")).arg("--report").arg(page);
+        train
+    };
+    // What moves the features has a map after it; what does not says so.
+    for (method, planes) in [("auto", 4), ("em", 2)] {
+        let page = at(&format!("adaptation-{method}.html"));
+        let trained = json(train(method, &page).arg("--overwrite"));
+        let moved = ["standardize", "coral", "linear-ot", "subspace", "tca", "sinkhorn", "jdot"];
+        let done = trained["adaptation"]["method"].as_str().unwrap();
+        assert_eq!(moved.contains(&done), planes == 4, "{done}");
+        let accuracy = format!("accuracy {:.1} % on 300 labelled", 100.0 * trained["accuracy"].as_f64().unwrap());
+        for view in open(&page) {
+            let tried = ["candidates"].into_iter().filter(|_| method == "auto");
+            let expected: Vec<&str> =
+                ["headline", "shift"].into_iter().chain(tried).chain(["map", "provenance"]).collect();
+            assert_eq!((sections(&view), &view["charts"]), (expected, &planes.into()));
+            let text = view["text"].as_str().unwrap();
+            let stays = text.contains("The features stay where they are");
+            assert_eq!((text.contains(&accuracy), stays), (true, planes == 2), "{text}");
+            for word in [done, "a classifier tells the domains apart", "discs are source rows", "engraft train"] {
+                assert!(text.contains(word), "{word:?} is not in {text}");
+            }
+        }
+        says(&mut train(method, &page), 2, &["already exists", "--overwrite"]);
     }
 }
 

@@ -136,6 +136,26 @@ impl Adapted {
         Self { training, serving, labelled: None, priors: None, figures: Vec::new(), notes: Vec::new() }
     }
 
+    /// Whether the features of either domain are others afterwards.
+    pub fn moves(&self) -> bool {
+        matches!(self.training, Training::Mapped(_) | Training::Moved(_)) || matches!(self.serving, Serving::Mapped(_))
+    }
+
+    /// Where the source rows lie, n×k, among what [`Serving::features`] gives for target rows.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`](crate::Error::Interrupted).
+    ///
+    /// # Panics
+    /// When the domains are not those that were adapted.
+    pub fn source<'a>(&'a self, domains: &'a Domains, progress: &dyn Progress) -> Result<CowArray<'a, f32, Ix2>> {
+        Ok(match &self.training {
+            Training::Mapped(map) => map.apply(domains.source, progress)?.into(),
+            Training::Moved(x) => x.view().into(),
+            Training::Source | Training::Weighted(_) | Training::Rows { .. } => domains.source.view().into(),
+        })
+    }
+
     /// The rows to fit a head on, with the known target rows behind them, each counting 1.
     ///
     /// # Errors
@@ -146,13 +166,11 @@ impl Adapted {
     pub fn training_set<'a>(&'a self, domains: &'a Domains, progress: &dyn Progress) -> Result<TrainingSet<'a>> {
         let mut labels = Cow::Borrowed(domains.labels);
         let mut weights = None;
-        let mut x: CowArray<f32, Ix2> = match &self.training {
-            Training::Source => domains.source.view().into(),
-            Training::Mapped(map) => map.apply(domains.source, progress)?.into(),
-            Training::Moved(x) => x.view().into(),
+        let mut x = match &self.training {
+            Training::Source | Training::Mapped(_) | Training::Moved(_) => self.source(domains, progress)?,
             Training::Weighted(given) => {
                 weights = Some(Cow::Borrowed(&given[..]));
-                domains.source.view().into()
+                self.source(domains, progress)?
             }
             Training::Rows { x, labels: own, weights: given } => {
                 labels = Cow::Borrowed(own);

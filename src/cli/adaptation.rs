@@ -1,5 +1,7 @@
 //! `train --target`: the flags of domain adaptation, and what they ask for.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +12,7 @@ use serde::Serialize;
 use super::Context;
 use super::fit::FitArgs;
 use super::inputs::{self, SourceArgs};
+use super::report::may_write;
 use super::results::table;
 use super::shift;
 use super::train::labelled;
@@ -21,6 +24,7 @@ use crate::features::FeatureSet;
 use crate::head::{Certificate, LinearHead, Logistic, Samples};
 use crate::logits::first_maximum;
 use crate::progress::Progress;
+use page::Maps;
 
 /// To which domain a head is adapted, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,6 +44,9 @@ pub(super) struct AdaptArgs {
     /// A few labelled samples of that domain: they are trained on, and auto chooses by them
     #[arg(long, value_name = "INPUT", requires = "target")]
     pub(super) target_labels: Vec<PathBuf>,
+    /// Write one HTML page that needs no network: both domains on a map before and after, how far they are apart, what was tried
+    #[arg(long, value_name = "FILE.html", requires = "target")]
+    report: Option<PathBuf>,
 }
 
 /// The value of `--adapt`.
@@ -77,6 +84,8 @@ pub(super) struct AdaptedHead {
     /// Of its fit on the adapted rows; none where a method makes a head of its own.
     pub(super) certificate: Option<Certificate>,
     pub(super) adaptation: Adaptation,
+    /// For the page, if one is asked for.
+    pub(super) maps: Option<Maps>,
 }
 
 /// How a head came to be adapted.
@@ -126,6 +135,11 @@ impl AdaptArgs {
     /// Whether a target is given.
     pub(super) fn is_wanted(&self) -> bool {
         !self.target.is_empty()
+    }
+
+    /// Fails where the page could not be written.
+    pub(super) fn check(&self, overwrite: bool) -> Result<()> {
+        self.report.as_deref().map_or(Ok(()), |path| may_write(path, overwrite))
     }
 
     /// Fails when the target's features are known to be of another backbone, preprocessing or pooling than the source's.
@@ -204,7 +218,9 @@ impl AdaptArgs {
             fold_difference,
             choice,
         };
-        Ok(AdaptedHead { head: LinearHead::new(served.weights, served.intercepts, input)?, certificate, adaptation })
+        let maps = self.report.is_some().then(|| Maps::of(context, &domains, &adapted, &served)).transpose()?;
+        let head = LinearHead::new(served.weights, served.intercepts, input)?;
+        Ok(AdaptedHead { head, certificate, adaptation, maps })
     }
 }
 
@@ -309,14 +325,19 @@ impl Tried {
 }
 
 impl Adaptation {
-    /// What was done, and what was tried, as lines.
-    pub(super) fn text(&self) -> String {
+    /// What was done, in a line.
+    fn done(&self) -> String {
         let rows = counted(self.target_rows, "target row");
         let labelled = match self.labelled_rows {
             0 => String::new(),
             n => format!(", {n} more with their labels"),
         };
-        let mut text = format!("adapted by {} to {rows}{labelled}", self.method);
+        format!("adapted by {} to {rows}{labelled}", self.method)
+    }
+
+    /// What was done, and what was tried, as lines.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.done();
         if let Some(tried) = &self.choice {
             text = tried.text(self.method) + "\n\n" + &text;
         }
@@ -326,6 +347,13 @@ impl Adaptation {
 
 impl Tried {
     fn text(&self, chosen: &str) -> String {
+        let (header, rows) = self.cells(chosen);
+        let passed = self.passed.iter().map(|passed| format!("\n{}: {}", passed.method, passed.reason));
+        table(&header, rows) + &passed.collect::<String>()
+    }
+
+    /// The header and the rows of a table of all that was tried.
+    fn cells(&self, chosen: &str) -> (Vec<&'static str>, Vec<Vec<String>>) {
         let judged = self.candidates.iter().any(|tried| tried.target_accuracy.is_some());
         let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
         let row = |TriedMethod { candidate: Candidate { method, criteria, .. }, target_accuracy }: &TriedMethod| {
@@ -348,7 +376,6 @@ impl Tried {
         header.extend(known.then_some("known rows"));
         header.extend(judged.then_some("on target labels"));
         header.push("");
-        let passed = self.passed.iter().map(|passed| format!("\n{}: {}", passed.method, passed.reason));
-        table(&header, self.candidates.iter().map(row)) + &passed.collect::<String>()
+        (header, self.candidates.iter().map(row).collect())
     }
 }

@@ -70,7 +70,7 @@ enum Verb {
     Rank(rank::Rank),
     Curve(curve::Curve),
     Shift(shift::Shift),
-    Train(train::Train),
+    Train(Box<train::Train>),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Export(export::Export),

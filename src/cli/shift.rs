@@ -95,34 +95,51 @@ pub(super) fn recommendation(shift: &Measured) -> &'static str {
     }
 }
 
-/// The measures as lines.
+/// The measures as lines, and a table of the classes.
 pub(super) fn text(shift: &Measured, labels: &[String]) -> String {
+    let rows = rows(shift, labels);
+    let near = |(_, class, _): &OfClass| -class.distance.unwrap_or(f64::INFINITY);
+    lines(shift).join("\n") + "\n\n" + &table_of_worst(&HEADER, &rows, ("class", "--json has all"), near, cells)
+}
+
+/// The measures of the domains as a whole.
+pub(super) fn lines(shift: &Measured) -> Vec<String> {
     let Separability { accuracy, accuracy_interval: [low, high], n } = shift.separability;
     let Discrepancy { squared, p_value, .. } = shift.discrepancy;
-    let mut text = format!(
-        "a classifier tells the domains apart on {accuracy:.4} of {n} rows [{low:.4}, {high:.4}]; 0.5 is chance\n\
-         squared maximum mean discrepancy {squared:.3e}, p {p_value:.3} by permutation"
+    let mut lines = vec![
+        format!(
+            "a classifier tells the domains apart on {accuracy:.4} of {n} rows [{low:.4}, {high:.4}]; 0.5 is chance"
+        ),
+        format!("squared maximum mean discrepancy {squared:.3e}, p {p_value:.3} by permutation"),
+    ];
+    lines.extend(
+        shift.label_shift.map(|label_shift| {
+            format!("shares of the classes differ by {label_shift:.3} (total variation, estimated)")
+        }),
     );
-    if let Some(label_shift) = shift.label_shift {
-        text += &format!("\nshares of the classes differ by {label_shift:.3} (total variation, estimated)");
-    }
-    let rows: Vec<(&String, &ClassShift, Option<f64>)> = labels
+    lines
+}
+
+/// A class by its name, how it is shifted, and its estimated share in the target.
+pub(super) type OfClass<'a> = (&'a String, &'a ClassShift, Option<f64>);
+
+/// What [`cells`] tells of a class.
+pub(super) const HEADER: [&str; 5] =
+    ["class", "share in source", "predicted in target", "estimated in target", "moved by"];
+
+/// All classes.
+pub(super) fn rows<'a>(shift: &'a Measured, labels: &'a [String]) -> Vec<OfClass<'a>> {
+    labels
         .iter()
         .zip(&shift.classes)
         .enumerate()
         .map(|(class, (label, shift_of))| (label, shift_of, shift.priors.as_ref().map(|priors| priors[class])))
-        .collect();
+        .collect()
+}
+
+/// What a table tells of a class.
+pub(super) fn cells((label, class, prior): &OfClass) -> Vec<String> {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-    let cells = |(label, class, prior): &(&String, &ClassShift, Option<f64>)| {
-        vec![
-            (*label).clone(),
-            number(Some(class.source_share)),
-            number(Some(class.predicted_share)),
-            number(*prior),
-            number(class.distance),
-        ]
-    };
-    let header = ["class", "share in source", "predicted in target", "estimated in target", "moved by"];
-    let near = |(_, class, _): &(&String, &ClassShift, Option<f64>)| -class.distance.unwrap_or(f64::INFINITY);
-    text + "\n\n" + &table_of_worst(&header, &rows, ("class", "--json has all"), near, cells)
+    let numbers = [Some(class.source_share), Some(class.predicted_share), *prior, class.distance];
+    [(*label).clone()].into_iter().chain(numbers.map(number)).collect()
 }

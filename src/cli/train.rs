@@ -36,7 +36,7 @@ use crate::source::Split;
 ///   engraft train photos.parquet --head knn -o knn.onnx
 ///   engraft train photos.parquet --head auto --cv 5 -o head.onnx
 ///   engraft train scenes.csv --model efficientnet-lite0 --label-separator ';' -o head.onnx
-///   engraft train photos.parquet --target sketches.parquet -o head.onnx
+///   engraft train photos.parquet --target sketches.parquet -o head.onnx --report adaptation.html
 ///   engraft train scans.csv --model efficientnet-lite0 --group-column patient --cv 5 --repeats 3 -o head.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -110,6 +110,7 @@ impl Train {
         if self.label_separator.is_some() {
             self.fit.check_multi_label()?;
         }
+        self.adapt.check(self.overwrite)?;
         if self.adapt.is_wanted() {
             self.fit.check_adapted(self.label_separator.is_some())?;
         }
@@ -232,7 +233,7 @@ impl Train {
         let names = source.class_names();
         let classes = source.class_indices(&names)?;
         let fitted = self.adapt.fit(context, &self.fit, (&source, &classes, &names), &target)?;
-        let AdaptedHead { head, certificate, adaptation } = fitted;
+        let AdaptedHead { head, certificate, adaptation, maps } = fitted;
         if let Some(certificate) = &certificate {
             warn_unconverged(context, certificate);
         }
@@ -250,6 +251,8 @@ impl Train {
         }
         head.attach(ADAPTATION, &adaptation)?;
         head.write(&self.output)?;
+        let made = (&self.inputs[..], head.provenance.as_ref());
+        self.adapt.write_page(context, made, (&adaptation, maps), report.as_ref())?;
         Ok(Trained {
             head: self.output.clone(),
             classes: head.labels.len(),

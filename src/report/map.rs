@@ -1,18 +1,15 @@
 //! The embeddings on a plane, with what each point is under the pointer.
 
 use maud::{Markup, PreEscaped, html};
-use ndarray::Array2;
-use plotters::prelude::*;
 use serde_json::json;
 
 use super::EmbeddingMap;
 use super::Preview;
-use super::chart::{chart, name, percent, shorten};
+use super::chart::{percent, shorten};
 use super::ink::{CLASSES, RIGHT, WRONG};
 use super::page::Page;
+use super::plane::{Dot, choice, legend, pixels, plane, planes};
 use crate::error::Result;
-
-const SIDE: (u32, u32) = (760, 560);
 
 pub(super) fn map(page: &Page, map: &EmbeddingMap) -> Result<Markup> {
     let few = page.report.labels.len() <= CLASSES.len();
@@ -36,61 +33,27 @@ pub(super) fn map(page: &Page, map: &EmbeddingMap) -> Result<Markup> {
                 @else { " The sample shows under the pointer." }
                 " PCA's two axes hold " (format!("{:.0} %", 100.0 * map.explained)) " of the variance; in t-SNE only nearness has a meaning."
             }
-            @if few {
-                p .legend {
-                    @for (label, ink) in page.report.labels.iter().zip(CLASSES) {
-                        span { i style={ "background:" (ink.variable()) } {} (name(label)) }
-                    }
-                }
-            }
-            @if drawn_tsne.is_some() {
-                p .choice {
-                    label { input type="radio" name="map" value="tsne" id="as-tsne" checked; " t-SNE" }
-                    label { input type="radio" name="map" value="pca" id="as-pca"; " PCA" }
-                }
-            }
-            @if let Some(drawn) = &drawn_tsne { div .plane data-map="tsne" { (drawn) } }
-            div .plane data-map="pca" { (drawn_pca) }
+            @if few { (legend(page.report.labels.iter().map(String::as_str))) }
+            @if drawn_tsne.is_some() { (choice()) }
+            (planes(drawn_tsne.as_ref(), &drawn_pca))
             div #tip hidden {}
             script type="application/json" id="points" { (PreEscaped(data)) }
         }
     })
 }
 
-/// Where points lie on the chart.
-fn pixels(at: &Array2<f64>) -> Vec<(i32, i32)> {
-    const MARGIN: f64 = 14.0;
-    let range = |k: usize| {
-        let ends = at.column(k).iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &x| (a.min(x), b.max(x)));
-        (ends.0, (ends.1 - ends.0).max(f64::MIN_POSITIVE))
-    };
-    let place = |value: f64, (low, width): (f64, f64), size: u32| {
-        (MARGIN + (value - low) / width * (f64::from(size) - 2.0 * MARGIN)).round() as i32
-    };
-    let (x, y) = (range(0), range(1));
-    at.outer_iter().map(|row| (place(row[0], x, SIDE.0), SIDE.1 as i32 - place(row[1], y, SIDE.1))).collect()
-}
-
+/// The points of an evaluation.
 fn points(page: &Page, map: &EmbeddingMap, at: &[(i32, i32)], few: bool) -> Result<Markup> {
-    let radius = if map.rows.len() > 800 { 3 } else { 4 };
-    chart(SIDE, "Map of the embeddings", |area| {
-        // The misclassified last, so that none is hidden.
-        for wrong in [false, true] {
-            for (&row, &at) in map.rows.iter().zip(at) {
-                let Some(row) = page.rows.get(row).filter(|row| (row.label != row.predicted) == wrong) else {
-                    continue;
-                };
-                let ink = match few {
-                    true => CLASSES[row.label % CLASSES.len()],
-                    false if wrong => WRONG,
-                    false => RIGHT,
-                };
-                let style = if wrong { ink.color().stroke_width(2) } else { ink.color().mix(0.75).filled() };
-                area.draw(&Circle::new(at, radius + i32::from(wrong), style))?;
-            }
-        }
-        Ok(())
-    })
+    let dots = map.rows.iter().filter_map(|&row| page.rows.get(row)).map(|row| {
+        let wrong = row.label != row.predicted;
+        let ink = match few {
+            true => CLASSES[row.label % CLASSES.len()],
+            false if wrong => WRONG,
+            false => RIGHT,
+        };
+        Dot { ink, ring: wrong }
+    });
+    plane(at, &dots.collect::<Vec<_>>())
 }
 
 /// What the script needs, as JSON that cannot end its element.

@@ -1,5 +1,6 @@
-//! The evaluation as one HTML page that needs nothing beside itself: no network, light and dark, printable.
+//! The evaluation, or an adaptation, as one HTML page that needs nothing beside itself: no network, light and dark, printable.
 
+mod adaptation;
 mod chart;
 mod classes;
 mod confusion;
@@ -11,10 +12,12 @@ mod ink;
 mod map;
 mod mistakes;
 mod page;
+mod plane;
 mod preview;
 mod provenance;
 mod reliability;
 
+pub use adaptation::{AdaptationPage, DomainMap, PageTable, render_adaptation};
 pub use embedding::{EmbeddingMap, MOST_POINTS};
 pub use figures::{Figure, figures, multi_label_figures};
 pub use mistakes::{MOST_MISTAKES, MOST_PREVIEWS, wanted, worst};

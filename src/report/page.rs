@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use maud::{DOCTYPE, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::chart::shorten;
@@ -71,9 +71,26 @@ const SCRIPT: &str = include_str!("page.js");
 /// be drawn.
 pub fn render(page: &Page) -> Result<String> {
     check(page)?;
+    Ok(shell(
+        &page.title,
+        html! {
+            (headline::headline(&page.report, &page.figures))
+            (confusion::confusion(&page.report)?)
+            (classes::classes(&page.report)?)
+            (reliability::reliability(&page.report)?)
+            @if let Some(curve) = curve::curve(&page.curve)? { (curve) }
+            @if let Some(map) = &page.map { (map::map(page, map)?) }
+            (mistakes::mistakes(page))
+            (provenance::provenance(&page.command, &page.facts))
+        },
+    ))
+}
+
+/// A page with these sections.
+pub(super) fn shell(title: &str, sections: Markup) -> String {
     let digest = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!("default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'");
-    let title = shorten(&page.title, 200);
+    let title = shorten(title, 200);
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -88,20 +105,13 @@ pub fn render(page: &Page) -> Result<String> {
             body {
                 main {
                     h1 dir="auto" { (title) }
-                    (headline::headline(&page.report, &page.figures))
-                    (confusion::confusion(&page.report)?)
-                    (classes::classes(&page.report)?)
-                    (reliability::reliability(&page.report)?)
-                    @if let Some(curve) = curve::curve(&page.curve)? { (curve) }
-                    @if let Some(map) = &page.map { (map::map(page, map)?) }
-                    (mistakes::mistakes(page))
-                    (provenance::provenance(&page.command, &page.facts))
+                    (sections)
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
     };
-    Ok(markup.into_string())
+    markup.into_string()
 }
 
 fn check(page: &Page) -> Result<()> {

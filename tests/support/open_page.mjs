@@ -35,10 +35,11 @@ try {
       // Over the first point of the visible map.
       const tip = await tab.evaluate(() => {
         const plane = [...document.querySelectorAll(".plane")].find((plane) => plane.offsetHeight > 0);
-        if (!plane) return null;
+        const source = document.getElementById("points");
+        if (!plane || !source) return null;
         const svg = plane.querySelector("svg");
         svg.scrollIntoView();
-        const { points, at } = JSON.parse(document.getElementById("points").textContent);
+        const { points, at } = JSON.parse(source.textContent);
         const [box, [x, y]] = [svg.getBoundingClientRect(), at[plane.dataset.map][0]];
         const scale = box.width / svg.viewBox.baseVal.width;
         const where = { clientX: box.left + x * scale, clientY: box.top + y * scale, bubbles: true };

@@ -1,7 +1,7 @@
 //! The command that was given, for a shell.
 
 /// This process's command line, after the settings of the environment that count as flags.
-pub(super) fn line() -> String {
+pub(in super::super) fn line() -> String {
     // Where engraft keeps its files is another matter on every machine.
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok().filter(|name| name.starts_with("ENGRAFT_") && name != "ENGRAFT_HOME")?;

@@ -1,6 +1,6 @@
 //! `engraft eval --report`: the evaluation as a page.
 
-mod command;
+pub(super) mod command;
 mod curve;
 mod facts;
 mod previews;
@@ -58,11 +58,7 @@ impl ReportArgs {
 
     /// Fails where the page could not be written, before anything is computed for it.
     pub(super) fn check(&self) -> Result<()> {
-        match &self.report {
-            Some(path) if path.is_dir() => Err(Error::Usage(format!("{} is a folder", path.display()))),
-            Some(path) if !self.overwrite && path.exists() => Err(Error::Exists(path.clone())),
-            _ => Ok(()),
-        }
+        self.report.as_deref().map_or(Ok(()), |path| may_write(path, self.overwrite))
     }
 
     /// Writes the page if it was asked for. `curve` reads what was trained on.
@@ -95,6 +91,15 @@ impl ReportArgs {
             map: Some(map),
         };
         file::write_atomic(path, render(&page)?.as_bytes())
+    }
+}
+
+/// Fails where a page could not be written, before anything is computed for it.
+pub(super) fn may_write(path: &Path, overwrite: bool) -> Result<()> {
+    match path {
+        path if path.is_dir() => Err(Error::Usage(format!("{} is a folder", path.display()))),
+        path if !overwrite && path.exists() => Err(Error::Exists(path.to_path_buf())),
+        _ => Ok(()),
     }
 }
 
