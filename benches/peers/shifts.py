@@ -126,15 +126,13 @@ def skada_accuracies(source, target):
     scaler = StandardScaler().fit(x)
     found = {}
     for name, adapter in methods.items():
+        # With more columns than rows skada's linear transport ends in NaN.
+        if name == "linear-ot" and x.shape[1] > len(x):
+            continue
         pipeline = make_da_pipeline(adapter, probe())
-        try:
-            pipeline.fit(scaler.transform(both), labels, sample_domain=domain)
-            said = pipeline.predict(scaler.transform(z), sample_domain=np.full(len(z), -2))
-            found[name] = float((names[said] == truth).mean())
-        except ValueError as error:
-            # With more columns than rows skada's linear transport makes NaN.
-            print(name, error, file=sys.stderr)
-            found[name] = None
+        pipeline.fit(scaler.transform(both), labels, sample_domain=domain)
+        said = pipeline.predict(scaler.transform(z), sample_domain=np.full(len(z), -2))
+        found[name] = float((names[said] == truth).mean())
     return found
 
 
@@ -185,7 +183,7 @@ def markdown(results):
     lines += [row(["source → target", *methods, *(f"skada {peer}" for peer in peers)]), row(["---"] * (1 + len(methods) + len(peers)))]
     for pair, seeds in by_pair.items():
         ours = [[accuracies(seed)[m] for seed in seeds if m in accuracies(seed)] for m in methods]
-        theirs = [[seed["skada"][peer] for seed in seeds if seed["skada"][peer] is not None] for peer in peers]
+        theirs = [[seed["skada"][peer] for seed in seeds if seed["skada"].get(peer) is not None] for peer in peers]
         lines.append(row([pair.replace("->", "→"), *(percent(mean(v)) if v else "–" for v in ours + theirs)]))
     return "\n".join(lines)
 
@@ -210,7 +208,8 @@ def main():
                 ceiling = [engraft, "train", files[1], "--cv", "5", "-o", temp / "ceiling.onnx", "--json", "-q"]
                 ceiling = json.loads(subprocess.run(ceiling, check=True, capture_output=True).stdout)
             results[key] = {"adaptation": trained["adaptation"], "auto": trained["accuracy"], "ceiling": ceiling["accuracy"]}
-            results[key]["skada"] = skada_accuracies(a, b)
+            # It takes minutes on 1,280 columns: once.
+            results[key]["skada"] = skada_accuracies(a, b) if seed == 0 else {}
             (root / "shifts.json").write_text(json.dumps(results))
             print(key, trained["adaptation"]["method"], round(trained["accuracy"], 4), file=sys.stderr, flush=True)
     print(markdown(results))

@@ -111,7 +111,7 @@ impl Formula {
         let name = self.name();
         let outside = std::mem::replace(&mut self.graph, GraphBuilder::new(&name));
         let result = body(self);
-        self.graph.output(&result, DataType::Uint8, &[Dim::Named(""); 4]);
+        self.graph.output(&result, DataType::Uint8, &[Dim::Unknown; 4]);
         std::mem::replace(&mut self.graph, outside).finish()
     }
 }

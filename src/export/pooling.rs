@@ -31,7 +31,7 @@ pub(super) struct Pooled {
 /// When the pooling is not for an output of so many dimensions.
 pub(super) fn pooling(output: &Output, of: Pooled, name: &str) -> Result<Model> {
     let mut graph = GraphBuilder::new("pooling");
-    graph.input(TOKENS, DataType::Float, &[Dim::Named(""); 4][..of.rank.min(4)]);
+    graph.input(TOKENS, DataType::Float, &[Dim::Unknown; 4][..of.rank.min(4)]);
     let target = if output.normalize { "pooling/raw" } else { EMBEDDING };
     match (output.pooling, of.rank) {
         (Pooling::None, 2 | 4) | (Pooling::Gap, 2) => {
@@ -113,6 +113,6 @@ fn mean_of_tokens(tokens: &str, target: &str, graph: &mut GraphBuilder) {
 
 /// Declares the mask: `pooling/kept [n, tokens]` is true where it is not 0.
 fn kept(mask: DataType, graph: &mut GraphBuilder) {
-    graph.input(MASK, mask, &[Dim::Named(""); 2]);
+    graph.input(MASK, mask, &[Dim::Unknown; 2]);
     graph.node("Cast", &[MASK], "pooling/kept", cast(DataType::Bool));
 }

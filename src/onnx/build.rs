@@ -23,6 +23,8 @@ pub enum Dim<'a> {
     Fixed(i64),
     /// A named size known when the graph runs.
     Named(&'a str),
+    /// One that has no name.
+    Unknown,
 }
 
 /// A node `op(inputs) -> outputs`, named after its first output.
@@ -116,10 +118,11 @@ pub fn value(name: &str, kind: DataType, dims: &[Dim]) -> ValueInfoProto {
     let dim = dims
         .iter()
         .map(|d| Dimension {
-            value: Some(match d {
-                Dim::Fixed(n) => dimension::Value::DimValue(*n),
-                Dim::Named(s) => dimension::Value::DimParam((*s).to_owned()),
-            }),
+            value: match d {
+                Dim::Fixed(n) => Some(dimension::Value::DimValue(*n)),
+                Dim::Named(s) => Some(dimension::Value::DimParam((*s).to_owned())),
+                Dim::Unknown => None,
+            },
             ..Default::default()
         })
         .collect();

@@ -41,13 +41,12 @@ pub enum Dimension {
     Unknown,
 }
 
-/// An unnamed size is a size with an empty name.
 impl<'a> From<&'a Dimension> for Dim<'a> {
     fn from(dimension: &'a Dimension) -> Self {
         match dimension {
             Dimension::Fixed(n) => Dim::Fixed(*n),
             Dimension::Named(name) => Dim::Named(name),
-            Dimension::Unknown => Dim::Named(""),
+            Dimension::Unknown => Dim::Unknown,
         }
     }
 }
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn ports_are_reported_and_initializers_are_not_inputs() {
-        let x = [Dim::Named("batch"), Dim::Fixed(3), Dim::Named(""), Dim::Fixed(-1)];
+        let x = [Dim::Named("batch"), Dim::Fixed(3), Dim::Unknown, Dim::Fixed(-1)];
         let graph = GraphProto {
             input: vec![
                 build::value("x", DataType::Float, &x),

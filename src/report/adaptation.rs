@@ -89,7 +89,7 @@ fn table(PageTable { header, rows }: &PageTable) -> Markup {
     let number = |column: usize| (column > 0).then_some("n");
     html! {
         div .chart {
-            table {
+            table .named {
                 thead { tr { @for (column, word) in header.iter().enumerate() { th class=[number(column)] { (word) } } } }
                 tbody {
                     @for row in rows {

@@ -52,7 +52,13 @@ impl Choice {
     }
 }
 
-/// The candidate that does best in circular validation; "none" where that is not better than none by one standard error of none's.
+/// By how much more of the source rows a method must be right in circular validation than no adaptation: methods that move rows come
+/// back well even where they brought nothing. Of twelve pairs of sentiments they came back better by up to 0.028, and were up to 18 points
+/// worse on the target; where emoji or digits gained 7 to 25 points, they came back better by 0.15 and more.
+const LEAST_GAIN: f64 = 0.05;
+
+/// The candidate that does best in circular validation; "none" where that is not better than none by [`LEAST_GAIN`] and by two standard
+/// errors of none's.
 ///
 /// On shifts of emoji, digits and sentiments no other criterion was as near to the order by the target's labels, and none was as
 /// rarely misled by heads that are confident and wrong: those cannot be turned back.
@@ -65,7 +71,7 @@ fn unsupervised(candidates: &[Candidate], source_rows: usize) -> (usize, Reason)
     };
     let right = circular[none].max(0.0);
     let error = (right * (1.0 - right) / source_rows as f64).sqrt();
-    match circular[best] > right + error {
+    match circular[best] > right + LEAST_GAIN.max(2.0 * error) {
         true => (best, Reason::Unsupervised),
         false => (none, Reason::NothingBetter),
     }
@@ -127,12 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn a_method_must_be_better_than_none_by_a_standard_error() {
-        // Of 100 rows with 0.8 right: 0.04.
+    fn a_method_must_be_better_than_none_by_far() {
+        // Of 100 rows with 0.8 right the standard error is 0.04; of 10,000 it is 0.004.
         let none = candidate("none", 0.4, Some(0.8), None);
         let with = |circular| vec![none.clone(), candidate("coral", 0.9, circular, None)];
         assert_eq!(chosen(with(Some(0.9))), ("coral", Reason::Unsupervised));
-        assert_eq!(chosen(with(Some(0.83))), ("none", Reason::NothingBetter));
+        assert_eq!(chosen(with(Some(0.87))), ("none", Reason::NothingBetter));
+        for (circular, expected) in [(0.84, "none"), (0.86, "coral")] {
+            let choice = Choice::of(with(Some(circular)), Vec::new(), (0..4).collect(), 10_000).unwrap();
+            assert_eq!(choice.chosen, expected);
+        }
         assert_eq!(chosen(with(None)), ("none", Reason::NothingBetter));
     }
 
