@@ -92,6 +92,15 @@ pub struct Epoch {
     pub held_out_accuracy: f64,
 }
 
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        if let Some(loss) = self.training_loss {
+            write!(f, "training loss {loss:.4}, ")?;
+        }
+        write!(f, "held-out loss {:.4}, accuracy {:.4}", self.held_out_loss, self.held_out_accuracy)
+    }
+}
+
 /// A trained tail.
 #[derive(Debug)]
 pub struct Tuned {
@@ -107,7 +116,8 @@ pub struct Tuned {
 }
 
 /// Why a training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// After all epochs.
     Epochs,
@@ -176,15 +186,18 @@ impl Training {
         } else {
             state.history.push(self.judged(&program, &examples, None)?);
         }
-        progress.begin("tune", Some(self.epochs as u64));
+        progress.begin("tuning: epochs done", None);
         progress.advance(state.history.len() as u64 - 1);
+        if state.history.len() > 1 {
+            progress.note(&format!("going on after epoch {}", state.history.len() - 1));
+        }
         let mut end = End::Epochs;
         while state.history.len() <= self.epochs {
             if state.history.len() - 1 - state.best_epoch >= self.patience {
                 end = End::Patience;
                 break;
             }
-            let epoch = match self.epoch(&mut program, &mut optimiser, &examples, state.history.len(), progress) {
+            let epoch = match self.epoch(&mut program, &mut optimiser, &examples, &state.history, progress) {
                 Err(Error::Interrupted) => {
                     end = End::Interrupted;
                     break;
@@ -204,6 +217,7 @@ impl Training {
                     .write(path)?;
             }
             progress.advance(1);
+            progress.note(&format!("epoch {}: {epoch}", state.history.len() - 1));
         }
         progress.end();
         set(&mut program, &best)?;
@@ -227,15 +241,16 @@ impl Training {
         }
     }
 
-    /// One epoch, counted from 1. What is drawn depends on the seed and the epoch alone.
+    /// The epoch after these, of which the first is the state before training. What is drawn depends on the seed and the epoch alone.
     fn epoch(
         &self,
         program: &mut Program<f32>,
         optimiser: &mut Optimiser,
         examples: &Examples,
-        epoch: usize,
+        before: &[Epoch],
         progress: &dyn Progress,
     ) -> Result<Epoch> {
+        let epoch = before.len();
         let mut rng =
             fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(epoch as u64));
         let mut order = examples.train.to_vec();
@@ -262,7 +277,10 @@ impl Training {
             clip(&mut gradients, self.clip);
             optimiser.step(program, &gradients, self.rate * schedule.at((epoch - 1) * batches.len() + i));
             total += loss * samples.len() as f64;
-            progress.state(&format!("epoch {epoch}, loss {loss:.4}"), None);
+            let last =
+                before.last().map_or_else(String::new, |last| format!(", held out {:.4}", last.held_out_accuracy));
+            let done = (epoch - 1) as f64 + (i + 1) as f64 / batches.len() as f64;
+            progress.state(&format!("epoch {epoch}, loss {loss:.4}{last}"), Some(done / self.epochs as f64));
         }
         self.judged(program, examples, Some(total / examples.train.len() as f64))
     }
