@@ -170,7 +170,14 @@ fn what_was_broken_off_is_finished() {
     assert!(!path("killed.onnx").exists());
     // Other settings are another tuning.
     let mut other = command(&path("killed.onnx"));
-    says(&mut Command::from_std({ other.args(["--seed", "1"]); other }), 1, &["cannot be continued", "--overwrite"]);
+    says(
+        &mut Command::from_std({
+            other.args(["--seed", "1"]);
+            other
+        }),
+        1,
+        &["cannot be continued", "--overwrite"],
+    );
     let output = Command::from_std(command(&path("killed.onnx"))).arg("--json").assert().success().get_output().clone();
     assert!(String::from_utf8_lossy(&output.stderr).contains("going on after epoch"));
     let resumed: Value = serde_json::from_slice(&output.stdout).unwrap();

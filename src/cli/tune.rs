@@ -105,7 +105,7 @@ impl Tune {
         let (parts, rejects) = Parts::of(context, &self.inputs, of, &backbone)?;
         let status = self.source.status(rejects, parts.divided.classes.len());
         let start = parts.starting_probe(context)?;
-        let subject = Subject::new(&backbone, &start, &self.tuning.from())?;
+        let subject = Subject::new(&backbone, &start, &self.tuning.cut_at())?;
         context.console.note(&format!(
             "tuning {} behind {}, with {} left as it is",
             counted(subject.tail.weights().len(), "tensor"),

@@ -13,7 +13,7 @@ use super::reads::reads;
 pub fn blocks(model: &ModelProto) -> Vec<String> {
     let Some(graph) = &model.graph else { return Vec::new() };
     let read_by = |node: &&NodeProto, tensor: &str| {
-        !matches!(node.op_type(), "Shape" | "Size") && reads(node).iter().any(|&read| read == tensor)
+        !matches!(node.op_type(), "Shape" | "Size") && reads(node).contains(&tensor)
     };
     let forks: Vec<CutSite> = cut_sites(model)
         .into_iter()

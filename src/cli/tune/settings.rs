@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::super::inputs::{count, json_word};
 use super::pass::Store;
-use super::subject::From;
+use super::subject::CutAt;
 use crate::error::{Error, Result};
 use crate::tune::{Dropout, Kept, Pace, Tail, Training};
 
@@ -70,8 +70,8 @@ impl TuningArgs {
         self.training(1, 0).check()
     }
 
-    pub(super) fn from(&self) -> From {
-        self.from.clone().map_or(From::Blocks(self.blocks.get()), From::Tensor)
+    pub(super) fn cut_at(&self) -> CutAt {
+        self.from.clone().map_or(CutAt::Blocks(self.blocks.get()), CutAt::Tensor)
     }
 
     /// The training of a head that reads embeddings of this width.

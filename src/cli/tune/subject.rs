@@ -19,7 +19,7 @@ const EMBEDDING: &str = "embedding";
 
 /// Where the tail begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum CutAt {
     /// At this tensor.
     Tensor(String),
     /// Where the last so many blocks begin.
@@ -41,16 +41,16 @@ impl Subject {
     ///
     /// # Errors
     /// When there is no such place to cut, a node behind it is not supported, or nothing of the backbone behind it can be trained.
-    pub(super) fn new(backbone: &Backbone, head: &HeadFile, from: &From) -> Result<Self> {
+    pub(super) fn new(backbone: &Backbone, head: &HeadFile, at: &CutAt) -> Result<Self> {
         let name = backbone.name.clone();
         let mut model = fuse(backbone, None, head, Extra::Nothing)?;
         let known = signature(&read_model(&backbone.model)?).outputs;
         let output = known.into_iter().find(|port| port.name == backbone.output.tensor);
         let output =
             output.ok_or_else(|| Error::model(&name, format!("it has no output {}", backbone.output.tensor)))?;
-        let cut = match from {
-            From::Tensor(tensor) => tensor.clone(),
-            From::Blocks(count) => begin(&of_backbone(&model, &output, &name)?, *count, &name)?,
+        let cut = match at {
+            CutAt::Tensor(tensor) => tensor.clone(),
+            CutAt::Blocks(count) => begin(&of_backbone(&model, &output, &name)?, *count, &name)?,
         };
         let find = |model: &Model| Tail::find(view(model), &cut, TARGET, &name);
         let mut tail = find(&model)?;
