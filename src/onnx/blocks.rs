@@ -12,9 +12,8 @@ use super::reads::reads;
 /// connections has none.
 pub fn blocks(model: &ModelProto) -> Vec<String> {
     let Some(graph) = &model.graph else { return Vec::new() };
-    let read_by = |node: &&NodeProto, tensor: &str| {
-        !matches!(node.op_type(), "Shape" | "Size") && reads(node).contains(&tensor)
-    };
+    let read_by =
+        |node: &&NodeProto, tensor: &str| !matches!(node.op_type(), "Shape" | "Size") && reads(node).contains(&tensor);
     let forks: Vec<CutSite> = cut_sites(model)
         .into_iter()
         .filter(|site| graph.node.iter().filter(|node| read_by(node, &site.tensor)).count() > 1)
