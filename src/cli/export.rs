@@ -135,6 +135,7 @@ impl Export {
 
         let extra = if self.embedding { Extra::Embedding } else { Extra::Nothing };
         let (delivery, model) = Delivery::fuse(context, &self.source, &files, (&backbone, &head), extra)?;
+        let told = |error| delivery.told(error);
         let ids = &two_steps.ids;
         let (mut exported, agreement) = delivery.verify(entries.clone(), ids, &expected, TOLERANCE)?;
         let mut verification = Verification { samples, agreement, pixels: None };
@@ -143,20 +144,20 @@ impl Export {
             let whole = Whole { model: &model, exported: &exported, entries: &entries, features, scored };
             self.shrink.run(context, &self.source, whole)
         });
-        let smaller = smaller.transpose()?;
+        let smaller = smaller.transpose().map_err(told)?;
         if let Some(smaller) = &smaller {
             context.console.say(&smaller.table());
-            exported = Exported::read(&delivery.model())?;
+            exported = Exported::read(&delivery.model()).map_err(told)?;
         }
         if let Some(spec) = images {
             let pixels = self.pixels(context, spec, entries.iter().take(MOST_PIXELS), &delivery)?;
             // What the file says without its preprocessing.
-            let model = read_whole_model(&delivery.model())?;
+            let model = read_whole_model(&delivery.model()).map_err(told)?;
             let known = match smaller {
                 Some(_) => delivery.through(&exported, entries.clone(), ids)?,
                 None => expected,
             };
-            write_model(&with_preprocessing(model, spec, &backbone.name)?, &delivery.model())?;
+            write_model(&with_preprocessing(model, spec, &backbone.name)?, &delivery.model()).map_err(told)?;
             let tolerance = if pixels.is_exact() { TOLERANCE } else { ROUNDED };
             let (with, agreement) = delivery.verify(entries, ids, &known, tolerance)?;
             exported = with;

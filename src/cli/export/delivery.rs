@@ -91,8 +91,13 @@ impl<'a> Delivery<'a> {
             _ => None,
         };
         let model = fuse(backbone, record, head, extra)?;
-        write_model(&model, &delivery.model())?;
+        write_model(&model, &delivery.model()).map_err(|error| delivery.told(error))?;
         Ok((delivery, model))
+    }
+
+    /// The error with the names that the hidden files have once they are in their place.
+    pub(super) fn told(&self, error: Error) -> Error {
+        told(error, self.folder(), &self.files.model)
     }
 
     fn staged(&self, path: &Path) -> PathBuf {
@@ -120,7 +125,7 @@ impl<'a> Delivery<'a> {
         expected: &Scored,
         tolerance: f64,
     ) -> Result<(Exported, Agreement)> {
-        let exported = Exported::read(&self.model())?;
+        let exported = Exported::read(&self.model()).map_err(|error| self.told(error))?;
         self.context.console.note("verifying: the same samples through the file");
         let said = self.through(&exported, entries, ids)?;
         let agreement = Agreement::of(ids, expected, &said, TOLERANCE)?;
@@ -133,7 +138,8 @@ impl<'a> Delivery<'a> {
 
     /// What the file says of the entries.
     pub(super) fn through(&self, exported: &Exported, entries: Vec<Entry>, ids: &[String]) -> Result<Scored> {
-        let rows = self.embed(&exported.as_backbone()?, entries)?;
+        let rows = exported.as_backbone().and_then(|backbone| self.embed(&backbone, entries));
+        let rows = rows.map_err(|error| self.told(error))?;
         if rows.ids != ids {
             return Err(Error::Data("the file took other samples than the backbone".into()));
         }
@@ -153,14 +159,15 @@ impl<'a> Delivery<'a> {
         more: impl FnOnce(u64) -> String,
     ) -> Result<u64> {
         let (staged, output) = (self.model(), &self.files.model);
-        let size = size(&staged)?;
-        let graph = read_model(&staged)?;
+        let told = |error| self.told(error);
+        let size = size(&staged).map_err(told)?;
+        let graph = read_model(&staged).map_err(told)?;
         let name = output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = exported.head.attached(METRICS)?;
         let about = (&exported.head, &exported.record, metrics.as_ref());
         let text = card(&name, about, &signature(&graph), verification) + &more(size);
-        file::write_atomic(&self.staged(&self.files.card), text.as_bytes())?;
-        let weights = external_paths(&graph, &staged)?;
+        file::write_atomic(&self.staged(&self.files.card), text.as_bytes()).map_err(told)?;
+        let weights = external_paths(&graph, &staged).map_err(told)?;
         let weights: Vec<PathBuf> =
             weights.iter().map(|path| output.with_file_name(path.file_name().unwrap_or_default())).collect();
         // An old model must not be seen with what belongs to the new one; the new one comes last: where it is, all is.
@@ -192,4 +199,18 @@ fn worst(agreement: &Agreement, head: &HeadFile) -> String {
         .iter()
         .map(|row| vec![row.id.clone(), format!("{:.1e}", row.difference), class(row.expected), class(row.got)]);
     table(&["sample", "difference", "two steps", "file"], lines)
+}
+
+/// The error with the names that hidden files were to have later.
+fn told(error: Error, hidden: &Path, output: &Path) -> Error {
+    let later = |path: &Path| path.strip_prefix(hidden).ok().map(|inside| output.with_file_name(inside));
+    match error {
+        Error::Io { action, path, source } => Error::Io { action, path: later(&path).unwrap_or(path), source },
+        Error::Malformed { path, reason } => Error::Malformed { path: later(&path).unwrap_or(path), reason },
+        Error::Model { model, reason } => match later(Path::new(&model)) {
+            Some(path) => Error::model(path.display(), reason),
+            None => Error::Model { model, reason },
+        },
+        other => other,
+    }
 }
