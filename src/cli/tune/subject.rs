@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use super::super::Context;
 use crate::backbone::{Backbone, SessionOptions};
 use crate::error::{Error, Result};
-use crate::export::{Exported, Extra, fuse};
+use crate::export::{EMBEDDING, Exported, Extra, TOKENS, fuse};
 use crate::extract::{Batch, Feed};
 use crate::head::HeadFile;
-use crate::onnx::{CutPoint, Model, Port, blocks, cut, dealias, read_model, signature, view, write_model};
+use crate::onnx::{
+    CutPoint, Model, Port, blocks, cut, dealias, read_model, rename_tensor, signature, view, write_model,
+};
 use crate::tune::{Also, Dropout, Program, Tail, Trunk, Value, check_agreement, write_back};
 
 /// What a tail leads to in an exported model.
 const TARGET: &str = "logits";
-/// Where dropout goes: what the head reads.
-const EMBEDDING: &str = "embedding";
 
 /// Where the tail begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct Subject {
     pub(super) tail: Tail,
     pub(super) cut: String,
     name: String,
-    /// What the head reads of the backbone.
+    /// What the backbone itself gives.
     output: Port,
 }
 
@@ -131,8 +131,11 @@ pub(super) fn names(tail: &Tail) -> Vec<&str> {
 
 /// The backbone of a fused model, up to its output.
 fn of_backbone(model: &Model, output: &Port, name: &str) -> Result<Model> {
-    let point = CutPoint { tensor: output.name.clone(), token: None, output: output.clone() };
-    cut(model.clone(), &[point], name)
+    let inside = Port { name: TOKENS.to_owned(), ..output.clone() };
+    let point = CutPoint { tensor: TOKENS.to_owned(), token: None, output: inside };
+    let mut backbone = cut(model.clone(), &[point], name)?;
+    rename_tensor(&mut backbone, TOKENS, &output.name);
+    Ok(backbone)
 }
 
 /// Where the last `count` blocks of a backbone begin.
