@@ -7,17 +7,16 @@ use super::reads::reads;
 /// The tensors at which the blocks of `model` begin, in the order in which they are computed.
 ///
 /// A block begins at a tensor that all values go through ([`cut_sites`]) and that several nodes read – a residual connection leaves
-/// there –, with a product or a convolution before the next such tensor. Where at least two of these stretches have an attention, told
+/// there –, with a product or a convolution before the next such tensor; or before that, where it only has other sizes there. Where at least two of these stretches have an attention, told
 /// by its `Softmax`, only they begin blocks: what follows an attention belongs to its block. A network without residual
 /// connections has none.
 pub fn blocks(model: &ModelProto) -> Vec<String> {
     let Some(graph) = &model.graph else { return Vec::new() };
     let read_by =
         |node: &&NodeProto, tensor: &str| !matches!(node.op_type(), "Shape" | "Size") && reads(node).contains(&tensor);
-    let forks: Vec<CutSite> = cut_sites(model)
-        .into_iter()
-        .filter(|site| graph.node.iter().filter(|node| read_by(node, &site.tensor)).count() > 1)
-        .collect();
+    let sites = cut_sites(model);
+    let forks: Vec<&CutSite> =
+        sites.iter().filter(|site| graph.node.iter().filter(|node| read_by(node, &site.tensor)).count() > 1).collect();
     let has = |place: usize, operators: &[&str]| {
         let (from, to) = (&forks[place].above, forks.get(place + 1).map(|next| &next.above));
         let within = |i: usize| !from[i] && to.is_none_or(|above| above[i]);
@@ -26,7 +25,14 @@ pub fn blocks(model: &ModelProto) -> Vec<String> {
     let learned: Vec<usize> = (0..forks.len()).filter(|&place| has(place, &["MatMul", "Gemm", "Conv"])).collect();
     let attending: Vec<usize> = learned.iter().copied().filter(|&place| has(place, &["Softmax"])).collect();
     let begins = if attending.len() > 1 { attending } else { learned };
-    begins.into_iter().map(|place| forks[place].tensor.clone()).collect()
+    // Tokens are often put below each other first, and there is no row for each sample then.
+    let whole = |fork: &str| {
+        let giver = graph.node.iter().find(|node| node.output.iter().any(|output| output == fork));
+        let reshaped = giver.filter(|node| matches!(node.op_type(), "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"));
+        let before = reshaped.and_then(|node| node.input.first());
+        before.filter(|before| sites.iter().any(|site| site.tensor == **before)).map_or(fork, String::as_str).to_owned()
+    };
+    begins.into_iter().map(|place| whole(&forks[place].tensor)).collect()
 }
 
 #[cfg(test)]
@@ -61,6 +67,24 @@ mod tests {
         );
         assert_eq!(blocks(&residual), ["a", "c"]);
         assert!(blocks(&graph(&[("MatMul", &["x", "w"], "a"), ("Relu", &["a"], "y")], "y")).is_empty());
+    }
+
+    #[test]
+    fn a_block_begins_before_its_rows_are_put_below_each_other() {
+        let mut graph = GraphBuilder::new("g");
+        graph.input("x", DataType::Float, &[Dim::Named("n"), Dim::Named("t"), Dim::Fixed(2)]);
+        graph.tensor_f32("w", &[2, 2], &[1.0; 4]);
+        graph.tensor_i64("sizes", &[2], &[-1, 2]);
+        for (operator, inputs, output) in [
+            ("Relu", &["x"][..], "h"),
+            ("Reshape", &["h", "sizes"], "rows"),
+            ("MatMul", &["rows", "w"], "a"),
+            ("Add", &["rows", "a"], "y"),
+        ] {
+            graph.node(operator, inputs, output, vec![]);
+        }
+        graph.output("y", DataType::Float, &[Dim::Named("n"), Dim::Fixed(2)]);
+        assert_eq!(blocks(&graph.finish()), ["h"]);
     }
 
     #[test]
