@@ -72,12 +72,19 @@ fn the_last_block_of_an_image_backbone_is_tuned() {
     let path = |name: &str| folder.path().join(name);
     some_emoji(&path("emoji"), 0..12);
     let model = path("m.onnx");
-    let told = run(&path("emoji"), "efficientnet-lite0", &model, &["--epochs", "3", "--rate", "3e-4"]);
+    let page = path("r.html");
+    let flags = ["--epochs", "3", "--rate", "3e-4", "--report", page.to_str().unwrap()];
+    let told = run(&path("emoji"), "efficientnet-lite0", &model, &flags);
     println!("{told}");
     assert_eq!((&told["from"], &told["trained_tensors"]), (&"block13/add".into(), &16.into()));
     assert_eq!(told["history"].as_array().unwrap().len(), 4);
     is_as_told(&told, &model, "efficientnet-lite0", ["head/weight", "stem/weight"]);
     assert!(model.with_extension("md").exists() && !path("m.tuning").exists());
+
+    let html = std::fs::read_to_string(&page).unwrap();
+    for words in ["Training</h2>", "Loss by epoch", "epoch 0 is the probe", "data:image"] {
+        assert!(html.contains(words), "{words}");
+    }
 
     // What was embedded by the backbone is not what the tuned one embeds.
     let features = path("f.parquet");
@@ -94,6 +101,28 @@ fn the_last_block_of_an_image_backbone_is_tuned() {
     refusals(&path("emoji"), &features, &model);
 }
 
+#[test]
+fn blocks_are_trained_one_after_the_other_on_several_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    some_emoji(&path("emoji"), 0..10);
+    let flags = ["--blocks", "2", "--unfreeze", "1", "--block-rate", "0.5", "--head-rate", "2", "--views", "3"];
+    let more = ["--epochs", "3", "--label-smoothing", "0.05", "--rate", "1e-4"];
+    let told = run(&path("emoji"), "efficientnet-lite0", &path("m.onnx"), &[&flags[..], &more].concat());
+    println!("{told}");
+    assert_eq!((&told["from"], &told["trained_tensors"]), (&"block12/add".into(), &22.into()));
+    is_as_told(&told, &path("m.onnx"), "efficientnet-lite0", ["head/weight", "block12/project/weight"]);
+    let losses: Vec<f64> =
+        told["history"].as_array().unwrap().iter().skip(1).map(|epoch| number(epoch, "training_loss")).collect();
+    assert!(losses.len() == 3 && losses[2] < losses[0], "{losses:?}");
+
+    // In its first epoch only the last block is trained.
+    let flags = ["--blocks", "2", "--unfreeze", "1", "--epochs", "1", "--rate", "3e-5", "--mixup", "0.2"];
+    let told = run(&path("emoji"), "efficientnet-lite0", &path("one.onnx"), &flags);
+    assert_eq!(told["trained_tensors"], 22);
+    is_as_told(&told, &path("one.onnx"), "efficientnet-lite0", ["head/weight", "block13/project/weight"]);
+}
+
 /// What is asked for in vain; nothing is written then.
 fn refusals(images: &Path, features: &Path, there: &Path) {
     let out = there.with_file_name("other.onnx");
@@ -105,8 +134,14 @@ fn refusals(images: &Path, features: &Path, there: &Path) {
     refused(features, &out, &[], 2, &["holds features", "themselves"]);
     refused(Path::new("-"), &out, &[], 2, &["standard input"]);
     refused(Path::new("nowhere"), &out, &[], 2, &["nowhere"]);
+    let page = images.with_file_name("r.html");
+    refused(images, &out, &["--report", page.to_str().unwrap()], 2, &["r.html", "already exists"]);
+    refused(images, &out, &["--report", "new.html", "--holdout", "0"], 2, &["--holdout"]);
     refused(images, &out, &["--rate", "0"], 2, &["learning rate"]);
     refused(images, &out, &["--validation", "1"], 2, &["--validation"]);
+    refused(images, &out, &["--block-rate", "0"], 2, &["--block-rate"]);
+    refused(images, &out, &["--mixup=-1"], 2, &["mixup"]);
+    refused(images, &out, &["--lora", "2000"], 2, &["rank 2000"]);
     refused(images, &out, &["--from", "x", "--blocks", "1"], 2, &["cannot be used with"]);
     refused(images, &out, &["--from", "nowhere"], 1, &["no tensor nowhere"]);
     refused(images, &out, &["--blocks", "99"], 2, &["--blocks 99", "graph --cuts"]);
@@ -139,6 +174,23 @@ fn the_last_layer_of_a_text_backbone_is_tuned() {
     assert!(model.with_extension("tokenizer.json").exists());
     let judged = json(engraft().arg("eval").arg(&model).arg(&table).args(["--id-column", "id"]));
     assert_eq!(judged["n"], 100);
+
+    let other = folder.path().join("other.onnx");
+    let mut rows = tune(&table, "all-minilm-l6-v2", &other, &["--id-column", "id", "--from", "layer6/rows"]);
+    rows.args(["--epochs", "1"]);
+    says(&mut Command::from_std(rows), 1, &["layer6/rows", "one row for each", "another --from"]);
+    std::fs::remove_dir_all(other.with_extension("tuning")).unwrap();
+    let mut views = tune(&table, "all-minilm-l6-v2", &other, &["--id-column", "id", "--views", "2"]);
+    views.arg("--overwrite");
+    says(&mut Command::from_std(views), 2, &["texts have none"]);
+    let flags = ["--id-column", "id", "--epochs", "2", "--lora", "4", "--rate", "2e-3"];
+    let told = run(&table, "all-minilm-l6-v2", &other, &flags);
+    println!("{told}");
+    // Two factors for each of six matrices, and the head.
+    assert_eq!((&told["from"], &told["trained_tensors"]), (&"layer5".into(), &14.into()));
+    let numbers = 4 * (4 * (384 + 384) + 2 * (384 + 1536)) + 385 * told["classes"].as_u64().unwrap();
+    assert_eq!(told["trained_parameters"], numbers);
+    is_as_told(&told, &other, "all-minilm-l6-v2", [&first, "encoder.layer.5.output.dense.bias"]);
 }
 
 /// Waits until the first epoch is written.
@@ -156,7 +208,7 @@ fn what_was_broken_off_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     some_emoji(&path("emoji"), 0..10);
-    let flags = ["--epochs", "8", "--patience", "8", "--batch", "4", "--rate", "2e-4"];
+    let flags = ["--epochs", "6", "--patience", "6", "--batch", "4", "--rate", "2e-4"];
     let command = |output: &Path| tune(&path("emoji"), "efficientnet-lite0", output, &flags);
     let started = |output: &Path| {
         let mut child = command(output).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -185,7 +237,7 @@ fn what_was_broken_off_is_finished() {
     let losses = |told: &Value| {
         told["history"].as_array().unwrap().iter().map(|epoch| number(epoch, "held_out_loss")).collect::<Vec<f64>>()
     };
-    assert_eq!(losses(&whole).len(), 9);
+    assert_eq!(losses(&whole).len(), 7);
     assert_close(losses(&resumed), losses(&whole), Tolerance::Within(1e-3));
 
     let mut child = started(&path("stopped.onnx"));

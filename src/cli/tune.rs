@@ -13,14 +13,15 @@ use std::time::Instant;
 use outcome::{Compared, Delivered, Figures, Outcome};
 use parts::Parts;
 use settings::TuningArgs;
-use subject::{Subject, names};
+use subject::{Subject, Trainee, names};
 use work::{Run, Work, fingerprint};
 
-use super::eval::{Verdict, judge};
+use super::eval::{Judged, Verdict, judge};
 use super::export::{Delivery, Files};
 use super::inputs::{self, SourceArgs};
 use super::judging::HoldoutArgs;
 use super::model_args::ModelArgs;
+use super::report::{Besides, Evaluation, check_page, write_page};
 use super::train::{METRICS, metrics};
 use super::{Context, Status};
 use crate::backbone::Backbone;
@@ -31,9 +32,10 @@ use crate::export::{Agreement, Extra, TOLERANCE, Verification};
 use crate::extract::Feed;
 use crate::features::FeatureSet;
 use crate::head::HeadFile;
+use crate::preprocess::Preprocessing;
 use crate::progress::Progress;
 use crate::source::Entry;
-use crate::tune::{End, Examples, Tuned};
+use crate::tune::{End, Examples, Training, Tuned};
 
 /// Samples that the trunk runs at a time.
 const BATCH: usize = 16;
@@ -67,6 +69,9 @@ pub(super) struct Tune {
     /// Replace the model if it is there, what lies beside it, and a tuning of something else that was begun
     #[arg(long)]
     overwrite: bool,
+    /// Write one HTML page on the held-out rows, as `engraft eval --report` does, with the curves of the training
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     tuning: TuningArgs,
     #[command(flatten)]
@@ -84,6 +89,22 @@ struct Trained {
     gates: [f64; 2],
 }
 
+/// What is tuned, and how.
+struct Task {
+    subject: Subject,
+    trainee: Trainee,
+    training: Training,
+}
+
+/// The probe and the tuned model on the held-out rows.
+struct Judgement {
+    probe: Judged,
+    tuned: Judged,
+    /// The rows as the tuned backbone embeds them.
+    features: FeatureSet,
+    comparison: PairedComparison,
+}
+
 /// A model that may be delivered: what runs the samples, and what says of them which class they are.
 struct Candidate {
     backbone: Backbone,
@@ -97,7 +118,11 @@ impl Tune {
         self.may_write(&files)?;
         self.tuning.check()?;
         self.check_inputs()?;
+        self.check_report()?;
         let backbone = self.model.resolve(context)?;
+        if self.tuning.views() > 1 && matches!(backbone.preprocessing, Preprocessing::Text(_)) {
+            return Err(Error::Usage("--views is for images: texts have none".into()));
+        }
         let files = files.beside(&backbone);
         self.may_write(&files)?;
 
@@ -106,15 +131,21 @@ impl Tune {
         let status = self.source.status(rejects, parts.divided.classes.len());
         let start = parts.starting_probe(context)?;
         let subject = Subject::new(&backbone, &start, &self.tuning.cut_at())?;
+        let training = self.tuning.training(parts.divided.features.dimension(), context.seed);
+        let trainee = subject.trainee(&training, self.tuning.lora())?;
+        let trained = trainee.tail.weights();
+        let trained_tensors = trained.len();
+        let trained_parameters = trained.iter().map(|weight| weight.dims.iter().product::<usize>()).sum();
         context.console.note(&format!(
             "tuning {} behind {}, with {} left as it is",
-            counted(subject.tail.weights().len(), "tensor"),
+            counted(trained_tensors, "tensor"),
             subject.cut,
             backbone.name
         ));
-        let run = self.identity(context, &parts, &subject)?;
+        let task = Task { subject, trainee, training };
+        let run = self.identity(&parts, &task)?;
         let work = Work::open(Work::beside(&self.output), &run, self.overwrite)?;
-        let Trained { subject, tuned, gates } = self.train(context, (&backbone, &parts), subject, (&work, &run))?;
+        let Trained { subject, tuned, gates } = self.train(context, (&backbone, &parts), task, (&work, &run))?;
 
         let (at_start, best) = (tuned.history[0], tuned.history[tuned.best]);
         let better = tuned.best > 0 && best.held_out_accuracy >= at_start.held_out_accuracy;
@@ -123,12 +154,20 @@ impl Tune {
         let tuned_candidate = Candidate { backbone: apart, head };
         let probe = Candidate { head: parts.whole_probe(context)?, backbone };
         let held_out = parts.held_out();
-        let verdicts = self.judged(context, (&parts, &held_out), [&probe, &tuned_candidate])?;
-        let (candidate, verdict) = match delivered {
-            Delivered::Probe => (probe, verdicts.as_ref().map(|(probe, ..)| probe)),
-            Delivered::Tuned => (tuned_candidate, verdicts.as_ref().map(|(_, tuned, _)| tuned)),
+        let judgement = self.judged(context, (&parts, &held_out), [&probe, &tuned_candidate])?;
+        let (candidate, shown) = match delivered {
+            Delivered::Probe => (probe, judgement.as_ref().map(|both| (&held_out, &both.probe))),
+            Delivered::Tuned => (tuned_candidate, judgement.as_ref().map(|both| (&both.features, &both.tuned))),
         };
+        let head = candidate.head.clone();
+        let verdict = shown.map(|(_, judged)| &judged.verdict);
         let (size, agreement) = self.deliver(context, &files, (&parts, candidate), verdict)?;
+        if let (Some(path), Some((features, judged))) = (&self.report, shown) {
+            let (model, inputs, source) = (&self.output, &self.inputs, &self.source);
+            let evaluation = Evaluation { model, inputs, source, head: &head, features, judged, left_out: 0, rejects };
+            let besides = Besides { samples: &self.inputs, curve: Vec::new(), training: &tuned.history };
+            write_page(context, path, &evaluation, besides)?;
+        }
         let Files { model, card, tokenizer } = files;
         let outcome = Outcome {
             model,
@@ -136,8 +175,8 @@ impl Tune {
             tokenizer,
             size,
             delivered,
-            trained_tensors: subject.tail.weights().len(),
-            trained_parameters: subject.tail.weights().iter().map(|w| w.dims.iter().product::<usize>()).sum(),
+            trained_tensors,
+            trained_parameters,
             from: subject.cut,
             classes: parts.divided.names.len(),
             n_train: parts.split.train.len(),
@@ -148,9 +187,9 @@ impl Tune {
             history: tuned.history,
             best_epoch: tuned.best,
             end: tuned.end,
-            compared: verdicts.map(|(probe, tuned, comparison)| Compared {
-                probe: Figures::from(&probe.report),
-                tuned: Figures::from(&tuned.report),
+            compared: judgement.map(|Judgement { probe, tuned, comparison, .. }| Compared {
+                probe: Figures::from(&probe.verdict.report),
+                tuned: Figures::from(&tuned.verdict.report),
                 comparison,
             }),
             agreement,
@@ -169,6 +208,17 @@ impl Tune {
 
     fn may_write(&self, files: &Files) -> Result<()> {
         if self.overwrite { Ok(()) } else { files.are_new() }
+    }
+
+    /// Fails where the page could not be written, or would have nothing to tell.
+    fn check_report(&self) -> Result<()> {
+        match &self.report {
+            Some(_) if self.holdout.holdout == 0.0 => {
+                Err(Error::Usage("--report tells of held-out rows: --holdout must be above 0".into()))
+            }
+            Some(path) => check_page(path, self.overwrite),
+            None => Ok(()),
+        }
     }
 
     /// Samples are read more than once, and features are not what they were made from.
@@ -190,13 +240,13 @@ impl Tune {
     }
 
     /// What this tuning is of.
-    fn identity(&self, context: &Context, parts: &Parts, subject: &Subject) -> Result<Run> {
+    fn identity(&self, parts: &Parts, Task { subject, trainee, training }: &Task) -> Result<Run> {
         let features = &parts.divided.features;
         let made = features.provenance.as_ref().map(|provenance| provenance.fingerprint());
         let of_trunk = (made, subject.tail.boundary(), self.tuning.kept(), BATCH, parts.divided.n_train);
-        let activations = fingerprint(&(of_trunk, &features.ids, &features.contents))?;
-        let training = self.tuning.training(features.dimension(), context.seed);
-        let of_training = (&activations, names(&subject.tail), self.tuning.strengths(), training);
+        let views = (self.tuning.views() > 1).then_some((self.tuning.views(), training.seed, &parts.split.train));
+        let activations = fingerprint(&(of_trunk, &features.ids, &features.contents, views))?;
+        let of_training = (&activations, names(&trainee.tail), self.tuning.strengths(), training);
         let rows = (&parts.divided.names, &parts.divided.classes, &parts.split.train, &parts.split.test);
         Ok(Run { training: fingerprint(&(of_training, rows))?, activations })
     }
@@ -206,7 +256,7 @@ impl Tune {
         &self,
         context: &Context,
         (backbone, parts): (&Backbone, &Parts),
-        mut subject: Subject,
+        Task { mut subject, trainee, training }: Task,
         (work, run): (&Work, &Run),
     ) -> Result<Trained> {
         let console = &context.console;
@@ -214,6 +264,7 @@ impl Tune {
         let inputs = subject.inputs();
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let feed = Feed::new(backbone, &inputs, &samples, BATCH, console)?;
+        let feed = feed.with_views(&parts.split.train, self.tuning.views(), training.seed)?;
         let first = feed.batches().first().ok_or_else(|| Error::Data("there are no rows to tune on".into()))?;
         let gate = work.model("gate");
         let (before, boundary) = subject.gate(context, (&feed, first), &gate)?;
@@ -223,17 +274,16 @@ impl Tune {
 
         // Activations lie in the order of the batches.
         let order: Vec<usize> = feed.batches().iter().flat_map(|batch| batch.samples.clone()).collect();
-        let mut place = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(at, &row)| place[row] = at);
+        let mut views = vec![Vec::new(); samples.len()];
+        order.iter().enumerate().for_each(|(at, &row)| views[row].push(at));
         let labels: Vec<usize> = order.iter().map(|&row| parts.divided.classes[row]).collect();
-        let at = |rows: &[usize]| rows.iter().map(|&row| place[row]).collect::<Vec<usize>>();
-        let (train, held_out) = (at(&parts.split.train), at(&parts.split.test));
+        let train: Vec<Vec<usize>> = parts.split.train.iter().map(|&row| views[row].clone()).collect();
+        let held_out: Vec<usize> = parts.split.test.iter().flat_map(|&row| views[row].first().copied()).collect();
         let classes = parts.divided.names.len();
         let examples =
             Examples { activations: &activations, labels: &labels, classes, train: &train, held_out: &held_out };
-        let training = self.tuning.training(parts.divided.features.dimension(), context.seed);
-        let program = subject.program(training.dropout)?;
-        let paces = self.tuning.paces(&subject.tail);
+        let program = trainee.tail.program(&names(&trainee.tail))?;
+        let paces = self.tuning.paces(&trainee);
         let checkpoint = work.checkpoint();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(context.threads.get()).build();
         let pool = pool.map_err(|e| Error::Data(format!("cannot start {} threads: {e}", context.threads)))?;
@@ -243,7 +293,7 @@ impl Tune {
             console.go_on();
             console.say("interrupted: keeping the best so far; another Ctrl-C gives up");
         }
-        subject.take(&tuned.program)?;
+        subject.take(&trainee, &tuned.program)?;
         let (after, _) = subject.gate(context, (&feed, first), &gate)?;
         Ok(Trained { subject, tuned, gates: [before, after] })
     }
@@ -254,7 +304,7 @@ impl Tune {
         context: &Context,
         (parts, held_out): (&Parts, &FeatureSet),
         [probe, tuned]: [&Candidate; 2],
-    ) -> Result<Option<(Verdict, Verdict, PairedComparison)>> {
+    ) -> Result<Option<Judgement>> {
         if held_out.is_empty() {
             return Ok(None);
         }
@@ -269,7 +319,7 @@ impl Tune {
         let (of_probe, first) = judged(&probe.head, held_out)?;
         let (of_tuned, second) = judged(&tuned.head, &features)?;
         let comparison = PairedComparison::new(&of_probe.truth, &second, &first)?;
-        Ok(Some((of_probe.verdict, of_tuned.verdict, comparison)))
+        Ok(Some(Judgement { probe: of_probe, tuned: of_tuned, features, comparison }))
     }
 
     /// Embeddings of rows, each of which must have one.

@@ -9,7 +9,7 @@ use super::inputs::{Inputs, tensors};
 use crate::backbone::{Backbone, Feed as Fed, Tensor};
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::preprocess::{Encoded, ImagePreprocessor, Scratch};
+use crate::preprocess::{Encoded, ImagePreprocessor, Scratch, random_view};
 use crate::progress::Progress;
 use crate::source::{Content, Sample};
 
@@ -22,6 +22,8 @@ pub struct Feed<'a> {
     samples: &'a [Sample],
     texts: Vec<Encoded>,
     batches: Vec<Batch>,
+    size: usize,
+    seed: u64,
 }
 
 /// Samples that are run together.
@@ -31,6 +33,8 @@ pub struct Batch {
     pub samples: Vec<usize>,
     /// Tokens of each, with its padding; 1 for images.
     pub units: usize,
+    /// Which view of each: 0 for the sample as it is.
+    pub view: usize,
 }
 
 impl<'a> Feed<'a> {
@@ -66,14 +70,35 @@ impl<'a> Feed<'a> {
                 (texts, groups)
             }
         };
-        let batch = |units: usize| move |samples: &[usize]| Batch { samples: samples.to_vec(), units };
-        let batches = groups.iter().flat_map(|(units, group)| group.chunks(size.max(1)).map(batch(*units))).collect();
-        Ok(Self { inputs, samples, texts, batches })
+        let batch = |units: usize| move |samples: &[usize]| Batch { samples: samples.to_vec(), units, view: 0 };
+        let size = size.max(1);
+        let batches = groups.iter().flat_map(|(units, group)| group.chunks(size).map(batch(*units))).collect();
+        Ok(Self { inputs, samples, texts, batches, size, seed: 0 })
+    }
+
+    /// With further batches, behind those that there are: the images at `places` again, each cut out and mirrored at random, until there are
+    /// `views` of each. What is drawn depends on `seed`, the place and the view.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when more than one view of texts is asked for.
+    pub fn with_views(mut self, places: &[usize], views: usize, seed: u64) -> Result<Self> {
+        if views > 1 && matches!(self.inputs, Inputs::Text { .. }) {
+            return Err(Error::Usage("several views are made of images, not of texts".into()));
+        }
+        let again = (1..views).flat_map(|view| places.chunks(self.size).map(move |samples| (samples, view)));
+        self.batches.extend(again.map(|(samples, view)| Batch { samples: samples.to_vec(), units: 1, view }));
+        self.seed = seed;
+        Ok(self)
     }
 
     /// The batches.
     pub fn batches(&self) -> &[Batch] {
         &self.batches
+    }
+
+    fn drawn(&self, sample: usize, view: usize) -> fastrand::Rng {
+        let mixed = (sample as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (view as u64).rotate_left(32);
+        fastrand::Rng::with_seed(self.seed.wrapping_add(mixed))
     }
 
     /// Prepares a batch and lets `run` see its tensors by the names of the inputs.
@@ -87,7 +112,11 @@ impl<'a> Feed<'a> {
                 let mut values = vec![0.0; batch.samples.len() * 3 * height * width];
                 let images = values.par_chunks_mut(3 * height * width).zip(&batch.samples);
                 images.try_for_each_init(Box::<Scratch>::default, |scratch, (place, &sample)| {
-                    decode(processor, scratch, &self.samples[sample], place)
+                    decode(processor, scratch, &self.samples[sample], place)?;
+                    if batch.view > 0 {
+                        random_view(place, [height, width], &mut self.drawn(sample, batch.view));
+                    }
+                    Ok::<(), Error>(())
                 })?;
                 run(&[(pixels, Tensor::F32(&[batch.samples.len(), 3, height, width], &values))])
             }

@@ -14,6 +14,7 @@ mod page;
 mod preview;
 mod provenance;
 mod reliability;
+mod training;
 
 pub use embedding::{EmbeddingMap, MOST_POINTS};
 pub use figures::{Figure, figures, multi_label_figures};

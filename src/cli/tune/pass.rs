@@ -35,7 +35,8 @@ impl Store {
         }
         let samples: usize = feed.batches().iter().map(|batch| batch.samples.len()).sum();
         let bytes = self.estimate(feed, first);
-        let told = format!("activations of {}: about {:.1} MB", counted(samples, "sample"), bytes / 1e6);
+        let what = if feed.batches().iter().any(|batch| batch.view > 0) { "view" } else { "sample" };
+        let told = format!("activations of {}: about {:.1} MB", counted(samples, what), bytes / 1e6);
         if bytes > self.limit as f64 {
             return Err(Error::Data(format!(
                 "{told}, and --cache-limit allows {:.1}: cut later, keep them with --cache f16, or raise it",

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 
 use super::super::inputs::{count, json_word};
 use super::pass::Store;
-use super::subject::CutAt;
+use super::subject::{CutAt, Trainee};
 use crate::error::{Error, Result};
-use crate::tune::{Dropout, Kept, Pace, Tail, Training};
+use crate::tune::{Dropout, Kept, Mixup, Pace, Training, Weight};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Tuning")]
@@ -27,6 +27,19 @@ pub(super) struct TuningArgs {
     /// The greatest learning rate of AdamW: it rises in the first tenth of the steps and falls by a cosine
     #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
     rate: f64,
+    /// What the rate is multiplied with for each block further from the end than the last
+    #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
+    block_rate: f64,
+    /// What the rate of the head is multiplied with
+    #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
+    head_rate: f64,
+    /// Epochs after which the next block is trained too, from the last backwards (gradual unfreezing); 0 trains all from the start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    unfreeze: usize,
+    /// Train two factors of this rank for each matrix instead of the matrix, and no biases but the head's (LoRA); what they come to
+    /// is added to the matrices in the file
+    #[arg(long, value_name = "RANK", value_parser = count)]
+    lora: Option<NonZeroUsize>,
     /// The share of itself, times the rate, that a matrix or filter loses with each step
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     weight_decay: f64,
@@ -39,6 +52,12 @@ pub(super) struct TuningArgs {
     /// The share of the embedding that is left out at random before the head
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     dropout: f64,
+    /// Mix the embeddings of two rows and their classes, with shares from Beta(ALPHA, ALPHA); 0 mixes none, 0.2 to 0.4 are usual
+    #[arg(long, value_name = "ALPHA", default_value_t = 0.0)]
+    mixup: f64,
+    /// Views of each image to learn from: as it is, and others cut out and mirrored at random; each takes as much disk
+    #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
+    views: NonZeroUsize,
     /// Epochs without a better loss on the validation rows after which training ends
     #[arg(long, value_name = "N", value_parser = count, default_value = "3")]
     patience: NonZeroUsize,
@@ -64,6 +83,11 @@ impl TuningArgs {
                 return wrong(flag, "0 or more", value);
             }
         }
+        for (flag, value) in [("--block-rate", self.block_rate), ("--head-rate", self.head_rate)] {
+            if !(value > 0.0 && value.is_finite()) {
+                return wrong(flag, "above 0", value);
+            }
+        }
         if !(self.cache_limit > 0.0 && self.cache_limit.is_finite()) {
             return wrong("--cache-limit", "above 0", self.cache_limit);
         }
@@ -83,18 +107,35 @@ impl TuningArgs {
             label_smoothing: self.label_smoothing,
             patience: self.patience.get(),
             dropout: (self.dropout != 0.0).then_some(Dropout { share: self.dropout, width }),
+            mixup: (self.mixup != 0.0).then_some(Mixup { alpha: self.mixup }),
             seed,
             ..Training::default()
         }
     }
 
-    pub(super) fn paces(&self, tail: &Tail) -> Vec<Pace> {
-        tail.weights().iter().map(|weight| Pace::of(weight.role, self.weight_decay, self.pull)).collect()
+    /// The rank of the factors that are trained for each matrix, if they are.
+    pub(super) fn lora(&self) -> Option<usize> {
+        self.lora.map(NonZeroUsize::get)
+    }
+
+    pub(super) fn views(&self) -> usize {
+        self.views.get()
+    }
+
+    pub(super) fn paces(&self, trainee: &Trainee) -> Vec<Pace> {
+        let pace = |(weight, depth): (&Weight, &usize)| {
+            let pace = Pace::of(weight.role, self.weight_decay, self.pull);
+            // The head and the last block are trained from the start, and at the whole rate.
+            let further = depth.saturating_sub(1);
+            let times = if *depth == 0 { self.head_rate } else { self.block_rate.powi(further as i32) };
+            Pace { rate: times, frozen_epochs: self.unfreeze.saturating_mul(further), ..pace }
+        };
+        trainee.tail.weights().iter().zip(&trainee.depths).map(pace).collect()
     }
 
     /// What the paces depend on.
-    pub(super) fn strengths(&self) -> [f64; 2] {
-        [self.weight_decay, self.pull]
+    pub(super) fn strengths(&self) -> (Option<usize>, usize, [f64; 4]) {
+        (self.lora(), self.unfreeze, [self.weight_decay, self.pull, self.block_rate, self.head_rate])
     }
 
     pub(super) fn kept(&self) -> Kept {

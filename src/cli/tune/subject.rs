@@ -1,10 +1,11 @@
 //! What is tuned: backbone and probe as one model, cut in two.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::super::Context;
 use crate::backbone::{Backbone, SessionOptions};
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::export::{EMBEDDING, Exported, Extra, TOKENS, fuse};
 use crate::extract::{Batch, Feed};
@@ -12,7 +13,7 @@ use crate::head::HeadFile;
 use crate::onnx::{
     CutPoint, Model, Port, blocks, cut, dealias, read_model, rename_tensor, signature, view, write_model,
 };
-use crate::tune::{Also, Dropout, Program, Tail, Trunk, Value, check_agreement, write_back};
+use crate::tune::{Adapter, Also, Program, Tail, Training, Trunk, Value, check_agreement, write_back};
 
 /// What a tail leads to in an exported model.
 const TARGET: &str = "logits";
@@ -34,6 +35,17 @@ pub(super) struct Subject {
     name: String,
     /// What the backbone itself gives.
     output: Port,
+    /// The tensors at which the backbone's blocks begin.
+    begins: Vec<String>,
+}
+
+/// What of a subject is trained.
+pub(super) struct Trainee {
+    /// The tail with what is put into it for training; its weights are what is trained.
+    pub(super) tail: Tail,
+    /// How far from the end the block of each weight is; 0 for the head.
+    pub(super) depths: Vec<usize>,
+    adapters: Vec<Adapter>,
 }
 
 impl Subject {
@@ -48,9 +60,10 @@ impl Subject {
         let output = known.into_iter().find(|port| port.name == backbone.output.tensor);
         let output =
             output.ok_or_else(|| Error::model(&name, format!("it has no output {}", backbone.output.tensor)))?;
+        let begins = blocks(&of_backbone(&model, &output, &name)?);
         let cut = match at {
             CutAt::Tensor(tensor) => tensor.clone(),
-            CutAt::Blocks(count) => begin(&of_backbone(&model, &output, &name)?, *count, &name)?,
+            CutAt::Blocks(count) => begin(&begins, *count, &name)?,
         };
         let find = |model: &Model| Tail::find(view(model), &cut, TARGET, &name);
         let mut tail = find(&model)?;
@@ -66,17 +79,34 @@ impl Subject {
             return Err(Error::model(&name, reason));
         }
         // Refused before anything is computed: a weight that could not be written back.
-        write_back(&mut model.clone(), &tail.program(&names(&tail))?, &name)?;
-        Ok(Self { model, tail, cut, name, output })
+        write_back(&mut model.clone(), &tail.program(&names(&tail))?, &[], &name)?;
+        Ok(Self { model, tail, cut, name, output, begins })
     }
 
-    /// The tail to be trained, with dropout before the head or without.
-    pub(super) fn program(&self, dropout: Option<Dropout>) -> Result<Program<f32>> {
-        let names = names(&self.tail);
-        match dropout {
-            Some(_) => self.tail.clone().with_factor(EMBEDDING)?.program(&names),
-            None => self.tail.program(&names),
+    /// What is trained: the weights of the tail or, with a rank, factors for its matrices, with what the training puts before the head.
+    ///
+    /// # Errors
+    /// As [`Tail::with_adapters`] and [`Tail::with_factor`].
+    pub(super) fn trainee(&self, training: &Training, rank: Option<usize>) -> Result<Trainee> {
+        let depths = self.tail.depths(&self.begins, TOKENS);
+        let depth: HashMap<&str, usize> = names(&self.tail).into_iter().zip(depths).collect();
+        let of = |name: &str| depth.get(name).copied().unwrap_or(1);
+        let (mut tail, adapters) = match rank {
+            None => (self.tail.clone(), Vec::new()),
+            Some(rank) => self.tail.clone().with_adapters(rank, training.seed, |weight| of(&weight.name) == 0)?,
+        };
+        let depths = names(&tail).into_iter().map(|name| {
+            let adapter = adapters.iter().find(|adapter| adapter.factors.iter().any(|factor| factor == name));
+            of(adapter.map_or(name, |adapter| &adapter.matrix))
+        });
+        let depths = depths.collect();
+        if training.dropout.is_some() {
+            tail = tail.with_factor(EMBEDDING)?;
         }
+        if training.mixup.is_some() {
+            tail = tail.with_mixing(EMBEDDING)?;
+        }
+        Ok(Trainee { tail, depths, adapters })
     }
 
     /// The names of what the graph takes.
@@ -102,14 +132,22 @@ impl Subject {
     ) -> Result<(f64, Vec<Value<f32>>)> {
         let mut trunk = self.trunk(context, Also::Target, path)?;
         let passed = feed.run(batch, |inputs| trunk.run(inputs))?;
+        let rows = batch.samples.len();
+        let whole = |value: &Value<f32>| value.dims().first() == Some(&rows);
+        if let Some((tensor, value)) = self.tail.boundary().iter().zip(&passed.boundary).find(|(_, v)| !whole(v)) {
+            let (dims, samples) = (value.dims(), counted(rows, "sample"));
+            let reason =
+                format!("the tensor {tensor} of {dims:?} has not one row for each of {samples}: give another --from");
+            return Err(Error::model(&self.name, reason));
+        }
         let target = passed.target.ok_or_else(|| Error::model(&self.name, format!("it gives no {TARGET}")))?;
-        let apart = check_agreement(&self.program(None)?, passed.boundary.clone(), &target)?;
+        let apart = check_agreement(&self.tail.program(&[])?, passed.boundary.clone(), &target)?;
         Ok((apart, passed.boundary))
     }
 
     /// Puts what was trained into the model.
-    pub(super) fn take(&mut self, program: &Program<f32>) -> Result<()> {
-        write_back(&mut self.model, program, &self.name)?;
+    pub(super) fn take(&mut self, trainee: &Trainee, program: &Program<f32>) -> Result<()> {
+        write_back(&mut self.model, program, &trainee.adapters, &self.name)?;
         // The tail has its own copy of the weights.
         self.tail = Tail::find(view(&self.model), &self.cut, TARGET, &self.name)?;
         Ok(())
@@ -138,9 +176,8 @@ fn of_backbone(model: &Model, output: &Port, name: &str) -> Result<Model> {
     Ok(backbone)
 }
 
-/// Where the last `count` blocks of a backbone begin.
-fn begin(backbone: &Model, count: usize, name: &str) -> Result<String> {
-    let found = blocks(backbone);
+/// Where the last `count` blocks of a backbone begin, of which all `found` do.
+fn begin(found: &[String], count: usize, name: &str) -> Result<String> {
     let all = "`engraft graph --cuts` lists all places to cut at, for --from";
     if found.is_empty() {
         return Err(Error::model(name, format!("it has no blocks with residual connections to count: {all}")));
