@@ -29,6 +29,7 @@ fn every_verb_has_an_example() {
         "models",
         "embed",
         "train",
+        "tune",
         "eval",
         "predict",
         "inspect",

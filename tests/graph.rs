@@ -84,13 +84,18 @@ fn cuts_are_listed_with_what_is_above_and_what_travels_along() {
     // The features are an output themselves, so that the last cut is before them and the classifier behind.
     assert_eq!(numbers("flops_above").last().unwrap() + 2 * CLASSIFIER, lite["flops"].as_u64().unwrap());
 
+    let tunable = lite["tunable"].as_array().unwrap();
+    let last = tunable.iter().find(|cut| cut["blocks"] == 1).unwrap();
+    assert_eq!((&last["tensor"], &last["cached_bytes"]), (&"block13/add".into(), &(192 * 7 * 7 * 4).into()));
+    assert!(tunable.iter().all(|cut| cut["not_supported"].as_array().unwrap().is_empty()));
+
     // The mask goes to every layer of an encoder.
     let mini = graph(&["all-minilm-l6-v2"]);
     let cuts = mini["cuts"].as_array().unwrap();
     let with_mask = cuts.iter().filter(|cut| !cut["companions"].as_array().unwrap().is_empty()).count();
     assert!(cuts.len() >= 12 && with_mask >= 10, "{with_mask} of {}", cuts.len());
     let text = stdout(&engraft().args(["graph", "all-minilm-l6-v2", "--cuts"]).assert().success());
-    for word in ["input_ids int64 [", "operations", "MatMul", "cut at", "[1, 128, 384]"] {
+    for word in ["input_ids int64 [", "operations", "MatMul", "cut at", "[1, 128, 384]", "--blocks"] {
         assert!(text.contains(word), "{word:?} is not in {text}");
     }
 }
@@ -115,6 +120,18 @@ fn any_model_will_do_and_open_sizes_can_be_given() {
         serde_json::json!([{"operator": "MatMul", "nodes": 1}, {"operator": "Softmax", "nodes": 1}])
     );
     assert_eq!(found["inputs"][0], serde_json::json!({"name": "a", "element": "float", "shape": ["n", "k"]}));
+    // What cannot be tuned through is told before anything is tuned.
+    let mut builder = GraphBuilder::new("m");
+    builder.input("x", DataType::Float, &[n, Dim::Fixed(5)]);
+    builder.node("Relu", &["x"], "h", vec![]);
+    builder.node("Atan", &["h"], "s", vec![]);
+    builder.node("Hardmax", &["s"], "y", vec![]);
+    builder.output("y", DataType::Float, &[n, Dim::Fixed(5)]);
+    let unusual = folder.path().join("unusual.onnx");
+    write_model(&builder.finish(), &unusual).unwrap();
+    let found = graph(&[unusual.to_str().unwrap(), "--shape", "x=1x5", "--cuts"]);
+    assert_eq!(found["tunable"][0]["tensor"], "h");
+    assert_eq!(found["tunable"][0]["not_supported"], serde_json::json!(["Atan", "Hardmax"]));
     // What does not run tells what it can, and why not the rest.
     let assert = engraft().args(["graph", file, "--shape", "a=7x3", "--shape", "b=4x5", "--json"]).assert().success();
     assert!(stdout(&assert).contains("\"flops\":null"));

@@ -257,7 +257,8 @@ fn what_cannot_be_smaller_is_refused_and_nothing_is_written() {
         command.arg("export").arg(&head).arg(&backbone[0]).arg("-o").arg(path("out.onnx")).args(flags);
         command
     };
-    says(&mut export(&["--precision", "int8"]), 1, &["no convolution, matrix product or table"]);
+    let said = says(&mut export(&["--precision", "int8"]), 1, &["no convolution, matrix product or table"]);
+    assert!(said.contains(path("out.onnx").to_str().unwrap()) && !said.contains(".engraft-"), "{said}");
     says(&mut export(&["--precision", "int4"]), 2, &["int4"]);
     says(&mut export(&["--precision", "int8", "--max-drop=-1"]), 2, &["from 0 to 100"]);
     assert!(!path("out.onnx").exists());

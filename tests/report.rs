@@ -224,6 +224,7 @@ fn the_page_of_many_rows_and_classes_stays_small() {
         report,
         facts: Vec::new(),
         curve: Vec::new(),
+        training: Vec::new(),
         rows,
         previews: shown.into_iter().map(preview).collect(),
         map: Some(map),

@@ -157,6 +157,67 @@ fn tails_are_those_of_onnx_runtime_and_their_gradients_those_of_the_tail() {
     }
 }
 
+/// What tests/golden/tune/make_gradients.py gives a tail for one of its inputs.
+fn written_down(name: &str, cut: &str, golden: &serde_json::Value) -> Value<f32> {
+    let numbers = |value: &serde_json::Value| value.as_array().unwrap().iter().map(|n| n.as_i64().unwrap()).collect();
+    let tokens = |values| Value::Int(Array::new(vec![2, 8], values).unwrap());
+    match name {
+        _ if name == cut => {
+            let dims: Vec<i64> = numbers(&golden["tails"]["shape"]);
+            let dims: Vec<usize> = dims.into_iter().map(|d| d as usize).collect();
+            let scale = golden["tails"]["scale"].as_f64().unwrap();
+            let values = (0..dims.iter().product()).map(|i: usize| (scale * (0.37 * i as f64).sin()) as f32).collect();
+            Array::new(dims, values).unwrap().into()
+        }
+        "attention_mask" => tokens(numbers(&golden["mask"])),
+        _ => tokens(vec![7; 16]),
+    }
+}
+
+#[test]
+fn gradients_are_those_of_torch() {
+    let golden = std::fs::read(support::golden("tune/gradients.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_slice(&golden).unwrap();
+    for subject in &SUBJECTS {
+        let mut golden = golden.clone();
+        golden["tails"] = golden["tails"][subject.name].take();
+        let known = &golden["tails"]["gradients"];
+        let number = |value: &serde_json::Value| value.as_f64().unwrap();
+        let model = model(subject);
+        let tail = Tail::find(view(&model), subject.cut, subject.target, subject.name).unwrap();
+        let program = tail.program::<f32>(&names(&tail)).unwrap();
+        let boundary = tail.boundary().iter().map(|name| written_down(name, subject.cut, &golden)).collect();
+        let trace = program.record(boundary).unwrap();
+        let dims = trace.outputs()[0].dims().to_vec();
+        let cosines = |n: usize| (0..n).map(|i| (i as f64).cos());
+        let by_output = Array::new(dims.clone(), cosines(dims.iter().product()).map(|c| c as f32).collect()).unwrap();
+        let gradients = program.backward(trace, vec![Some(by_output)]).unwrap();
+        let all = known.as_object().unwrap().values().map(|of| number(&of["greatest"])).fold(0.0, f64::max);
+        for (weight, gradient) in tail.weights().iter().zip(&gradients) {
+            let own: Vec<f64> = gradient.values().iter().map(|&g| g.into()).collect();
+            let torch = &known[&weight.name];
+            assert_eq!(torch["size"], own.len(), "{}: {}", subject.name, weight.name);
+            // What is zero but for rounding has no scale of its own: the bias of keys, which softmax does not see.
+            let scale = |key: &str| Some(number(&torch[key])).filter(|scale| *scale > 1e-6 * all).unwrap_or(all);
+            let (greatest, length) = (scale("greatest"), scale("length"));
+            let summed = [
+                own.iter().fold(0.0_f64, |m, g| m.max(g.abs())) / greatest,
+                own.iter().map(|g| g * g).sum::<f64>().sqrt() / length,
+                own.iter().zip(cosines(own.len())).map(|(g, c)| g * c).sum::<f64>() / length,
+            ];
+            let want = [("greatest", greatest), ("length", length), ("with_cosines", length)];
+            let want = want.map(|(key, scale)| number(&torch[key]) / scale);
+            let apart = summed.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            println!("{}: {}: {apart:.1e} of the greatest {greatest:.1e}", subject.name, weight.name);
+            assert_close(summed, want, Tolerance::Within(1e-5));
+            let drawn = torch["values"].as_array().unwrap();
+            let place = |value: &serde_json::Value| value[0].as_u64().unwrap() as usize;
+            let got = drawn.iter().map(|value| own[place(value)] / greatest);
+            assert_close(got, drawn.iter().map(|value| number(&value[1]) / greatest), Tolerance::Within(1e-5));
+        }
+    }
+}
+
 #[test]
 fn what_was_trained_stands_in_the_model_and_nothing_else_changed() {
     let subject = &SUBJECTS[0];
@@ -167,14 +228,14 @@ fn what_was_trained_stands_in_the_model_and_nothing_else_changed() {
         leaf.values_mut().unwrap().values_mut().iter_mut().for_each(|v| *v *= 1.01);
     }
     let mut after = before.clone();
-    write_back(&mut after, &program, subject.name).unwrap();
+    write_back(&mut after, &program, &[], subject.name).unwrap();
     let (boundary, target) = computed(&after, &tail);
     check_agreement(&program, boundary.clone(), &target).unwrap();
     let (same, other) = computed(&before, &tail);
     assert_eq!(boundary, same);
     assert!(check_agreement(&program, same, &other).unwrap_err().to_string().contains("e-"));
     program.leaves_mut()[0].values_mut().unwrap().values_mut()[0] = f32::NAN;
-    assert!(write_back(&mut after, &program, subject.name).unwrap_err().to_string().contains("no numbers"));
+    assert!(write_back(&mut after, &program, &[], subject.name).unwrap_err().to_string().contains("no numbers"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Context;
 use super::fit::FitArgs;
 use super::inputs::{self, SourceArgs};
-use super::report::may_write;
+use super::report::check_page;
 use super::results::table;
 use super::shift;
 use super::train::labelled;
@@ -139,7 +139,7 @@ impl AdaptArgs {
 
     /// Fails where the page could not be written.
     pub(super) fn check(&self, overwrite: bool) -> Result<()> {
-        self.report.as_deref().map_or(Ok(()), |path| may_write(path, overwrite))
+        self.report.as_deref().map_or(Ok(()), |path| check_page(path, overwrite))
     }
 
     /// Fails when the target's features are known to be of another backbone, preprocessing or pooling than the source's.

@@ -42,6 +42,11 @@ impl Console {
         Ok(Self { verbosity, bar: Mutex::new(None) })
     }
 
+    /// What was asked to stop has stopped, and what must follow goes on; another Ctrl-C asks anew.
+    pub(super) fn go_on(&self) {
+        INTERRUPTED.store(false, Ordering::Relaxed);
+    }
+
     /// Says something on stderr, above the bar if there is one.
     pub(super) fn say(&self, message: &str) {
         if self.verbosity == Verbosity::Quiet {

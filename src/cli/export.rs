@@ -1,5 +1,6 @@
 //! `engraft export`.
 
+mod delivery;
 mod shrink;
 
 use std::collections::HashSet;
@@ -8,24 +9,21 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use shrink::{ShrinkArgs, Smaller, Whole, size};
+pub(super) use delivery::{Delivery, Files};
+use shrink::{ShrinkArgs, Smaller, Whole};
 
 use super::classifier::{backbone_of, check_same_backbone};
 use super::inputs::{self, SourceArgs, count};
 use super::model_args::ModelArgs;
-use super::results::table;
-use super::train::METRICS;
 use super::{Context, Status};
 use crate::backbone::Backbone;
 use crate::error::{Error, Result};
 use crate::export::{
-    Agreement, Exported, Extra, Metrics, PixelAgreement, ROUNDED, TOLERANCE, TokenizerRecord, Verification, built_in,
-    card as model_card, fuse, pixel_backbones, replaceable_card, with_preprocessing,
+    Agreement, Exported, Extra, PixelAgreement, ROUNDED, TOLERANCE, Verification, built_in, pixel_backbones,
+    with_preprocessing,
 };
-use crate::features::FeatureSet;
-use crate::file::{self, AtomicFolder};
-use crate::head::{HeadFile, Scored};
-use crate::onnx::{external_paths, read_model, read_whole_model, signature, write_model};
+use crate::head::HeadFile;
+use crate::onnx::{read_whole_model, write_model};
 use crate::preprocess::{ImageSpec, Preprocessing};
 use crate::progress::Progress;
 use crate::source::Entry;
@@ -106,18 +104,13 @@ struct Preprocessed {
 
 impl Export {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
-        if self.output.extension().is_none_or(|extension| extension != "onnx") {
-            return Err(Error::Usage(format!("a model is an ONNX file: name it .onnx, not {}", self.output.display())));
-        }
         self.shrink.check(context)?;
-        let card = self.output.with_extension("md");
-        // Its refusal names --overwrite, which does not help against the other one.
-        replaceable_card(&card)?;
-        self.may_write(&[&self.output, &card])?;
+        let files = Files::of(&self.output)?;
+        self.may_write(&files)?;
         let mut head = HeadFile::read(&self.head)?;
         let backbone = backbone_of(&head, &self.model, context)?;
-        let tokenizer = backbone.tokenizer.as_ref().map(|_| self.output.with_extension("tokenizer.json"));
-        self.may_write(&tokenizer.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+        let files = files.beside(&backbone);
+        self.may_write(&files)?;
         let images = match &backbone.preprocessing {
             _ if !self.with_preprocess => None,
             Preprocessing::Image(spec) => Some(spec),
@@ -127,7 +120,7 @@ impl Export {
             }
         };
         let (mut entries, samples) = self.entries(context, &backbone)?;
-        let two_steps = self.embed(context, &backbone, entries.clone())?;
+        let two_steps = inputs::embed_entries(context, &self.source, &backbone, entries.clone())?;
         // What was rejected is no sample.
         let embedded: HashSet<&str> = two_steps.ids.iter().map(String::as_str).collect();
         let given = entries.len();
@@ -141,87 +134,55 @@ impl Export {
         head.provenance = head.provenance.or_else(|| two_steps.provenance.clone());
         let expected = head.score(two_steps.matrix.view())?;
 
-        // A sibling, so that all can be renamed into place.
-        let staging = AtomicFolder::create(&self.output)?;
-        let file = |path: &Path| staging.staging().join(path.file_name().unwrap_or_default());
-        let record = match (&backbone.tokenizer, &tokenizer) {
-            (Some(from), Some(to)) => {
-                std::fs::copy(from, file(to)).map_err(Error::io("write", to))?;
-                let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Some(TokenizerRecord { file: name, sha256: file::sha256_file(from)? })
-            }
-            _ => None,
-        };
         let extra = if self.embedding { Extra::Embedding } else { Extra::Nothing };
-        let model = fuse(&backbone, record, &head, extra)?;
-        let staged = file(&self.output);
-        write_model(&model, &staged)?;
-
-        let mut exported = Exported::read(&staged)?;
-        let agreement = self.verify(context, &exported, entries.clone(), &two_steps.ids, &expected)?;
-        self.check(context, &head, &agreement, TOLERANCE)?;
+        let (delivery, model) = Delivery::fuse(context, &self.source, &files, (&backbone, &head), extra)?;
+        let told = |error| delivery.told(error);
+        let ids = &two_steps.ids;
+        let (mut exported, agreement) = delivery.verify(entries.clone(), ids, &expected, TOLERANCE)?;
         let mut verification = Verification { samples, agreement, pixels: None };
         let smaller = self.shrink.is_wanted().then(|| {
             let (features, scored) = (&two_steps, &expected);
             let whole = Whole { model: &model, exported: &exported, entries: &entries, features, scored };
             self.shrink.run(context, &self.source, whole)
         });
-        let smaller = smaller.transpose()?;
+        let smaller = smaller.transpose().map_err(told)?;
         if let Some(smaller) = &smaller {
             context.console.say(&smaller.table());
-            exported = Exported::read(&staged)?;
+            exported = Exported::read(&delivery.model()).map_err(told)?;
         }
         if let Some(spec) = images {
-            let pixels = self.pixels(context, spec, entries.iter().take(MOST_PIXELS), staging.staging())?;
+            let pixels = self.pixels(context, spec, entries.iter().take(MOST_PIXELS), &delivery)?;
             // What the file says without its preprocessing.
-            let model = read_whole_model(&staged)?;
+            let model = read_whole_model(&delivery.model()).map_err(told)?;
             let known = match smaller {
-                Some(_) => self.through(context, &exported, entries.clone(), &two_steps.ids)?,
+                Some(_) => delivery.through(&exported, entries.clone(), ids)?,
                 None => expected,
             };
-            write_model(&with_preprocessing(model, spec, &backbone.name)?, &staged)?;
-            exported = Exported::read(&staged)?;
-            let agreement = self.verify(context, &exported, entries, &two_steps.ids, &known)?;
-            self.check(context, &head, &agreement, if pixels.is_exact() { TOLERANCE } else { ROUNDED })?;
+            write_model(&with_preprocessing(model, spec, &backbone.name)?, &delivery.model()).map_err(told)?;
+            let tolerance = if pixels.is_exact() { TOLERANCE } else { ROUNDED };
+            let (with, agreement) = delivery.verify(entries, ids, &known, tolerance)?;
+            exported = with;
             verification.pixels = Some((pixels, agreement));
         }
-        let size = size(&staged)?;
-        let graph = read_model(&staged)?;
-        let name = self.output.file_stem().unwrap_or_default().to_string_lossy();
-        let metrics: Option<Metrics> = head.attached(METRICS)?;
-        let about = (&exported.head, &exported.record, metrics.as_ref());
-        let mut text = model_card(&name, about, &signature(&graph), &verification);
-        if let Some(smaller) = &smaller {
-            text += &format!("\n## What the precision costs\n\n{}\n", smaller.text(size));
-        }
-        file::write_atomic(&file(&card), text.as_bytes())?;
-        let weights = external_paths(&graph, &staged)?;
-        let weights: Vec<PathBuf> =
-            weights.iter().map(|path| self.output.with_file_name(path.file_name().unwrap_or_default())).collect();
-        // An old model must not be seen with what belongs to the new one; the new one comes last: where it is, all is.
-        if !weights.is_empty() {
-            file::remove_if_there("replace", &self.output)?;
-        }
-        for path in weights.iter().chain(&tokenizer).chain([&card, &self.output]) {
-            std::fs::rename(file(path), path).map_err(Error::io("rename", path))?;
-        }
+        let cost = |size| {
+            let text = smaller.as_ref().map(|smaller| smaller.text(size));
+            text.map_or_else(String::new, |text| format!("\n## What the precision costs\n\n{text}\n"))
+        };
+        let size = delivery.commit(&exported, &verification, cost)?;
         let Verification { agreement, pixels, .. } = verification;
         let preprocessed = pixels.map(|(pixels, agreement)| Preprocessed { pixels, agreement });
-        let written = Written { model: self.output, card, tokenizer, size, agreement, smaller, preprocessed };
+        let Files { model, card, tokenizer } = files;
+        let written = Written { model, card, tokenizer, size, agreement, smaller, preprocessed };
         context.result(&written, || written.text(samples))?;
         Ok(Status::Done)
     }
 
     /// Fails where a file is there that must stay.
-    fn may_write(&self, files: &[&Path]) -> Result<()> {
-        let is_head = |file: &&&Path| same_file(file, &self.head);
-        if let Some(file) = files.iter().find(is_head) {
+    fn may_write(&self, files: &Files) -> Result<()> {
+        if let Some(file) = files.all().find(|file| same_file(file, &self.head)) {
             return Err(Error::in_the_way(file, "it is the head to export: give another -o"));
         }
-        match files.iter().find(|file| file.exists() && !self.overwrite) {
-            Some(file) => Err(Error::Exists(file.to_path_buf())),
-            None => Ok(()),
-        }
+        if self.overwrite { Ok(()) } else { files.are_new() }
     }
 
     /// What to verify with, and what that is called.
@@ -236,51 +197,19 @@ impl Export {
         Ok((drawn, "of your samples"))
     }
 
-    fn embed(&self, context: &Context, backbone: &Backbone, entries: Vec<Entry>) -> Result<FeatureSet> {
-        inputs::embed_entries(context, &self.source, backbone, entries)
-    }
-
-    fn verify(
-        &self,
-        context: &Context,
-        exported: &Exported,
-        entries: Vec<Entry>,
-        ids: &[String],
-        expected: &Scored,
-    ) -> Result<Agreement> {
-        context.console.note("verifying: the same samples through the file");
-        Agreement::of(ids, expected, &self.through(context, exported, entries, ids)?, TOLERANCE)
-    }
-
-    /// What the file says of the entries.
-    fn through(&self, context: &Context, exported: &Exported, entries: Vec<Entry>, ids: &[String]) -> Result<Scored> {
-        let rows = self.embed(context, &exported.as_backbone()?, entries)?;
-        if rows.ids != ids {
-            return Err(Error::Data("the file took other samples than the backbone".into()));
-        }
-        Ok(exported.scored(rows.matrix)?.0)
-    }
-
-    fn check(&self, context: &Context, head: &HeadFile, agreement: &Agreement, tolerance: f64) -> Result<()> {
-        if agreement.holds(tolerance) {
-            return Ok(());
-        }
-        context.console.say(&worst(agreement, head));
-        Err(refused(&self.output, agreement, tolerance))
-    }
-
     /// The samples' pixels, by engraft and by the graph alone.
     fn pixels<'a>(
         &self,
         context: &Context,
         spec: &ImageSpec,
         entries: impl Iterator<Item = &'a Entry>,
-        staging: &Path,
+        delivery: &Delivery,
     ) -> Result<PixelAgreement> {
         context.console.note("measuring the preprocessing in the file against engraft's own");
+        let staging = delivery.folder();
         let folder = tempfile::tempdir_in(staging).map_err(Error::io("create", staging))?;
         let entries: Vec<Entry> = entries.cloned().collect();
-        let [own, graph] = pixel_backbones(spec, folder.path())?.map(|b| self.embed(context, &b, entries.clone()));
+        let [own, graph] = pixel_backbones(spec, folder.path())?.map(|b| delivery.embed(&b, entries.clone()));
         let pixels = PixelAgreement::of(own?.matrix.view(), graph?.matrix.view())?;
         if !pixels.holds() {
             return Err(Error::Data(format!(
@@ -310,26 +239,6 @@ pub(super) fn raw(inputs: &[PathBuf]) -> Result<()> {
 /// Whether both are there and the same.
 fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-fn refused(path: &Path, agreement: &Agreement, tolerance: f64) -> Error {
-    let Agreement { samples, greatest_difference, greatest_probability_difference, other_labels, .. } = agreement;
-    Error::Data(format!(
-        "{} was not written: of {samples} samples {other_labels} got another label, logits differ by up to \
-         {greatest_difference:.1e} of the greatest and probabilities by {greatest_probability_difference:.1e}, where \
-         {tolerance:.0e} is allowed",
-        path.display()
-    ))
-}
-
-/// The samples that differ most.
-fn worst(agreement: &Agreement, head: &HeadFile) -> String {
-    let class = |class: usize| head.labels.get(class).cloned().unwrap_or_default();
-    let lines = agreement
-        .worst
-        .iter()
-        .map(|row| vec![row.id.clone(), format!("{:.1e}", row.difference), class(row.expected), class(row.got)]);
-    table(&["sample", "difference", "two steps", "file"], lines)
 }
 
 impl Written {

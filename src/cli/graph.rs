@@ -1,13 +1,18 @@
 //! `engraft graph`.
 
+mod tunable;
+
 use std::collections::HashMap;
+
+use serde::Serialize;
+use tunable::{Tunable, listed, tunable};
 
 use super::results::table;
 use super::{Context, Status};
-use crate::backbone::{Anatomy, Cut, Described, OpenSizes, TensorSize, anatomy, registry};
+use crate::backbone::{Anatomy, Described, OpenSizes, TensorSize, anatomy, registry};
 use crate::counted::counted;
 use crate::error::Result;
-use crate::onnx::Dimension;
+use crate::onnx::{Dimension, read_whole_model};
 
 /// Show what an ONNX model is made of, what it costs, and where it can be cut
 ///
@@ -16,7 +21,8 @@ use crate::onnx::Dimension;
 ///
 /// Operations are two for each multiply-add of convolutions, matrix products and recurrent layers. A cut is a tensor that all
 /// values from the first input to the outputs go through. Masks and sizes that the part behind needs besides travel along; where
-/// there are none, the tensor alone is enough.
+/// there are none, the tensor alone is enough. With --cuts each has the bytes that `engraft tune --from` it would keep for the sample, the number for
+/// its --blocks, and the operators behind it that cannot be tuned through.
 ///
 /// Examples:
 ///   engraft graph efficientnet-lite0
@@ -28,7 +34,7 @@ pub(super) struct Graph {
     /// A known backbone, an .onnx file, a Hugging Face style folder, or hf:owner/name
     #[arg(value_name = "MODEL")]
     model: String,
-    /// List the tensors at which it can be cut, with what is above each
+    /// List the tensors at which it can be cut, with what is above each and what of tuning behind it
     #[arg(long)]
     cuts: bool,
     /// The ONNX file to take from the folder
@@ -46,11 +52,26 @@ impl Graph {
         let shapes: HashMap<String, Vec<usize>> = self.shape.into_iter().collect();
         let open = OpenSizes { shapes, image: located.image };
         let found = anatomy(runtime, &located.model, &open, context.threads.get(), &context.console)?;
-        context.result(&found, || {
-            if self.cuts { format!("{}\n\n{}", summary(&found), cuts(&found.cuts)) } else { summary(&found) }
+        let tunable = match self.cuts {
+            true => Some(tunable(&read_whole_model(&located.model)?, &found)),
+            false => None,
+        };
+        let told = Told { anatomy: &found, tunable };
+        context.result(&told, || match &told.tunable {
+            Some(tunable) => format!("{}\n\n{}", summary(&found), listed(&found.cuts, tunable)),
+            None => summary(&found),
         })?;
         Ok(Status::Done)
     }
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    anatomy: &'a Anatomy,
+    /// In the order of its cuts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunable: Option<Vec<Tunable>>,
 }
 
 fn summary(model: &Anatomy) -> String {
@@ -98,25 +119,6 @@ fn summary(model: &Anatomy) -> String {
     let alone = model.cuts.iter().filter(|cut| cut.companions.is_empty()).count();
     say("cuts", format!("at {}, at {alone} of them without anything besides", counted(model.cuts.len(), "tensor")));
     table(&["", ""], lines).trim_start().to_owned()
-}
-
-fn cuts(cuts: &[Cut]) -> String {
-    let row = |cut: &Cut| {
-        let bytes = |of: &TensorSize| of.bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
-        let flops = cut.flops_above.map_or_else(|| "?".to_owned(), millions);
-        let besides = cut.companions.iter().map(|with| format!("{} {}", with.tensor, sizes(with))).collect::<Vec<_>>();
-        vec![
-            cut.at.tensor.clone(),
-            sizes(&cut.at),
-            bytes(&cut.at),
-            cut.nodes_above.to_string(),
-            millions(cut.parameters_above),
-            flops,
-            besides.join(", "),
-        ]
-    };
-    let header = ["cut at", "shape", "bytes", "nodes above", "parameters above, M", "operations above, M", "with"];
-    table(&header, cuts.iter().map(row))
 }
 
 fn millions(n: u64) -> String {

@@ -34,6 +34,7 @@ mod setup;
 mod shift;
 mod suggest;
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ enum Verb {
     Curve(curve::Curve),
     Shift(shift::Shift),
     Train(Box<train::Train>),
+    Tune(tune::Tune),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Export(export::Export),
@@ -98,6 +100,7 @@ fn run(verb: Verb, context: &Context) -> Result<Status> {
         Verb::Curve(verb) => verb.run(context),
         Verb::Shift(verb) => verb.run(context),
         Verb::Train(verb) => verb.run(context),
+        Verb::Tune(verb) => verb.run(context),
         Verb::Eval(verb) => verb.run(context),
         Verb::Predict(verb) => verb.run(context),
         Verb::Export(verb) => verb.run(context),

@@ -20,6 +20,7 @@ pub use exported::Exported;
 pub use fuse::{Extra, fuse, with_preprocessing};
 pub use images::take_images;
 pub use pixels::{PixelAgreement, pixel_backbones};
+pub use pooling::{EMBEDDING, TOKENS};
 pub use quantize::{
     Accuracy, Calibration, Contract, Kept, LayerReport, Part, Run, Shrinker, Shrunk, adds_bytes_exactly, calibrate,
     search,

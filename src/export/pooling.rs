@@ -5,10 +5,10 @@ use crate::error::{Error, Result};
 use crate::onnx::build::{Dim, attr_int, attr_ints};
 use crate::onnx::{Attribute, DataType, GraphBuilder, Model};
 
-/// The input of the graph.
-pub(super) const TOKENS: &str = "pooling/input";
+/// The input of the graph: in an exported model, what the backbone gives.
+pub const TOKENS: &str = "pooling/input";
 /// Its output, and the input of heads.
-pub(super) const EMBEDDING: &str = "embedding";
+pub const EMBEDDING: &str = "embedding";
 /// Which tokens count, for texts.
 pub(super) const MASK: &str = "attention_mask";
 /// Below every length that is not 0.

@@ -378,7 +378,7 @@ fn reject(sample: &Sample, stage: Stage, reason: impl Into<String>) -> Reject {
 }
 
 /// The whole of an ordinary file: a pipe or a device in its place could be read without end.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let found = std::fs::metadata(path)?;
     if !found.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));

@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use crate::backbone::{Backbone, Feed, Output, Session, Tensor, normalize_rows};
 use crate::error::{Error, Result};
-use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, TextPreprocessor};
+use crate::preprocess::{Encoded, ImagePreprocessor, Preprocessing, TextPreprocessor, TokenBatch};
 
 /// Prepares inputs for a backbone, and knows the names of the graph's own.
 pub(super) enum Inputs {
@@ -44,11 +44,16 @@ impl Inputs {
     /// When the inputs of the session's graph are not those of the backbone's modality.
     pub(super) fn of(backbone: &Backbone, session: &Session) -> Result<Self> {
         let names: Vec<&str> = session.inputs().iter().map(|i| i.name.as_str()).collect();
+        Self::named(backbone, &names)
+    }
+
+    /// The same of a graph whose inputs have these names.
+    pub(super) fn named(backbone: &Backbone, names: &[&str]) -> Result<Self> {
         let wrong = |needed: &str| {
             Error::model(&backbone.name, format!("it needs {needed}, and its inputs are {}", names.join(", ")))
         };
         match &backbone.preprocessing {
-            Preprocessing::Image(spec) => match names[..] {
+            Preprocessing::Image(spec) => match *names {
                 [input] => {
                     let processor = ImagePreprocessor::new(spec.clone())?;
                     Ok(Self::Image { processor, feed: backbone.feed, pixels: input.to_owned() })
@@ -113,15 +118,22 @@ impl Inputs {
         };
         let batch = processor.batch(texts);
         let shape = [batch.rows, batch.columns];
-        let mut inputs = vec![(input_ids.as_str(), Tensor::I64(&shape, &batch.input_ids))];
-        if let Some(name) = attention_mask {
-            inputs.push((name, Tensor::I64(&shape, &batch.attention_mask)));
-        }
-        if let Some(name) = token_type_ids {
-            inputs.push((name, Tensor::I64(&shape, &batch.token_type_ids)));
-        }
-        session.run_with(&inputs, |shape, values| finish(output, shape, values, Some(&batch.attention_mask)))
+        let names = [Some(input_ids), attention_mask.as_ref(), token_type_ids.as_ref()];
+        session.run_with(&tensors(names, &batch, &shape), |shape, values| {
+            finish(output, shape, values, Some(&batch.attention_mask))
+        })
     }
+}
+
+/// The tensors of a batch for inputs of these names: tokens, mask and segments.
+pub(super) fn tensors<'a>(
+    names: [Option<&'a String>; 3],
+    batch: &'a TokenBatch,
+    shape: &'a [usize; 2],
+) -> Vec<(&'a str, Tensor<'a>)> {
+    let values = [&batch.input_ids, &batch.attention_mask, &batch.token_type_ids];
+    let named = names.into_iter().zip(values);
+    named.filter_map(|(name, values)| Some((name?.as_str(), Tensor::I64(shape, values)))).collect()
 }
 
 fn finish(output: &Output, shape: &[usize], values: &[f32], mask: Option<&[i64]>) -> Result<Array2<f32>> {

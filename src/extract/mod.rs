@@ -3,6 +3,7 @@
 mod backend;
 mod buckets;
 mod extraction;
+mod feed;
 mod form;
 mod inputs;
 mod latency;
@@ -18,6 +19,7 @@ mod work;
 mod writer;
 
 pub use extraction::{Extraction, Stages, Summary};
+pub use feed::{Batch, Feed};
 pub use latency::{Latency, latency};
 pub use meter::{Limit, StageRate};
 pub use options::Options;

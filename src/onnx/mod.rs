@@ -1,5 +1,6 @@
 //! ONNX graphs: read, write, describe, cut and build. The only code that knows the protobuf.
 
+mod blocks;
 pub mod build;
 mod cut;
 mod dealias;
@@ -32,6 +33,7 @@ mod unknown;
 mod value;
 mod view;
 
+pub use blocks::blocks;
 pub use cut::{CutPoint, check_tensors, cut, cut_between, outputs_of_nodes};
 pub use dealias::dealias;
 pub use expose::{Join, expose, expose_all, has_tensor, joined_name, layer_candidates};

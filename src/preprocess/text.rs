@@ -104,7 +104,12 @@ impl TextPreprocessor {
 
     /// Pads texts to the longest of them.
     pub fn batch(&self, texts: &[Encoded]) -> TokenBatch {
-        let (rows, columns) = (texts.len(), texts.iter().map(|t| t.ids.len()).max().unwrap_or(0));
+        self.padded(texts, 0)
+    }
+
+    /// Pads texts to `columns` tokens, or to the longest of them where it has more.
+    pub fn padded(&self, texts: &[Encoded], columns: usize) -> TokenBatch {
+        let (rows, columns) = (texts.len(), texts.iter().map(|t| t.ids.len()).fold(columns, usize::max));
         let padded = |values: fn(&Encoded) -> &[u32], pad: u32| {
             let rows = texts.iter().map(values);
             rows.flat_map(|row| row.iter().copied().chain(std::iter::repeat(pad)).take(columns).map(i64::from))

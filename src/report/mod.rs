@@ -16,6 +16,7 @@ mod plane;
 mod preview;
 mod provenance;
 mod reliability;
+mod training;
 
 pub use adaptation::{AdaptationPage, DomainMap, PageTable, render_adaptation};
 pub use embedding::{EmbeddingMap, MOST_POINTS};

@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::chart::shorten;
 use super::{EmbeddingMap, Figure, Preview};
-use super::{classes, confusion, curve, headline, ink, map, mistakes, provenance, reliability};
+use super::{classes, confusion, curve, headline, ink, map, mistakes, provenance, reliability, training};
 use crate::error::{Error, Result};
 use crate::eval::{Interval, Report};
+use crate::tune::Epoch;
 
 /// All that a page shows.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Page {
     pub facts: Vec<(String, String)>,
     /// Accuracy by the number of labelled rows, ascending; empty for no learning curve.
     pub curve: Vec<CurvePoint>,
+    /// Of a model that was fine-tuned the state before, then each epoch; empty for another.
+    pub training: Vec<Epoch>,
     /// The rows that were evaluated, as many as the report's `n`.
     pub rows: Vec<Row>,
     /// Pictures and texts of some rows, by index.
@@ -79,7 +82,8 @@ pub fn render(page: &Page) -> Result<String> {
             (classes::classes(&page.report)?)
             (reliability::reliability(&page.report)?)
             @if let Some(curve) = curve::curve(&page.curve)? { (curve) }
-            @if let Some(map) = &page.map { (map::map(page, map)?) }
+            @if let Some(training) = training::training(&page.training)? { (training) }
+        @if let Some(map) = &page.map { (map::map(page, map)?) }
             (mistakes::mistakes(page))
             (provenance::provenance(&page.command, &page.facts))
         },

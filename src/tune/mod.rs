@@ -4,11 +4,13 @@
 //! f32; everything is generic over f32 and f64, so that gradients can be held against finite differences.
 
 mod activations;
+mod adapter;
 mod array;
 mod attributes;
 mod broadcast;
 mod checkpoint;
 mod loss;
+mod mixup;
 mod operator;
 mod ops;
 mod optimiser;
@@ -24,14 +26,16 @@ mod trunk;
 mod write_back;
 
 pub use activations::{ActivationWriter, Activations, Kept, bytes_per_sample};
+pub use adapter::Adapter;
 pub use array::{Array, Value};
 pub use loss::{cross_entropy, smoothed};
+pub use mixup::Mixup;
 pub use optimiser::{Optimiser, Pace, clip};
 pub use program::{Leaf, Program, Trace, supported};
 pub use roles::{Role, Weight};
 pub use scalar::Scalar;
 pub use schedule::Schedule;
-pub use tail::{FACTOR, Tail};
+pub use tail::{FACTOR, MIXING, Tail};
 pub use training::{Dropout, End, Epoch, Examples, Training, Tuned};
 pub use trunk::{AGREEMENT, Also, Passed, Trunk, check_agreement};
 pub use write_back::write_back;

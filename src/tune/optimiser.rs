@@ -18,12 +18,14 @@ pub struct Pace {
     /// How strongly it is pulled to where it started: `strength · (w − w₀)` is added to its gradient, that of
     /// `strength/2 · ‖w − w₀‖²` (L2-SP; Li, Grandvalet & Davoine 2018).
     pub pull: f64,
+    /// Epochs in which it stays as it is before it is trained too (gradual unfreezing; Howard & Ruder 2018).
+    pub frozen_epochs: usize,
 }
 
 impl Pace {
-    /// Decay for matrices and filters alone, as [`Role::decays`] has it.
+    /// Decay for matrices and filters alone, as [`Role::decays`] has it; trained from the first epoch on.
     pub fn of(role: Role, weight_decay: f64, pull: f64) -> Self {
-        Self { rate: 1.0, weight_decay: if role.decays() { weight_decay } else { 0.0 }, pull }
+        Self { rate: 1.0, weight_decay: if role.decays() { weight_decay } else { 0.0 }, pull, frozen_epochs: 0 }
     }
 }
 
@@ -31,6 +33,7 @@ impl Pace {
 #[derive(Debug, Clone)]
 pub struct Optimiser {
     paces: Vec<Pace>,
+    steps_an_epoch: i32,
     /// Where each weight started, if it is pulled there.
     starts: Vec<Option<Array<f32>>>,
     moments: Vec<Vec<Moments>>,
@@ -38,8 +41,9 @@ pub struct Optimiser {
 }
 
 impl Optimiser {
-    /// With one pace for each leaf of `program`, in their order. What has none, or is an input, stays as it is.
-    pub fn new(program: &Program<f32>, paces: Vec<Pace>) -> Self {
+    /// With one pace for each leaf of `program`, in their order. What has none, or is an input, stays as it is. Of an epoch it is
+    /// only known how many steps it has.
+    pub fn new(program: &Program<f32>, paces: Vec<Pace>, steps_an_epoch: usize) -> Self {
         let start = |(leaf, pace): (&Leaf<f32>, &Pace)| leaf.values().filter(|_| pace.pull != 0.0).cloned();
         let moments =
             |leaf: &Leaf<f32>| vec![Moments::default(); leaf.values().map_or(0, |values| values.values().len())];
@@ -47,6 +51,7 @@ impl Optimiser {
             starts: program.leaves().iter().zip(&paces).map(start).collect(),
             moments: program.leaves().iter().map(moments).collect(),
             paces,
+            steps_an_epoch: i32::try_from(steps_an_epoch).unwrap_or(i32::MAX),
             steps: 0,
         }
     }
@@ -70,15 +75,31 @@ impl Optimiser {
         &mut self.paces
     }
 
+    /// How many steps a weight has taken when all have taken so many; none of one that is frozen.
+    fn own_steps(&self, pace: &Pace, steps: i32) -> Option<i32> {
+        let frozen = i32::try_from(pace.frozen_epochs).unwrap_or(i32::MAX).saturating_mul(self.steps_an_epoch);
+        Some(steps - frozen).filter(|&own| own > 0 && pace.rate != 0.0)
+    }
+
+    /// Makes the gradients zero of what the next step leaves as it is, so that they count for nothing where all are cut together.
+    pub fn withhold(&self, gradients: &mut [Array<f32>]) {
+        for (gradient, pace) in gradients.iter_mut().zip(&self.paces) {
+            if self.own_steps(pace, self.steps + 1).is_none() {
+                gradient.values_mut().fill(0.0);
+            }
+        }
+    }
+
     /// One step of size `rate` against the gradients, which are those of [`Program::backward`].
     pub fn step(&mut self, program: &mut Program<f32>, gradients: &[Array<f32>], rate: f64) {
         self.steps += 1;
+        let own: Vec<Option<i32>> = self.paces.iter().map(|pace| self.own_steps(pace, self.steps)).collect();
         let leaves = program.leaves_mut().iter_mut().zip(gradients);
-        for (((leaf, gradient), pace), (moments, start)) in
-            leaves.zip(&self.paces).zip(self.moments.iter_mut().zip(&self.starts))
+        for (((leaf, gradient), (pace, own)), (moments, start)) in
+            leaves.zip(self.paces.iter().zip(own)).zip(self.moments.iter_mut().zip(&self.starts))
         {
-            let Some(values) = leaf.values_mut().filter(|_| pace.rate != 0.0) else { continue };
-            let step = AdamW::step(self.steps, rate * pace.rate);
+            let (Some(values), Some(own)) = (leaf.values_mut(), own) else { continue };
+            let step = AdamW::step(own, rate * pace.rate);
             let values = values.values_mut().par_chunks_mut(PIECE).zip(gradient.values().par_chunks(PIECE));
             values.zip(moments.par_chunks_mut(PIECE)).enumerate().for_each(
                 |(piece, ((values, gradients), moments))| {
@@ -126,13 +147,13 @@ mod tests {
     }
 
     fn pace(rate: f64, weight_decay: f64, pull: f64) -> Vec<Pace> {
-        vec![Pace { rate, weight_decay, pull }]
+        vec![Pace { rate, weight_decay, pull, frozen_epochs: 0 }]
     }
 
     #[test]
     fn a_steady_gradient_moves_by_the_rate() {
         let mut program = program();
-        let mut optimiser = Optimiser::new(&program, pace(0.5, 0.1, 0.0));
+        let mut optimiser = Optimiser::new(&program, pace(0.5, 0.1, 0.0), 1);
         let gradients = [Array::new(vec![2, 1], vec![3.0, -0.01]).unwrap()];
         let mut want = [1.0_f64, -2.0];
         for _ in 0..5 {
@@ -149,11 +170,31 @@ mod tests {
     #[test]
     fn what_was_moved_away_is_pulled_back() {
         let mut program = program();
-        let mut optimiser = Optimiser::new(&program, pace(1.0, 0.0, 0.3));
+        let mut optimiser = Optimiser::new(&program, pace(1.0, 0.0, 0.3), 1);
         program.leaves_mut()[0].values_mut().unwrap().values_mut()[0] = 1.5;
         let none = [Array::new(vec![2, 1], vec![0.0, 0.0]).unwrap()];
         optimiser.step(&mut program, &none, 0.01);
         assert_close(weights(&program), [1.49_f32, -2.0], Tolerance::Within(1e-6));
+    }
+
+    #[test]
+    fn what_is_frozen_begins_later_as_if_it_were_the_first_step() {
+        let mut program = program();
+        let late = vec![Pace { frozen_epochs: 2, ..pace(1.0, 0.5, 0.0)[0] }];
+        let mut optimiser = Optimiser::new(&program, late, 3);
+        let gradients = || [Array::new(vec![2, 1], vec![3.0, -0.01]).unwrap()];
+        for _ in 0..6 {
+            let mut withheld = gradients();
+            optimiser.withhold(&mut withheld);
+            assert_eq!(withheld[0].values(), [0.0, 0.0]);
+            optimiser.step(&mut program, &gradients(), 0.02);
+        }
+        assert_eq!(weights(&program), [1.0, -2.0]);
+        let mut wanted = gradients();
+        optimiser.withhold(&mut wanted);
+        assert_eq!(wanted, gradients());
+        optimiser.step(&mut program, &wanted, 0.02);
+        assert_close(weights(&program), [0.99 - 0.02, -1.98 + 0.02_f32], Tolerance::Within(1e-6));
     }
 
     #[test]

@@ -14,15 +14,17 @@ const HEAVY: [&str; 6] =
 
 /// The input that [`Tail::with_factor`] adds.
 pub const FACTOR: &str = "engraft/factor";
+/// The input that [`Tail::with_mixing`] adds.
+pub const MIXING: &str = "engraft/mixing";
 
 /// The part of a graph behind a cut.
 #[derive(Clone)]
 pub struct Tail {
     model: String,
-    graph: GraphView,
+    pub(super) graph: GraphView,
     boundary: Vec<String>,
     target: String,
-    weights: Vec<Weight>,
+    pub(super) weights: Vec<Weight>,
     shared: Vec<String>,
 }
 
@@ -96,35 +98,73 @@ impl Tail {
         &self.shared
     }
 
+    /// How far from the end each weight is, in their order: 0 for what is read behind `head`, 1 for the last block, and one more for
+    /// each of `begins`, the tensors at which blocks begin, that is not before the node which reads it.
+    pub fn depths(&self, begins: &[String], head: &str) -> Vec<usize> {
+        let of_head = reached(&self.graph, &[head]);
+        let begun: Vec<HashSet<&str>> = begins.iter().map(|begin| reached(&self.graph, &[begin])).collect();
+        let tail = self.nodes();
+        let depth = |weight: &Weight| {
+            let reader = tail.iter().find(|node| node.inputs.contains(&weight.name));
+            let output = reader.and_then(|node| node.outputs.first()).map_or("", String::as_str);
+            match of_head.contains(output) {
+                true => 0,
+                false => 1 + begun.iter().filter(|begun| !begun.contains(output)).count(),
+            }
+        };
+        self.weights.iter().map(depth).collect()
+    }
+
+    /// The nodes from the boundary to the target.
+    fn nodes(&self) -> Vec<&NodeView> {
+        let boundary: Vec<&str> = self.boundary.iter().map(String::as_str).collect();
+        needed(&self.graph, &boundary, &[&self.target])
+    }
+
+    /// Lets the tail read something else for the tensor `at`: the last of what `nodes` give, which are put before its readers.
+    /// Returns whether anything reads it.
+    pub(super) fn replace(&mut self, at: &str, nodes: Vec<NodeView>) -> bool {
+        let tail: HashSet<String> = self.nodes().iter().flat_map(|node| node.outputs.clone()).collect();
+        let reads = |node: &NodeView| {
+            node.inputs.iter().any(|name| name == at) && node.outputs.iter().any(|output| tail.contains(output))
+        };
+        let (Some(first), Some(instead)) =
+            (self.graph.nodes.iter().position(reads), nodes.last().and_then(|node| node.outputs.first()).cloned())
+        else {
+            return false;
+        };
+        for node in self.graph.nodes.iter_mut().filter(|node| reads(node)) {
+            node.inputs.iter_mut().filter(|name| *name == at).for_each(|name| name.clone_from(&instead));
+        }
+        self.graph.nodes.splice(first..first, nodes);
+        true
+    }
+
+    fn with_input(mut self, input: &str, op: &str, (at, inputs): (&str, [&str; 2])) -> Result<Self> {
+        let product = node(op, &format!("{input}/{at}"), &inputs);
+        if !self.replace(at, vec![product]) {
+            return Err(Error::model(&self.model, format!("nothing behind the cut reads the tensor {at}")));
+        }
+        self.boundary.push(input.to_owned());
+        Ok(self)
+    }
+
     /// The tail with the tensor `at` multiplied by another input, [`FACTOR`], which becomes the last of the boundary: ones leave it as it is,
     /// and what is left out at random makes dropout.
     ///
     /// # Errors
     /// [`Error::Model`] when nothing of the tail reads the tensor.
-    pub fn with_factor(mut self, at: &str) -> Result<Self> {
-        let boundary: Vec<&str> = self.boundary.iter().map(String::as_str).collect();
-        let tail: HashSet<String> =
-            needed(&self.graph, &boundary, &[&self.target]).iter().flat_map(|node| node.outputs.clone()).collect();
-        let first = self.graph.nodes.iter().position(|node| {
-            node.inputs.iter().any(|name| name == at) && node.outputs.iter().any(|output| tail.contains(output))
-        });
-        let Some(first) = first else {
-            return Err(Error::model(&self.model, format!("nothing behind the cut reads the tensor {at}")));
-        };
-        let scaled = format!("{FACTOR}/{at}");
-        for node in self.graph.nodes.iter_mut().filter(|node| node.outputs.iter().any(|output| tail.contains(output))) {
-            node.inputs.iter_mut().filter(|name| *name == at).for_each(|name| name.clone_from(&scaled));
-        }
-        let product = NodeView {
-            op: "Mul".to_owned(),
-            name: scaled.clone(),
-            inputs: vec![at.to_owned(), FACTOR.to_owned()],
-            outputs: vec![scaled],
-            ..NodeView::default()
-        };
-        self.graph.nodes.insert(first, product);
-        self.boundary.push(FACTOR.to_owned());
-        Ok(self)
+    pub fn with_factor(self, at: &str) -> Result<Self> {
+        self.with_input(FACTOR, "Mul", (at, [at, FACTOR]))
+    }
+
+    /// The tail with the rows of the tensor `at`, n×d, mixed by another input, [`MIXING`], an n×n matrix that it is multiplied with from
+    /// the left; it becomes the last of the boundary. The identity leaves it as it is; shares of two rows each make mixup.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when nothing of the tail reads the tensor.
+    pub fn with_mixing(self, at: &str) -> Result<Self> {
+        self.with_input(MIXING, "MatMul", (at, [MIXING, at]))
     }
 
     /// The tail as a program from the boundary to the target, whose leaves are `trained`.
@@ -146,6 +186,17 @@ impl std::fmt::Debug for Tail {
             .field("boundary", boundary)
             .field("target", target)
             .finish_non_exhaustive()
+    }
+}
+
+/// A node of this operator without attributes, called as what it gives.
+pub(super) fn node(op: &str, output: &str, inputs: &[&str]) -> NodeView {
+    NodeView {
+        op: op.to_owned(),
+        name: output.to_owned(),
+        inputs: inputs.iter().map(|&input| input.to_owned()).collect(),
+        outputs: vec![output.to_owned()],
+        ..NodeView::default()
     }
 }
 

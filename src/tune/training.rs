@@ -11,6 +11,7 @@ use super::activations::Activations;
 use super::array::{Array, Value};
 use super::checkpoint::{Checkpoint, State};
 use super::loss::{cross_entropy, smoothed};
+use super::mixup::{Mixup, identity, mixed};
 use super::optimiser::{Optimiser, Pace, clip};
 use super::program::{Leaf, Program};
 use super::schedule::Schedule;
@@ -36,12 +37,14 @@ pub struct Training {
     pub patience: usize,
     /// Dropout before the head. Default: none.
     pub dropout: Option<Dropout>,
+    /// Mixing of features before the head. Default: none.
+    pub mixup: Option<Mixup>,
     /// What is drawn at random is drawn from it. Default 0.
     pub seed: u64,
 }
 
 /// Values of a vector that are left out at random, the others raised to make up for it (Srivastava et al. 2014). The program's
-/// last input is what the vector is multiplied with: see [`Tail::with_factor`](super::Tail::with_factor).
+/// last input, or with mixup the one before, is what the vector is multiplied with: see [`Tail::with_factor`](super::Tail::with_factor).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dropout {
     /// The share that is left out.
@@ -61,6 +64,7 @@ impl Default for Training {
             clip: 1.0,
             patience: 3,
             dropout: None,
+            mixup: None,
             seed: 0,
         }
     }
@@ -75,8 +79,8 @@ pub struct Examples<'a> {
     pub labels: &'a [usize],
     /// How many classes there are.
     pub classes: usize,
-    /// The samples to learn from.
-    pub train: &'a [usize],
+    /// What to learn from: for each the samples that are views of it, one of which is drawn in each epoch.
+    pub train: &'a [Vec<usize>],
     /// The samples that tell when to stop.
     pub held_out: &'a [usize],
 }
@@ -84,12 +88,21 @@ pub struct Examples<'a> {
 /// What an epoch came to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// The mean loss over the epoch, with smoothed labels and dropout; none before the first.
+    /// The mean loss over the epoch, with smoothed labels, dropout and mixup; none before the first.
     pub training_loss: Option<f64>,
     /// The mean cross-entropy in nats on what is held out.
     pub held_out_loss: f64,
     /// The share of it that is classified rightly.
     pub held_out_accuracy: f64,
+}
+
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        if let Some(loss) = self.training_loss {
+            write!(f, "training loss {loss:.4}, ")?;
+        }
+        write!(f, "held-out loss {:.4}, accuracy {:.4}", self.held_out_loss, self.held_out_accuracy)
+    }
 }
 
 /// A trained tail.
@@ -107,7 +120,8 @@ pub struct Tuned {
 }
 
 /// Why a training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// After all epochs.
     Epochs,
@@ -134,6 +148,7 @@ impl Training {
             true => Ok(()),
             false => Err(Error::Usage(format!("{name} is {value}, and must be greater than 0"))),
         };
+        positive("alpha of mixup", self.mixup.map_or(1.0, |mixup| mixup.alpha))?;
         positive("the learning rate", self.rate)?;
         positive("the limit of gradients", self.clip)?;
         positive("the number of epochs", self.epochs as f64)?;
@@ -158,7 +173,9 @@ impl Training {
     ) -> Result<Tuned> {
         self.check()?;
         self.check_examples(&examples)?;
-        let mut optimiser = Optimiser::new(&program, paces);
+        let first: Vec<usize> = examples.train.iter().map(|views| views[0]).collect();
+        let steps_an_epoch = batches(examples.activations, &first, self.batch).len();
+        let mut optimiser = Optimiser::new(&program, paces, steps_an_epoch);
         let mut state = State {
             fingerprint: checkpoint.map_or_else(String::new, |(_, fingerprint)| fingerprint.to_owned()),
             names: program.leaves().iter().map(|leaf| leaf.name().to_owned()).collect(),
@@ -176,15 +193,18 @@ impl Training {
         } else {
             state.history.push(self.judged(&program, &examples, None)?);
         }
-        progress.begin("tune", Some(self.epochs as u64));
+        progress.begin("tuning: epochs done", None);
         progress.advance(state.history.len() as u64 - 1);
+        if state.history.len() > 1 {
+            progress.note(&format!("going on after epoch {}", state.history.len() - 1));
+        }
         let mut end = End::Epochs;
         while state.history.len() <= self.epochs {
             if state.history.len() - 1 - state.best_epoch >= self.patience {
                 end = End::Patience;
                 break;
             }
-            let epoch = match self.epoch(&mut program, &mut optimiser, &examples, state.history.len(), progress) {
+            let epoch = match self.epoch(&mut program, &mut optimiser, &examples, &state.history, progress) {
                 Err(Error::Interrupted) => {
                     end = End::Interrupted;
                     break;
@@ -204,6 +224,7 @@ impl Training {
                     .write(path)?;
             }
             progress.advance(1);
+            progress.note(&format!("epoch {}: {epoch}", state.history.len() - 1));
         }
         progress.end();
         set(&mut program, &best)?;
@@ -217,8 +238,12 @@ impl Training {
                 format!("{} samples to learn from and {} held out: both are needed", train.len(), held_out.len());
             return Err(Error::Data(reason));
         }
+        if train.iter().any(Vec::is_empty) {
+            return Err(Error::Data("a sample to learn from has no views".into()));
+        }
         let bad = train
             .iter()
+            .flatten()
             .chain(*held_out)
             .find(|&&i| i >= activations.len() || labels.get(i).is_none_or(|l| l >= classes));
         match bad {
@@ -227,18 +252,20 @@ impl Training {
         }
     }
 
-    /// One epoch, counted from 1. What is drawn depends on the seed and the epoch alone.
+    /// The epoch after these, of which the first is the state before training. What is drawn depends on the seed and the epoch alone.
     fn epoch(
         &self,
         program: &mut Program<f32>,
         optimiser: &mut Optimiser,
         examples: &Examples,
-        epoch: usize,
+        before: &[Epoch],
         progress: &dyn Progress,
     ) -> Result<Epoch> {
+        let epoch = before.len();
         let mut rng =
             fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(epoch as u64));
-        let mut order = examples.train.to_vec();
+        let view = |views: &Vec<usize>| if views.len() > 1 { views[rng.usize(..views.len())] } else { views[0] };
+        let mut order: Vec<usize> = examples.train.iter().map(view).collect();
         rng.shuffle(&mut order);
         let mut batches = batches(examples.activations, &order, self.batch);
         rng.shuffle(&mut batches);
@@ -251,18 +278,27 @@ impl Training {
             }
             let mut inputs = examples.activations.batch(samples)?;
             inputs.extend(self.dropout.map(|dropout| dropout.factors(samples.len(), &mut rng)));
-            let trace = program.record(inputs)?;
             let labels: Vec<usize> = samples.iter().map(|&i| examples.labels[i]).collect();
-            let shares = smoothed(&labels, examples.classes, self.label_smoothing);
+            let mut shares = smoothed(&labels, examples.classes, self.label_smoothing);
+            if let Some(mixup) = self.mixup {
+                let matrix = mixup.matrix(samples.len(), &mut rng);
+                shares = mixed(&matrix, &shares);
+                inputs.push(matrix.into());
+            }
+            let trace = program.record(inputs)?;
             let (loss, gradient) = cross_entropy(logits(trace.outputs())?, &shares).map_err(Error::Data)?;
             if !loss.is_finite() {
                 return Err(Error::Data(format!("the loss is {loss} in epoch {epoch}: lower the learning rate")));
             }
             let mut gradients = program.backward(trace, vec![Some(gradient)])?;
+            optimiser.withhold(&mut gradients);
             clip(&mut gradients, self.clip);
             optimiser.step(program, &gradients, self.rate * schedule.at((epoch - 1) * batches.len() + i));
             total += loss * samples.len() as f64;
-            progress.state(&format!("epoch {epoch}, loss {loss:.4}"), None);
+            let last =
+                before.last().map_or_else(String::new, |last| format!(", held out {:.4}", last.held_out_accuracy));
+            let done = (epoch - 1) as f64 + (i + 1) as f64 / batches.len() as f64;
+            progress.state(&format!("epoch {epoch}, loss {loss:.4}{last}"), Some(done / self.epochs as f64));
         }
         self.judged(program, examples, Some(total / examples.train.len() as f64))
     }
@@ -273,6 +309,7 @@ impl Training {
         for samples in batches(examples.activations, examples.held_out, self.batch) {
             let mut inputs = examples.activations.batch(&samples)?;
             inputs.extend(self.dropout.map(|_| Value::Real(Array::scalar(1.0))));
+            inputs.extend(self.mixup.map(|_| Value::Real(identity(samples.len()))));
             let outputs = program.run(inputs)?;
             let logits = logits(&outputs)?;
             let labels: Vec<usize> = samples.iter().map(|&i| examples.labels[i]).collect();

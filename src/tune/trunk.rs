@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::array::{Array, Value};
 use super::program::Program;
-use super::tail::{FACTOR, Tail};
+use super::tail::{FACTOR, MIXING, Tail};
 use crate::backbone::{Computed, Runtime, Session, SessionOptions, Tensor};
 use crate::error::{Error, Result};
 use crate::onnx::{CutPoint, DataType, Model, Port, cut, has_tensor, write_model};
@@ -48,7 +48,8 @@ enum Source {
 
 impl Trunk {
     /// Cuts `model` (called `name` in errors) at the boundary of `tail`, writes what lies before to `path`, and opens it. The
-    /// boundary may have the factor of [`Tail::with_factor`], which no model computes: it is not among the results.
+    /// boundary may have the inputs of [`Tail::with_factor`] and [`Tail::with_mixing`], which no model computes: they are not among the
+    /// results.
     ///
     /// # Errors
     /// When the model has no such tensors, the file cannot be written, or as [`Session::open`].
@@ -62,7 +63,10 @@ impl Trunk {
     ) -> Result<Self> {
         let name = tail.model();
         let fed: Vec<String> = crate::onnx::signature(model).inputs.into_iter().map(|port| port.name).collect();
-        let boundary = tail.boundary().iter().filter(|tensor| *tensor != FACTOR || has_tensor(model, FACTOR));
+        let boundary = tail
+            .boundary()
+            .iter()
+            .filter(|tensor| ![FACTOR, MIXING].contains(&tensor.as_str()) || has_tensor(model, tensor));
         let source =
             |tensor: &String| if fed.contains(tensor) { Source::Fed(tensor.clone()) } else { Source::Computed };
         let sources: Vec<Source> = boundary.clone().map(source).collect();

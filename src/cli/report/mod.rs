@@ -16,7 +16,8 @@ use crate::features::FeatureSet;
 use crate::file;
 use crate::head::HeadFile;
 use crate::progress::Progress;
-use crate::report::{EmbeddingMap, Page, Row, render};
+use crate::report::{CurvePoint, EmbeddingMap, Page, Row, render};
+use crate::tune::Epoch;
 
 /// Whether the page is written, and what it shows besides.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,7 +59,7 @@ impl ReportArgs {
 
     /// Fails where the page could not be written, before anything is computed for it.
     pub(super) fn check(&self) -> Result<()> {
-        self.report.as_deref().map_or(Ok(()), |path| may_write(path, self.overwrite))
+        self.report.as_deref().map_or(Ok(()), |path| check_page(path, self.overwrite))
     }
 
     /// Writes the page if it was asked for. `curve` reads what was trained on.
@@ -73,34 +74,50 @@ impl ReportArgs {
             [] => Vec::new(),
             inputs => curve::points(context, evaluation, (inputs, curve(inputs)?))?,
         };
-        let progress: &dyn Progress = &context.console;
-        progress.begin("drawing the map", None);
-        let map = EmbeddingMap::new(evaluation.features.matrix.view(), context.seed);
-        progress.end();
-        let (rows, map) = (rows(evaluation.features, evaluation.judged), map?);
-        let previews = previews::previews(context, &self.samples, evaluation, &rows, &map)?;
-        let page = Page {
-            title: format!("{} on {}", evaluation.model.display(), names(evaluation.inputs)),
-            command: command::line(),
-            report: evaluation.judged.verdict.report.clone(),
-            figures: evaluation.judged.verdict.figures(),
-            facts: facts::facts(context, evaluation)?,
-            curve: points,
-            rows,
-            previews,
-            map: Some(map),
-        };
-        file::write_atomic(path, render(&page)?.as_bytes())
+        write_page(context, path, evaluation, Besides { samples: &self.samples, curve: points, training: &[] })
     }
 }
 
-/// Fails where a page could not be written, before anything is computed for it.
-pub(super) fn may_write(path: &Path, overwrite: bool) -> Result<()> {
+/// What a page shows besides.
+pub(super) struct Besides<'a> {
+    /// What the rows were made from.
+    pub(super) samples: &'a [PathBuf],
+    /// What more labels brought.
+    pub(super) curve: Vec<CurvePoint>,
+    /// How a fine-tuning went.
+    pub(super) training: &'a [Epoch],
+}
+
+/// Fails where a page could not be written.
+pub(super) fn check_page(path: &Path, overwrite: bool) -> Result<()> {
     match path {
         path if path.is_dir() => Err(Error::Usage(format!("{} is a folder", path.display()))),
         path if !overwrite && path.exists() => Err(Error::Exists(path.to_path_buf())),
         _ => Ok(()),
     }
+}
+
+/// Writes the page.
+pub(super) fn write_page(context: &Context, path: &Path, evaluation: &Evaluation, besides: Besides) -> Result<()> {
+    let progress: &dyn Progress = &context.console;
+    progress.begin("drawing the map", None);
+    let map = EmbeddingMap::new(evaluation.features.matrix.view(), context.seed);
+    progress.end();
+    let (rows, map) = (rows(evaluation.features, evaluation.judged), map?);
+    let previews = previews::previews(context, besides.samples, evaluation, &rows, &map)?;
+    let page = Page {
+        title: format!("{} on {}", evaluation.model.display(), names(evaluation.inputs)),
+        command: command::line(),
+        report: evaluation.judged.verdict.report.clone(),
+        figures: evaluation.judged.verdict.figures(),
+        facts: facts::facts(context, evaluation)?,
+        curve: besides.curve,
+        training: besides.training.to_vec(),
+        rows,
+        previews,
+        map: Some(map),
+    };
+    file::write_atomic(path, render(&page)?.as_bytes())
 }
 
 fn names(paths: &[PathBuf]) -> String {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::activations::{ActivationWriter, Kept};
+use super::super::roles::Role;
 use super::super::tail::{FACTOR, Tail};
 use super::*;
 use crate::onnx::build::Dim;
@@ -13,7 +14,7 @@ struct Data {
     _folder: tempfile::TempDir,
     activations: Activations,
     labels: Vec<usize>,
-    train: Vec<usize>,
+    train: Vec<Vec<usize>>,
     held_out: Vec<usize>,
 }
 
@@ -27,7 +28,8 @@ impl Data {
         let values = rows.map(|(label, j)| value(label, j, 1.2 * (random.f32() - 0.5))).collect();
         let mut writer = ActivationWriter::create(&folder.path().join("a"), "f", Kept::F32, 1 << 20).unwrap();
         writer.append(&[Array::new(vec![90, 4], values).unwrap().into()]).unwrap();
-        let (train, held_out) = (0..90).partition(|i| i % 9 < 6);
+        let (train, held_out): (Vec<usize>, Vec<usize>) = (0..90).partition(|i| i % 9 < 6);
+        let train = train.into_iter().map(|i| vec![i]).collect();
         Self { activations: writer.finish().unwrap(), _folder: folder, labels, train, held_out }
     }
 
@@ -112,19 +114,40 @@ fn a_training_that_was_broken_off_goes_on_and_comes_to_the_same() {
 }
 
 #[test]
+fn mixed_rows_and_several_views_are_learned_from() {
+    let mut data = Data::new();
+    let tail = tail().with_mixing("h").unwrap();
+    let mixup = Training { mixup: Some(Mixup { alpha: 0.4 }), ..training() };
+    let tuned = fit(&mixup, &tail, &data, None, &());
+    let (first, best) = (tuned.history[0], tuned.history[tuned.best]);
+    assert!(best.held_out_accuracy > 0.85 && best.held_out_loss < first.held_out_loss, "{best:?}");
+    // Targets between classes are never met: the loss in training stays above that of whole rows.
+    let plain = fit(&training(), &self::tail(), &data, None, &());
+    let last = |tuned: &Tuned| tuned.history.last().unwrap().training_loss.unwrap();
+    assert!(last(&tuned) > last(&plain) + 0.05, "{} and {}", last(&tuned), last(&plain));
+
+    // Pairs of rows of one class are two views of one: with other draws every epoch both are seen.
+    data.train = data.train.chunks(6).flat_map(|six| (0..3).map(|i| vec![six[i][0], six[i + 3][0]])).collect();
+    let tuned = fit(&training(), &self::tail(), &data, None, &());
+    assert!(tuned.history[tuned.best].held_out_accuracy > 0.85);
+}
+
+#[test]
 fn settings_and_samples_that_make_no_sense_are_named() {
     let reason = |training: Training| training.check().unwrap_err().to_string();
     assert!(reason(Training { rate: 0.0, ..training() }).contains("learning rate"));
     assert!(reason(Training { label_smoothing: 1.0, ..training() }).contains("label smoothing"));
     assert!(reason(Training { dropout: Some(Dropout { share: -0.1, width: 4 }), ..training() }).contains("dropout"));
+    assert!(reason(Training { mixup: Some(Mixup { alpha: 0.0 }), ..training() }).contains("mixup"));
     assert!(reason(Training { epochs: 0, ..training() }).contains("epochs"));
     let data = Data::new();
     let fit = |examples: Examples| {
         let program = tail().program(&["w", "b"]).unwrap();
-        let paces = vec![Pace { rate: 1.0, weight_decay: 0.0, pull: 0.0 }; 2];
+        let paces = vec![Pace::of(Role::Bias, 0.0, 0.0); 2];
         training().fit(program, paces, examples, None, &()).unwrap_err().to_string()
     };
     assert!(fit(Examples { held_out: &[], ..data.examples() }).contains("0 held out"));
     assert!(fit(Examples { held_out: &[90], ..data.examples() }).contains("sample 90"));
+    assert!(fit(Examples { train: &[vec![0], vec![]], ..data.examples() }).contains("no views"));
     assert!(fit(Examples { classes: 2, ..data.examples() }).contains("sample 2"));
 }

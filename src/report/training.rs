@@ -1,0 +1,64 @@
+//! How a fine-tuning went.
+
+use maud::{Markup, html};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::chart::{chart, text};
+use super::ink::{GRID, Ink, RIGHT, TEXT, WRONG};
+use crate::error::Result;
+use crate::tune::Epoch;
+
+/// A loss of an epoch.
+type Of = fn(&Epoch) -> Option<f64>;
+
+/// Loss by epoch, of a history of which the first is the state before.
+pub(super) fn training(history: &[Epoch]) -> Result<Option<Markup>> {
+    let Some(best) = (0..history.len()).min_by(|&a, &b| history[a].held_out_loss.total_cmp(&history[b].held_out_loss))
+    else {
+        return Ok(None);
+    };
+    let points = |of: Of| history.iter().enumerate().filter_map(move |(epoch, state)| Some((epoch as f64, of(state)?)));
+    let lines: [(Of, Ink); 2] = [(|epoch| epoch.training_loss, WRONG), (|epoch| Some(epoch.held_out_loss), RIGHT)];
+    let greatest = lines.iter().flat_map(|(of, _)| points(*of)).map(|(_, loss)| loss).fold(1e-9, f64::max);
+    let drawn = chart((680, 380), "Loss by epoch", |area| {
+        let last = history.len().max(2) - 1;
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .margin_right(24)
+            .x_label_area_size(44)
+            .y_label_area_size(56)
+            .build_cartesian_2d(0.0..last as f64, 0.0..1.05 * greatest)?;
+        let style = text(TEXT, 12, HPos::Center, VPos::Top);
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID.color())
+            .axis_style(TEXT.color())
+            .label_style(style.clone())
+            .x_labels(history.len().min(11))
+            .x_desc("epoch")
+            .y_desc("loss")
+            .axis_desc_style(style)
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .draw()?;
+        for (of, ink) in lines {
+            chart.draw_series(LineSeries::new(points(of), ink.color().stroke_width(2)))?;
+            chart.draw_series(points(of).map(|at| Circle::new(at, 3, ink.color().filled())))?;
+        }
+        let at = (best as f64, history[best].held_out_loss);
+        chart.draw_series([Circle::new(at, 7, RIGHT.color().stroke_width(2))])?;
+        Ok(())
+    })?;
+    let named = |ink: Ink, name: &str| html! { strong style=(format!("color:{}", ink.variable())) { (name) } };
+    let Epoch { held_out_loss, held_out_accuracy, .. } = history[best];
+    Ok(Some(html! { section #training {
+       h2 { "Training" }
+       p .note {
+           "Mean cross-entropy of each epoch in " (named(WRONG, "training")) ", and on the " (named(RIGHT, "validation rows"))
+           " after it; epoch 0 is the probe. Least after epoch " (best) " (circled): loss "
+           (format!("{held_out_loss:.4}")) ", accuracy " (format!("{:.1} %", 100.0 * held_out_accuracy)) "."
+       }
+       (drawn)
+    } }))
+}
