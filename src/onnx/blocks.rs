@@ -45,7 +45,9 @@ mod tests {
         let mut graph = GraphBuilder::new("g");
         graph.input("x", DataType::Float, &[Dim::Named("n"), Dim::Fixed(2)]);
         graph.tensor_f32("w", &[2, 2], &[1.0; 4]);
-        nodes.iter().for_each(|(operator, inputs, output)| graph.node(operator, inputs, output, vec![]));
+        nodes.iter().for_each(|(operator, inputs, output)| {
+            graph.node(operator, inputs, output, vec![]);
+        });
         graph.output(output, DataType::Float, &[Dim::Named("n"), Dim::Fixed(2)]);
         graph.finish()
     }
