@@ -69,7 +69,7 @@ fn seconds(method: &Method, domains: &Domains) -> f64 {
 fn method(name: &str) -> Method {
     let dimension = Dimension::Given(50);
     match name {
-        "subspace" => Method::SubspaceAlignment(SubspaceAlignment { dimension, ..Default::default() }),
+        "subspace" => Method::SubspaceAlignment(SubspaceAlignment { dimension }),
         "tca" => Method::TransferComponents(TransferComponents { dimension, ..Default::default() }),
         _ => Method::named(name).expect("a method"),
     }
