@@ -117,6 +117,26 @@ fn every_method_gives_one_head_that_runs_anywhere() {
 }
 
 #[test]
+fn other_shares_of_the_classes_move_no_row() {
+    let digits = Digits::new();
+    // The same scanner, and of the first five digits a few rows only.
+    let all = support::digits();
+    let few = |row: &usize| all.labels[*row].as_deref().is_some_and(|label| label < "5") && row % 8 != 0;
+    let rows: Vec<usize> = (500..1500).filter(|row| !few(row)).collect();
+    all.select(&rows).write(&digits.path("target.parquet"), Existing::Replace).unwrap();
+    let trained = json(&mut digits.train("head.onnx"));
+    let choice = &trained["adaptation"]["choice"];
+    let named = |list: &str| -> Vec<&str> {
+        choice[list].as_array().unwrap().iter().map(|one| one["method"].as_str().unwrap()).collect()
+    };
+    for moving in ["standardize", "coral", "linear-ot", "subspace", "tca", "sinkhorn"] {
+        assert!(named("passed").contains(&moving) && !named("candidates").contains(&moving), "{choice}");
+    }
+    let none = choice["candidates"].as_array().unwrap().iter().find(|tried| tried["method"] == "none").unwrap();
+    assert!(trained["accuracy"].as_f64().unwrap() >= none["target_accuracy"].as_f64().unwrap() - 0.01, "{trained}");
+}
+
+#[test]
 fn a_few_labels_of_the_target_are_learned_from() {
     let digits = Digits::new();
     let few = digits.target.select(&(0..40).collect::<Vec<_>>());

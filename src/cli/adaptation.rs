@@ -187,7 +187,7 @@ impl AdaptArgs {
         let (method, choice) = match &self.adapt {
             How::By(method) => (method.clone(), None),
             How::Auto => {
-                let choice = choose(&Method::tried(), &domains, &learn, context.seed, &context.console)?;
+                let choice = choose(&Method::tried(), (&domains, &shift), &learn, context.seed, &context.console)?;
                 let method = Method::named(choice.chosen).unwrap_or(Method::Unadapted);
                 (method, Some(Tried::of(choice, &target.rows, names)))
             }

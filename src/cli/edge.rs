@@ -26,7 +26,7 @@ use process::Status;
 #[command(name = "engraft", version, about, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 more rejects than --max-rejects, 130 interrupted.\n\
-This build only predicts; the full one trains and exports."
+This build only predicts, and reads no Parquet and no TIFF; the full one does, trains and exports."
 )]
 struct Cli {
     #[command(flatten)]

@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(names(&merged), names(&tail));
         assert_close(run(&merged.program(&[]).unwrap()), run(&program), Tolerance::Within(1e-5));
         assert!(run(&program).iter().zip(&before).any(|(a, b)| (a - b).abs() > 1e-2));
-        let lost = [Adapter { matrix: "a".into(), factors: ["?".into(), "?".into()] }];
+        let mut lost = adapters;
+        lost.push(Adapter { matrix: "a".into(), factors: ["?".into(), "?".into()] });
         assert!(write_back(&mut model, &program, &lost, "m").unwrap_err().to_string().contains("was not trained"));
     }
 

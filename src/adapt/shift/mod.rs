@@ -53,6 +53,12 @@ pub struct Shift {
 }
 
 impl Shift {
+    /// Whether the domains are told apart no better than classes of other shares alone could be: with equally many rows of both, by
+    /// (1 + d)/2 of the rows where d is [`Shift::label_shift`]. Rows that are moved then are moved for nothing.
+    pub fn is_of_shares_alone(&self) -> bool {
+        self.separability.accuracy_interval[0] <= 0.5 * (1.0 + self.label_shift.unwrap_or(0.0))
+    }
+
     /// Measures all of it.
     ///
     /// # Errors
