@@ -141,7 +141,7 @@ def interval(values):
     """Half of the 95 % interval of a mean over seeds, by Student's distribution."""
     from scipy.stats import t
 
-    return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+    return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
 def row(cells):
@@ -170,7 +170,7 @@ def markdown(results):
             closed.append(mean(gains) / gap)
         chosen = [seed["adaptation"]["method"] for seed in seeds]
         chosen = ", ".join(f"{name} {chosen.count(name)}" for name in sorted(set(chosen), key=chosen.count, reverse=True))
-        gain = f"{100 * mean(gains):+.1f} ± {100 * interval(gains):.1f}"
+        gain = f"{100 * mean(gains):+.1f}" + (f" ± {100 * interval(gains):.1f}" if len(gains) > 1 else "")
         of_gap = f"{mean(gains) / gap:.2f}" if gap > 0.05 else "–"
         numbers = [percent(mean(floors)), percent(mean(floors) + mean(gains)), gain, percent(ceiling), of_gap]
         lines.append(row([pair.replace("->", "→"), str(len(seeds)), *numbers, chosen]))
