@@ -13,7 +13,7 @@ use engraft::head::{HeadFile, Scored};
 use engraft::onnx::{float_constant, metadata, read_model, replace_constant, signature, write_model};
 use ndarray::Array2;
 use serde_json::Value;
-use support::{PEERS, engraft, json, says, some_emoji};
+use support::{engraft, json, outside, says, some_emoji};
 
 /// The JSON lines that a command writes.
 fn lines(command: &mut assert_cmd::Command) -> Vec<Value> {
@@ -41,6 +41,15 @@ fn assert_alike(one: &[Value], two: &[Value]) {
     }
 }
 
+/// The same labels, and probabilities within 1e-4.
+fn assert_agree(ours: &[Value], theirs: &[Value]) {
+    let of = |rows: &[Value], key: &str| rows.iter().map(|row| row[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of(ours, "label"), of(theirs, "label"));
+    let probabilities =
+        |rows: &[Value]| rows.iter().map(|row| row["probability"].as_f64().unwrap()).collect::<Vec<f64>>();
+    assert_close(probabilities(theirs), probabilities(ours), Tolerance::Within(1e-4));
+}
+
 #[test]
 fn every_head_and_an_image_backbone_become_one_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -64,7 +73,12 @@ fn every_head_and_an_image_backbone_become_one_file() {
         assert_eq!((&written["agreement"]["samples"], &written["agreement"]["other_labels"]), (&28.into(), &0.into()));
         assert!(written["agreement"]["greatest_difference"].as_f64().unwrap() <= TOLERANCE, "{kind}: {written}");
         let predict = |model: &Path| lines(engraft().arg("predict").arg(model).arg(path("test")));
-        assert_alike(&predict(&head), &predict(&model));
+        let predicted = predict(&model);
+        assert_alike(&predict(&head), &predicted);
+        let told = [("ood_score", "--ood"), ("out_of_distribution", "--ood"), ("prediction_set", "--conformal")];
+        for (key, flag) in told {
+            assert!(predicted.iter().all(|row| row.get(key).is_some() == flags.contains(&flag)), "{kind}: {key}");
+        }
         let judged = |model: &Path, input: &str| json(engraft().arg("eval").arg(model).arg(path(input)));
         for (input, figure) in [("test", "accuracy"), ("test", "macro_f1"), ("train.parquet", "accuracy")] {
             let of_head = judged(&head, input)[figure].as_f64().unwrap();
@@ -186,11 +200,7 @@ fn texts_and_their_tokenizer_travel_together() {
     assert_alike(&predict(&head), &predicted);
 
     // Outside engraft: Hugging Face's tokenizers and Python's onnxruntime.
-    let script = include_str!("golden/export/run_text.py");
-    let packages = [&PEERS[..], &["tokenizers==0.23.3"]].concat();
-    let labels = support::python(&packages, script, &[&model, &path("test.csv")]);
-    let labels: Vec<&str> = labels.lines().collect();
-    assert_eq!(labels, predicted.iter().map(|p| p["label"].as_str().unwrap()).collect::<Vec<_>>());
+    assert_agree(&predicted, &outside(&model, &path("test.csv")));
 
     // A tokenizer that is there, too, is replaced only on demand.
     let again = |flags: &[&str]| {
@@ -219,26 +229,15 @@ fn python_runs_the_file_and_finds_no_fault() {
     let path = |name: &str| folder.path().join(name);
     some_emoji(&path("train"), 0..12);
     some_emoji(&path("test"), 12..15);
-    let script = include_str!("golden/export/run_images.py");
-    let packages = [&PEERS[..], &["pillow==12.0.0"]].concat();
     for name in ["efficientnet-lite0", "vit-s14"] {
         let (head, model) = (path(&format!("{name}.head.onnx")), path(&format!("{name}.onnx")));
         let train = ["--model", name, "--calibrate", "temperature", "-o"];
         engraft().arg("train").arg(path("train")).args(train).arg(&head).assert().success();
         engraft().arg("export").arg(&head).arg("-o").arg(&model).assert().success();
         let predicted = lines(engraft().arg("predict").arg(&model).arg(path("test")).args(["--top-k", "7"]));
-        let got: Vec<Value> =
-            serde_json::from_str(&support::python(&packages, script, &[&model, &path("test")])).unwrap();
-        assert_eq!(got.len(), predicted.len());
-        for (ours, theirs) in predicted.iter().zip(&got) {
-            assert_eq!(ours["id"], theirs["id"]);
-            assert_eq!(ours["label"], theirs["label"], "{ours} {theirs}");
-            assert_close(
-                [ours["probability"].as_f64().unwrap()],
-                [theirs["probability"].as_f64().unwrap()],
-                Tolerance::Within(2e-2),
-            );
-        }
+        let got = outside(&model, &path("test"));
+        assert!(predicted.iter().zip(&got).all(|(ours, theirs)| ours["id"] == theirs["id"]));
+        assert_agree(&predicted, &got);
         let read = read_model(&model).unwrap();
         assert_eq!(signature(&read).outputs[0].name, "label");
         assert!(metadata(&read, "engraft.metrics").unwrap().contains("accuracy"));

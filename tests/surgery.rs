@@ -142,7 +142,7 @@ fn backbones_can_be_cut_where_it_is_said() {
         let want = graphs::run(&subject.model, &inputs).unwrap();
         let folded = fold(runtime(), subject.model.clone(), subject.name, 2).unwrap();
         assert_same(&graphs::run(&folded, &inputs).unwrap(), &want, Tolerance::Approximate);
-        let mut sites = cut_sites(&folded);
+        let mut sites = cut_sites(&folded).unwrap();
         println!("{}: {} places to cut", subject.name, sites.len());
         assert!(sites.len() >= 12, "{} has {}", subject.name, sites.len());
         random.shuffle(&mut sites);

@@ -39,6 +39,7 @@ static unsigned char *read_ppm(const char *path, int64_t *height, int64_t *width
 int main(int count, char **arguments) {
     if (count < 3) return fprintf(stderr, "usage: classify MODEL.onnx IMAGE.ppm...\n"), 2;
     ort = OrtGetApiBase()->GetApi(ORT_API_VERSION);
+    if (ort == NULL) return fprintf(stderr, "classify: this ONNX Runtime is older than the header it was compiled with\n"), 1;
     OrtEnv *environment;
     OrtSessionOptions *options;
     OrtSession *session;

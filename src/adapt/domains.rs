@@ -143,7 +143,10 @@ pub(super) fn drawn(rows: impl ExactSizeIterator<Item = usize>, most: usize, rng
 }
 
 /// The rows of both domains, those of the source first, and for each the domain it is of: 0, the source, or 1, the target.
-pub(super) fn together(source: ArrayView2<f32>, target: ArrayView2<f32>) -> Result<(Array2<f32>, Vec<usize>)> {
+///
+/// # Errors
+/// When the domains have another width each.
+pub fn together(source: ArrayView2<f32>, target: ArrayView2<f32>) -> Result<(Array2<f32>, Vec<usize>)> {
     let all = concatenate(Axis(0), &[source.view(), target.view()]).map_err(|e| Error::Data(e.to_string()))?;
     let domain = (0..all.nrows()).map(|row| usize::from(row >= source.nrows())).collect();
     Ok((all, domain))

@@ -75,6 +75,13 @@ pub enum Group {
     SelfTraining,
 }
 
+impl Group {
+    /// Whether its methods move rows, so that a class lies elsewhere after it.
+    pub fn moves_rows(self) -> bool {
+        matches!(self, Self::Moments | Self::Subspace | Self::Transport)
+    }
+}
+
 impl Method {
     /// One of each, with default settings, the unadapted first.
     pub fn all() -> Vec<Method> {

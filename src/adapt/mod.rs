@@ -44,7 +44,7 @@ pub use choose::{
     Candidate, Choice, Criteria, Passed, Reason, WeightedRisk, choose, mean_entropy, mutual_information,
     soft_neighbourhood_density,
 };
-pub use domains::Domains;
+pub use domains::{Domains, together};
 pub use label_shift::{LabelShift, PriorEstimator, Priors, black_box_priors, likeliest_priors};
 pub use linear::{Learn, Lesson, Linear};
 pub use method::{Group, Method};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::evaluate::{Evaluator, Outline, fold};
 use super::runtime::Runtime;
 use super::sample::{OpenSizes, sample};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::onnx::{self, Dimension, Flops, Model, Port};
 use crate::progress::Progress;
 
@@ -121,8 +121,7 @@ pub fn anatomy(
 ) -> Result<Anatomy> {
     let name = path.display().to_string();
     let files = [&[path.to_path_buf()], &onnx::external_paths(&onnx::read_model(path)?, path)?[..]].concat();
-    let size = |path: &PathBuf| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
-    let bytes = files.iter().map(size).sum::<Result<u64>>()?;
+    let bytes = onnx::stored_bytes(path)?;
     progress.begin("reading", None);
     let model = onnx::read_whole_model(path);
     progress.end();
@@ -156,7 +155,10 @@ pub fn anatomy(
     seen.extend(fed);
     let shapes = seen.iter().map(|(tensor, outline)| (tensor.clone(), outline.dims.clone())).collect();
     let flops = onnx::flops(&folded, &shapes);
-    let cuts = cuts(&folded, &seen, ran.then_some(&flops));
+    let cuts = cuts(&folded, &seen, ran.then_some(&flops)).unwrap_or_else(|reason| {
+        progress.note(&format!("no cuts are listed: {reason}"));
+        Vec::new()
+    });
     Ok(Anatomy {
         files,
         bytes,
@@ -182,11 +184,11 @@ pub fn anatomy(
     })
 }
 
-fn cuts(model: &Model, seen: &HashMap<String, Outline>, flops: Option<&Flops>) -> Vec<Cut> {
+fn cuts(model: &Model, seen: &HashMap<String, Outline>, flops: Option<&Flops>) -> Result<Vec<Cut>, String> {
     // Sequences and the like are no tensors, and nothing was seen of them.
     let tensors =
         |site: &onnx::CutSite| seen.contains_key(&site.tensor) && site.companions.iter().all(|t| seen.contains_key(t));
-    let sites = onnx::cut_sites(model).into_iter().filter(|site| flops.is_none() || tensors(site));
+    let sites = onnx::cut_sites(model)?.into_iter().filter(|site| flops.is_none() || tensors(site));
     let above = |above: &[bool], flops: &Flops| {
         let counted = flops.nodes.iter().zip(above).filter(|(_, above)| **above);
         counted.fold(0_u64, |sum, (n, _)| sum.saturating_add(*n))
@@ -198,7 +200,7 @@ fn cuts(model: &Model, seen: &HashMap<String, Outline>, flops: Option<&Flops>) -
         parameters_above: site.parameters,
         flops_above: flops.map(|flops| above(&site.above, flops)),
     };
-    sites.map(cut).collect()
+    Ok(sites.map(cut).collect())
 }
 
 fn sized(tensor: &str, seen: &HashMap<String, Outline>) -> TensorSize {

@@ -1,7 +1,7 @@
 //! `engraft bench`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::eval::Interval;
 use crate::export::{ExportPrecision, built_in};
 use crate::extract::latency;
 use crate::head::Link;
+use crate::onnx::stored_bytes;
 use crate::progress::Progress;
 use crate::source::{Entry, Sample};
 
@@ -65,7 +66,7 @@ struct Measured {
     model: PathBuf,
     /// `f32`, `f16` or `int8`.
     precision: ExportPrecision,
-    /// Of the file, in bytes.
+    /// Of the file, in bytes, with those of its weights beside it.
     size: u64,
     /// Of one sample, in milliseconds.
     latency_p50_ms: f64,
@@ -85,9 +86,7 @@ struct Measured {
 
 impl Bench {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
-        if !(self.seconds > 0.0 && self.seconds.is_finite()) {
-            return Err(Error::Usage("--seconds must be above 0".into()));
-        }
+        self.seconds()?;
         let mut all = match &self.models[..] {
             [only] => vec![self.measure(context, only)?],
             several => several.iter().map(|model| self.alone(context, model)).collect::<Result<_>>()?,
@@ -97,6 +96,11 @@ impl Bench {
         }
         context.result(&all, || text(&all))?;
         Ok(Status::Done)
+    }
+
+    fn seconds(&self) -> Result<Duration> {
+        let seconds = Duration::try_from_secs_f64(self.seconds).ok().filter(|seconds| !seconds.is_zero());
+        seconds.ok_or_else(|| Error::Usage("--seconds must be above 0, and no more than a clock can count".into()))
     }
 
     /// Measures one model in a process of its own.
@@ -129,25 +133,25 @@ impl Bench {
         found.map(|[one]| one).map_err(|e| Error::model(model.display(), format!("its measurements: {e}")))
     }
 
-    fn measure(&self, context: &Context, path: &PathBuf) -> Result<Measured> {
+    fn measure(&self, context: &Context, path: &Path) -> Result<Measured> {
         let classifier = Classifier::read(path, &self.model)?;
         let Classifier::Exported(exported) = &classifier else {
             return Err(Error::Usage(format!("{} is a head: export it first", path.display())));
         };
         let backbone = classifier.backbone(&self.model, context)?;
         let samples = self.samples(context, &backbone)?;
+        let seconds = self.seconds()?;
         let time = |batch| {
             let how = (context.device, context.threads.get(), batch);
-            let time = Duration::from_secs_f64(self.seconds);
-            latency((context.runtime()?, &context.home), &backbone, &samples, how, time, &context.console)
+            latency((context.runtime()?, &context.home), &backbone, &samples, how, seconds, &context.console)
         };
         let (one, many) = (time(1)?, time(BATCH)?);
         let peak_memory = peak_memory();
         let (accuracy, accuracy_interval) = self.accuracy(context, &classifier)?.unzip();
         Ok(Measured {
-            model: path.clone(),
+            model: path.to_path_buf(),
             precision: exported.record.precision,
-            size: std::fs::metadata(path).map_err(Error::io("read", path))?.len(),
+            size: stored_bytes(path)?,
             latency_p50_ms: one.p50_ms,
             latency_p99_ms: one.p99_ms,
             rows_per_second: many.rows_per_second(),

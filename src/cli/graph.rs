@@ -127,12 +127,10 @@ fn millions(n: u64) -> String {
 
 /// `x float [n, 3]`.
 fn described(port: &Described) -> String {
-    let size = |dimension: &Dimension| match dimension {
-        Dimension::Fixed(n) => n.to_string(),
-        Dimension::Named(name) => name.clone(),
-        Dimension::Unknown => "?".to_owned(),
-    };
-    let shape = port.shape.iter().map(|shape| format!(" [{}]", shape.iter().map(size).collect::<Vec<_>>().join(", ")));
+    let shape = port
+        .shape
+        .iter()
+        .map(|shape| format!(" [{}]", shape.iter().map(Dimension::to_string).collect::<Vec<_>>().join(", ")));
     format!("{} {}{}", port.name, port.element, shape.collect::<String>())
 }
 

@@ -115,7 +115,7 @@ impl Tune {
     pub(super) fn run(self, context: &Context) -> Result<Status> {
         let started = Instant::now();
         let files = Files::of(&self.output)?;
-        self.may_write(&files)?;
+        files.may_write(&[], self.overwrite)?;
         self.tuning.check()?;
         self.check_inputs()?;
         self.check_report()?;
@@ -124,7 +124,7 @@ impl Tune {
             return Err(Error::Usage("--views is for images: texts have none".into()));
         }
         let files = files.beside(&backbone);
-        self.may_write(&files)?;
+        files.may_write(&[(&backbone.model, "the backbone")], self.overwrite)?;
 
         let of = (&self.source, &self.holdout, self.tuning.validation);
         let (parts, rejects) = Parts::of(context, &self.inputs, of, &backbone)?;
@@ -168,7 +168,7 @@ impl Tune {
             let besides = Besides { samples: &self.inputs, curve: Vec::new(), training: &tuned.history };
             write_page(context, path, &evaluation, besides)?;
         }
-        let Files { model, card, tokenizer } = files;
+        let Files { model, card, tokenizer, .. } = files;
         let outcome = Outcome {
             model,
             card,
@@ -204,10 +204,6 @@ impl Tune {
         }
         work.remove()?;
         Ok(status)
-    }
-
-    fn may_write(&self, files: &Files) -> Result<()> {
-        if self.overwrite { Ok(()) } else { files.are_new() }
     }
 
     /// Fails where the page could not be written, or would have nothing to tell.

@@ -88,13 +88,8 @@ pub fn card(
 }
 
 fn ports(ports: &[Port]) -> String {
-    let size = |dimension: &Dimension| match dimension {
-        Dimension::Fixed(n) => n.to_string(),
-        Dimension::Named(name) => name.clone(),
-        Dimension::Unknown => "?".to_owned(),
-    };
     let line = |port: &Port| {
-        let shape = port.shape.iter().flatten().map(size).collect::<Vec<_>>().join(", ");
+        let shape = port.shape.iter().flatten().map(Dimension::to_string).collect::<Vec<_>>().join(", ");
         format!("- `{}`: {} [{shape}]\n", port.name, format!("{:?}", port.element).to_lowercase())
     };
     ports.iter().map(line).collect()

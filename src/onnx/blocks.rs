@@ -10,11 +10,14 @@ use super::reads::reads;
 /// there –, with a product or a convolution before the next such tensor; or before that, where it only has other sizes there. Where at least two of these stretches have an attention, told
 /// by its `Softmax`, only they begin blocks: what follows an attention belongs to its block. A network without residual
 /// connections has none.
-pub fn blocks(model: &ModelProto) -> Vec<String> {
-    let Some(graph) = &model.graph else { return Vec::new() };
+///
+/// # Errors
+/// As [`cut_sites`].
+pub fn blocks(model: &ModelProto) -> Result<Vec<String>, String> {
+    let Some(graph) = &model.graph else { return Ok(Vec::new()) };
     let read_by =
         |node: &&NodeProto, tensor: &str| !matches!(node.op_type(), "Shape" | "Size") && reads(node).contains(&tensor);
-    let sites = cut_sites(model);
+    let sites = cut_sites(model)?;
     let forks: Vec<&CutSite> =
         sites.iter().filter(|site| graph.node.iter().filter(|node| read_by(node, &site.tensor)).count() > 1).collect();
     let has = |place: usize, operators: &[&str]| {
@@ -32,7 +35,7 @@ pub fn blocks(model: &ModelProto) -> Vec<String> {
         let before = reshaped.and_then(|node| node.input.first());
         before.filter(|before| sites.iter().any(|site| site.tensor == **before)).map_or(fork, String::as_str).to_owned()
     };
-    begins.into_iter().map(|place| whole(&forks[place].tensor)).collect()
+    Ok(begins.into_iter().map(|place| whole(&forks[place].tensor)).collect())
 }
 
 #[cfg(test)]
@@ -67,8 +70,8 @@ mod tests {
             ],
             "y",
         );
-        assert_eq!(blocks(&residual), ["a", "c"]);
-        assert!(blocks(&graph(&[("MatMul", &["x", "w"], "a"), ("Relu", &["a"], "y")], "y")).is_empty());
+        assert_eq!(blocks(&residual).unwrap(), ["a", "c"]);
+        assert!(blocks(&graph(&[("MatMul", &["x", "w"], "a"), ("Relu", &["a"], "y")], "y")).unwrap().is_empty());
     }
 
     #[test]
@@ -86,7 +89,7 @@ mod tests {
             graph.node(operator, inputs, output, vec![]);
         }
         graph.output("y", DataType::Float, &[Dim::Named("n"), Dim::Fixed(2)]);
-        assert_eq!(blocks(&graph.finish()), ["h"]);
+        assert_eq!(blocks(&graph.finish()).unwrap(), ["h"]);
     }
 
     #[test]
@@ -106,6 +109,6 @@ mod tests {
             .map(|(operator, inputs, output)| (*operator, inputs.iter().map(String::as_str).collect(), output.as_str()))
             .collect();
         let nodes: Vec<(&str, &[&str], &str)> = named.iter().map(|(o, inputs, y)| (*o, &inputs[..], *y)).collect();
-        assert_eq!(blocks(&graph(&nodes, "h2")), ["h0", "h1"]);
+        assert_eq!(blocks(&graph(&nodes, "h2")).unwrap(), ["h0", "h1"]);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::every_tensor::every_tensor;
+use super::model::read_model;
 use super::proto::tensor_proto::DataLocation;
 use super::proto::{ModelProto, TensorProto};
 use crate::error::{Error, Result};
@@ -49,6 +50,15 @@ pub fn external_paths(model: &ModelProto, path: &Path) -> Result<Vec<PathBuf>> {
         }
     };
     names.into_iter().map(checked).collect()
+}
+
+/// Bytes of a model with the files of its weights beside it.
+///
+/// # Errors
+/// As [`external_paths`], and when the model cannot be read.
+pub fn stored_bytes(path: &Path) -> Result<u64> {
+    let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
+    external_paths(&read_model(path)?, path)?.iter().try_fold(size(path)?, |sum, beside| Ok(sum + size(beside)?))
 }
 
 /// Any location that is not the file itself: other readers may know a number that we do not.

@@ -21,19 +21,32 @@ pub struct CutSite {
     pub parameters: u64,
 }
 
+/// Tensors to cut at times nodes: what is above is told of each pair. The largest networks have some hundred times fewer.
+const MOST_PAIRS: usize = 1 << 25;
+
 /// Every inner tensor of `model` at which it can be cut, in the order in which they are computed. Nodes with subgraphs are
 /// not looked into. `Shape` and `Size` tell nothing of values: a tensor made of them alone does not keep the graph together.
 ///
 /// On a path from the first input to an output each tensor has a place in the order of the nodes. A tensor that is on all paths
 /// is one over which no path leaps: none goes from a tensor of before to a node after the one that gives it (a dominator of a graph
 /// without circles, found in one pass).
-pub fn cut_sites(model: &ModelProto) -> Vec<CutSite> {
-    let Some(graph) = &model.graph else { return Vec::new() };
-    let Some(first) = signature(model).inputs.into_iter().next() else { return Vec::new() };
+///
+/// # Errors
+/// The reason, when the graph is a chain of so many nodes that a list of what is above each tensor would fit into no memory.
+pub fn cut_sites(model: &ModelProto) -> Result<Vec<CutSite>, String> {
+    let Some(graph) = &model.graph else { return Ok(Vec::new()) };
+    let Some(first) = signature(model).inputs.into_iter().next() else { return Ok(Vec::new()) };
     let flow = Flow::of(graph);
-    let Some(&first) = flow.ids.get(first.name.as_str()) else { return Vec::new() };
-    let sites = flow.separators(first).into_iter().map(|tensor| flow.site(tensor));
-    sites.collect()
+    let Some(&first) = flow.ids.get(first.name.as_str()) else { return Ok(Vec::new()) };
+    let found = flow.separators(first);
+    if found.len().saturating_mul(flow.nodes.len()) > MOST_PAIRS {
+        return Err(format!(
+            "it could be cut at {} tensors of {} nodes, which are too many to compare",
+            found.len(),
+            flow.nodes.len()
+        ));
+    }
+    Ok(found.into_iter().map(|tensor| flow.site(tensor)).collect())
 }
 
 struct Flow<'a> {
@@ -209,7 +222,7 @@ mod tests {
             ..Default::default()
         });
         let told = |site: CutSite| (site.tensor, site.companions.join(","), site.parameters);
-        cut_sites(&model).into_iter().map(told).collect()
+        cut_sites(&model).unwrap().into_iter().map(told).collect()
     }
 
     fn site(tensor: &str, companions: &str, parameters: u64) -> (String, String, u64) {
@@ -261,5 +274,17 @@ mod tests {
         assert_eq!(tensors(&["g"]), ["a", "d", "e", "f"]);
         assert_eq!(tensors(&["e", "g"]), ["a", "d"]);
         assert_eq!(sites(&[], nodes, &["g"]), []);
+    }
+
+    #[test]
+    fn a_chain_beyond_all_networks_is_refused_and_not_listed() {
+        let names: Vec<String> = (0..=6000).map(|i| format!("t{i}")).collect();
+        let model = build::model(GraphProto {
+            input: vec![value("t0", DataType::Float, &[Dim::Named("n")])],
+            node: names.windows(2).map(|pair| node("Relu", &[&pair[0]], &[&pair[1]], vec![])).collect(),
+            output: vec![value("t6000", DataType::Float, &[Dim::Named("n")])],
+            ..Default::default()
+        });
+        assert!(cut_sites(&model).unwrap_err().contains("5999 tensors of 6000 nodes"));
     }
 }

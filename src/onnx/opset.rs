@@ -1,6 +1,7 @@
 //! Which version of the standard operators a model uses, and how it comes to a newer one.
 
 use super::build::{attr_int, attr_string, attr_tensor, node, operators, tensor_i64};
+use super::model::unlist_constants;
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto};
 use crate::error::{Error, Result};
 
@@ -40,6 +41,8 @@ pub fn raise(mut model: ModelProto, to: i64, name: &str) -> Result<ModelProto> {
         );
         return Err(Error::model(name, reason));
     }
+    // The format of newer operators takes listed constants for such that can be overridden.
+    unlist_constants(&mut model);
     let raise = Raise { from, to };
     let failed = |reason| Error::model(name, reason);
     if let Some(graph) = &mut model.graph {
@@ -241,6 +244,15 @@ mod tests {
         let last = raised(12, 13, vec![softmax(vec![build::attr_int("axis", -1)])]);
         assert_eq!((operators(&last), last[0].attribute[0].i()), (vec!["Softmax"], -1));
         assert_eq!(operators(&raised(13, 18, vec![softmax(vec![])])), ["Softmax"]);
+    }
+
+    #[test]
+    fn constants_that_the_oldest_format_lists_stay_constants() {
+        let mut old = model(11, vec![build::node("Relu", &["w"], &["y"], vec![])]);
+        old.ir_version = Some(3);
+        let listed = build::value("w", super::super::proto::tensor_proto::DataType::Float, &[build::Dim::Fixed(1)]);
+        old.graph.as_mut().unwrap().input.push(listed);
+        assert!(raise(old, 17, "m").unwrap().graph.unwrap().input.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -17,6 +17,8 @@ use crate::file::{self, AtomicFile};
 
 /// Weights of less stay in the model, where they can be looked at.
 const SMALLEST: usize = 1024;
+/// Behind the name of a model that does not hold all its weights.
+const BESIDE: &str = "_data";
 /// Where each tensor begins: readers map pages of this size.
 const ALIGNMENT: u64 = 4096;
 
@@ -70,11 +72,18 @@ fn place(tensor: &TensorProto, files: &HashMap<String, Bytes>) -> Result<Bytes, 
     Ok(file.slice(start as usize..end as usize))
 }
 
+/// Where [`write_model`](super::write_model) puts the weights of a model that is too large for one file.
+pub fn weights_beside(model: &Path) -> PathBuf {
+    let mut name = model.file_name().unwrap_or_default().to_owned();
+    name.push(BESIDE);
+    model.with_file_name(name)
+}
+
 /// Writes a model of more than `limit` bytes as two files: the larger constants in `<file name>_data` beside it, each at a multiple of 4,096
 /// bytes. The model comes last, and is not there before its weights are.
 pub(super) fn write_outside(model: &ModelProto, path: &Path, limit: u64) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let location = format!("{name}_data");
+    let location = format!("{name}{BESIDE}");
     let beside = path.with_file_name(&location);
     let mut outside = model.clone();
     let mut data = AtomicFile::create(&beside)?;

@@ -41,6 +41,17 @@ pub enum Dimension {
     Unknown,
 }
 
+/// A number, a name, or `?`.
+impl std::fmt::Display for Dimension {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Dimension::Fixed(n) => write!(f, "{n}"),
+            Dimension::Named(name) => f.write_str(name),
+            Dimension::Unknown => f.write_str("?"),
+        }
+    }
+}
+
 impl<'a> From<&'a Dimension> for Dim<'a> {
     fn from(dimension: &'a Dimension) -> Self {
         match dimension {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::cut::defined;
+use super::model::unlist_constants;
 use super::opset::{opset, raise};
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
 use super::unknown::Unknown;
@@ -22,6 +23,8 @@ use crate::error::{Error, Result};
 pub fn splice(first: ModelProto, second: ModelProto, joins: &[(&str, &str)], name: &str) -> Result<ModelProto> {
     let version = opset(&first).max(opset(&second));
     let (mut first, mut second) = (raise(first, version, name)?, raise(second, version, name)?);
+    // The format of the whole may be newer than that of one of them.
+    [&mut first, &mut second].into_iter().for_each(unlist_constants);
     let (mut front, back) = (first.graph.take().unwrap_or_default(), second.graph.take().unwrap_or_default());
     check(&front, &back, joins, name)?;
 
@@ -88,18 +91,21 @@ fn renamed(
     every_name(front, &mut own);
     let free = |name: &String| !used.contains(name.as_str()) && !own.contains(name.as_str());
     let joined = |tensor: &str| joins.iter().find(|(output, _)| *output == tensor).map(|(_, input)| *input);
-    let port = |values: &[ValueInfoProto], tensor: &str| values.iter().any(|v| v.name() == tensor);
+    let named = |values: &[ValueInfoProto], tensor: &str| values.iter().any(|v| v.name() == tensor);
+    // A constant that can be overridden is no port: it is listed under the name that it gets.
+    let constant = |graph: &GraphProto, tensor: &str| graph.initializer.iter().any(|t| t.name() == tensor);
+    let port = |graph: &GraphProto, tensor: &str| named(&graph.input, tensor) && !constant(graph, tensor);
     // What is not fed by the front, so that an input of the front may be the same.
-    let open = |tensor: &str| port(&back.input, tensor) && joins.iter().all(|(_, input)| *input != tensor);
+    let open = |tensor: &str| port(back, tensor) && joins.iter().all(|(_, input)| *input != tensor);
     let mut names = HashMap::new();
     for &tensor in &own {
         if let Some(input) = joined(tensor) {
-            if port(&front.input, tensor) && input != tensor {
+            if port(front, tensor) && input != tensor {
                 return Err(Error::model(name, format!("its input {tensor:?} cannot be joined under another name")));
             }
             names.insert(tensor.to_owned(), input.to_owned());
-        } else if used.contains(tensor) && !(port(&front.input, tensor) && open(tensor)) {
-            if port(&front.input, tensor) || port(&front.output, tensor) {
+        } else if used.contains(tensor) && !(port(front, tensor) && open(tensor)) {
+            if port(front, tensor) || named(&front.output, tensor) {
                 return Err(Error::model(name, format!("both of its parts have a tensor {tensor:?}")));
             }
             let new = (1..).map(|i| format!("{tensor}/{i}")).find(free).unwrap_or_default();
@@ -215,6 +221,23 @@ mod tests {
         assert_eq!(graph.initializer.iter().map(|t| t.name()).collect::<Vec<_>>(), ["w/1", "w"]);
         // What was an input stays described.
         assert_eq!(names(&graph.value_info), ["in"]);
+    }
+
+    #[test]
+    fn listed_constants_are_constants_and_no_inputs() {
+        let value = build::value("w", DataType::Float, &[Dim::Fixed(1)]);
+        let spliced = |format| {
+            let mut first = part(&["x"], &[("Mul", &["x", "w"], "a")], &["a"]);
+            first.ir_version = Some(format);
+            first.graph.as_mut().unwrap().input.push(value.clone());
+            let second = part(&["in"], &[("Mul", &["in", "w"], "y")], &["y"]);
+            splice(first, second, &[("a", "in")], "m").unwrap().graph.unwrap()
+        };
+        // In the oldest format they had to be listed; in later ones those that are can be overridden, and stay so.
+        for (format, inputs) in [(3, vec!["x"]), (8, vec!["x", "w/1"])] {
+            let graph = spliced(format);
+            assert_eq!((names(&graph.input), graph.node[0].input[1].as_str()), (inputs, "w/1"));
+        }
     }
 
     #[test]

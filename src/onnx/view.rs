@@ -10,7 +10,7 @@ use super::proto::attribute_proto::AttributeType;
 use super::proto::tensor_proto::DataType;
 use super::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use super::signature::{Port, signature};
-use super::tensor::{FloatTensor, IntTensor, raw, sizes};
+use super::tensor::{FloatTensor, IntTensor, raw, read_floats, sizes};
 
 /// The top level of a model's graph.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -156,10 +156,7 @@ fn read(tensor: &TensorProto) -> Result<Constant, String> {
     let float = |values: Vec<f32>| Ok::<_, String>(FloatTensor { dims: sizes(tensor, values.len())?, values });
     let int = |values: Vec<i64>| Ok::<_, String>(IntTensor { dims: sizes(tensor, values.len())?, values });
     Ok(match kind {
-        DataType::Float => Constant::Float(float(match raw::<4>(tensor)? {
-            Some(chunks) => chunks.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            None => tensor.float_data.clone(),
-        })?),
+        DataType::Float => Constant::Float(read_floats(tensor)?),
         DataType::Double => Constant::OtherFloat(float(match raw::<8>(tensor)? {
             Some(chunks) => chunks.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
             None => tensor.double_data.iter().map(|&v| v as f32).collect(),

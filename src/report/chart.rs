@@ -2,14 +2,22 @@
 
 use maud::{Markup, PreEscaped, html};
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::ink::Ink;
+use super::ink::{GRID, Ink, TEXT};
 use crate::error::{Error, Result};
 
 /// Where charts are drawn.
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// What curves are drawn on.
+type Plane<'a, 'b, X, Y> = ChartContext<
+    'a,
+    SVGBackend<'b>,
+    Cartesian2d<<X as AsRangedCoord>::CoordDescType, <Y as AsRangedCoord>::CoordDescType>,
+>;
 
 /// A chart of this size in pixels. `label` says what it shows to those who do not see it.
 ///
@@ -28,6 +36,42 @@ pub(super) fn chart(
             .map_err(|e| Error::Data(format!("cannot draw the chart ({label}): {e}")))?;
     }
     Ok(html! { div .chart role="img" aria-label=(label) { (PreEscaped(svg)) } })
+}
+
+/// A plane of these ranges, its axes drawn and named, with about so many `ticks` on each and numbers of so many `decimals` on the first.
+pub(super) fn plane<'a, 'b, X, Y>(
+    area: &'a Area<'b>,
+    (x, y): (X, Y),
+    [x_name, y_name]: [&str; 2],
+    ([x_ticks, y_ticks], decimals): ([usize; 2], usize),
+) -> Result<Plane<'a, 'b, X, Y>, Box<dyn std::error::Error>>
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
+    let mut plane = ChartBuilder::on(area)
+        .margin(12)
+        .margin_right(24)
+        .x_label_area_size(44)
+        .y_label_area_size(56)
+        .build_cartesian_2d(x, y)?;
+    let style = text(TEXT, 12, HPos::Center, VPos::Top);
+    plane
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID.color())
+        .axis_style(TEXT.color())
+        .label_style(style.clone())
+        .axis_desc_style(style)
+        .x_desc(x_name)
+        .y_desc(y_name)
+        .x_labels(x_ticks)
+        .y_labels(y_ticks)
+        .x_label_formatter(&|x| format!("{x:.decimals$}"))
+        .draw()?;
+    Ok(plane)
 }
 
 /// Text of `size` pixels in `ink`, its anchor at the given sides.

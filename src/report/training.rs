@@ -2,10 +2,9 @@
 
 use maud::{Markup, html};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
 
-use super::chart::{chart, text};
-use super::ink::{GRID, Ink, RIGHT, TEXT, WRONG};
+use super::chart::{chart, plane};
+use super::ink::{Ink, RIGHT, WRONG};
 use crate::error::Result;
 use crate::tune::Epoch;
 
@@ -23,25 +22,8 @@ pub(super) fn training(history: &[Epoch]) -> Result<Option<Markup>> {
     let greatest = lines.iter().flat_map(|(of, _)| points(*of)).map(|(_, loss)| loss).fold(1e-9, f64::max);
     let drawn = chart((680, 380), "Loss by epoch", |area| {
         let last = history.len().max(2) - 1;
-        let mut chart = ChartBuilder::on(area)
-            .margin(12)
-            .margin_right(24)
-            .x_label_area_size(44)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..last as f64, 0.0..1.05 * greatest)?;
-        let style = text(TEXT, 12, HPos::Center, VPos::Top);
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID.color())
-            .axis_style(TEXT.color())
-            .label_style(style.clone())
-            .x_labels(history.len().min(11))
-            .x_desc("epoch")
-            .y_desc("loss")
-            .axis_desc_style(style)
-            .x_label_formatter(&|x| format!("{x:.0}"))
-            .draw()?;
+        let ranges = (0.0..last as f64, 0.0..1.05 * greatest);
+        let mut chart = plane(area, ranges, ["epoch", "loss"], ([history.len().min(11), 10], 0))?;
         for (of, ink) in lines {
             chart.draw_series(LineSeries::new(points(of), ink.color().stroke_width(2)))?;
             chart.draw_series(points(of).map(|at| Circle::new(at, 3, ink.color().filled())))?;

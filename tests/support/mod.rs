@@ -138,6 +138,16 @@ pub fn some_emoji(folder: &Path, places: Range<usize>) {
     }
 }
 
+/// What Python's onnxruntime says, by an exported model, of the images in a folder of folders, or of the texts of a table: label and
+/// probability of each. The onnx package checks the model too.
+pub fn outside(model: &Path, input: &Path) -> Vec<serde_json::Value> {
+    let (script, package) = match input.is_dir() {
+        true => (include_str!("../golden/export/run_images.py"), "pillow==12.0.0"),
+        false => (include_str!("../golden/export/run_text.py"), "tokenizers==0.23.3"),
+    };
+    serde_json::from_str(&python(&[&PEERS[..], &[package]].concat(), script, &[model, input])).expect("JSON")
+}
+
 /// What is directly in a folder, by name.
 pub fn sorted(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::domains::{Domains, drawn};
 use super::linear::Learn;
-use super::method::{Group, Method};
+use super::method::Method;
 use super::shift::Shift;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -50,7 +50,7 @@ pub fn choose(
     let (mut candidates, mut passed) = (Vec::new(), Vec::new());
     progress.begin("trying methods", Some(methods.len() as u64));
     for method in methods {
-        if shift.is_of_shares_alone() && moves(method) {
+        if shift.is_of_shares_alone() && method.group().moves_rows() {
             let reason = "the domains differ by the shares of their classes alone".to_owned();
             passed.push(Passed { method: method.name(), reason });
             progress.advance(1);
@@ -65,11 +65,6 @@ pub fn choose(
     }
     progress.end();
     Choice::of(candidates, passed, drawn.rows, drawn.labels.len())
-}
-
-/// Whether a method moves rows.
-fn moves(method: &Method) -> bool {
-    matches!(method.group(), Group::Moments | Group::Subspace | Group::Transport)
 }
 
 /// Some rows of both domains.

@@ -207,12 +207,10 @@ fn image_size(graph: &Signature) -> Result<Option<[u32; 2]>, String> {
 
 /// A port for a message: `pixel_values [batch, 3, 224, 224]`.
 fn told(port: &Port) -> String {
-    let size = |dimension: &Dimension| match dimension {
-        Dimension::Fixed(n) => n.to_string(),
-        Dimension::Named(name) => name.clone(),
-        Dimension::Unknown => "?".into(),
-    };
-    let shape = port.shape.iter().map(|shape| format!(" [{}]", shape.iter().map(size).collect::<Vec<_>>().join(", ")));
+    let shape = port
+        .shape
+        .iter()
+        .map(|shape| format!(" [{}]", shape.iter().map(Dimension::to_string).collect::<Vec<_>>().join(", ")));
     std::iter::once(port.name.clone()).chain(shape).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ndarray::{ArrayView2, Axis, concatenate};
+use ndarray::ArrayView2;
 
 use super::super::Context;
 use super::super::eval::Verdict;
@@ -10,7 +10,7 @@ use super::super::inputs;
 use super::super::report::command;
 use super::super::shift;
 use super::{AdaptArgs, Adaptation};
-use crate::adapt::{Adapted, Domains, Linear, Method};
+use crate::adapt::{Adapted, Domains, Linear, Method, together};
 use crate::error::{Error, Result};
 use crate::eval::argmax;
 use crate::features::Provenance;
@@ -31,16 +31,14 @@ impl Maps {
         progress.begin("drawing the maps", None);
         let says = argmax(served.logits(domains.target()).view());
         let classes: Vec<usize> = domains.labels().iter().copied().chain(says).collect();
-        let map = |both: [ArrayView2<f32>; 2]| {
-            let sources = both[0].nrows();
-            let both = concatenate(Axis(0), &both).map_err(|e| Error::Data(e.to_string()))?;
-            let map = EmbeddingMap::new(both.view(), context.seed)?;
-            Ok::<_, Error>(DomainMap { map, sources, classes: classes.clone() })
+        let map = |source: ArrayView2<f32>, target: ArrayView2<f32>| {
+            let map = EmbeddingMap::new(together(source, target)?.0.view(), context.seed)?;
+            Ok::<_, Error>(DomainMap { map, sources: source.nrows(), classes: classes.clone() })
         };
-        let before = map([domains.source(), domains.target()])?;
+        let before = map(domains.source(), domains.target())?;
         let after = adapted.moves().then(|| {
             let source = adapted.source(domains, progress)?;
-            map([source.view(), adapted.serving.features(domains.target(), progress)?.view()])
+            map(source.view(), adapted.serving.features(domains.target(), progress)?.view())
         });
         let maps = Self { before, after: after.transpose()? };
         progress.end();

@@ -6,16 +6,13 @@ use super::super::Context;
 use super::super::inputs::{self, SourceArgs};
 use super::super::results::table;
 use super::super::train::METRICS;
-use super::shrink::size;
 use crate::backbone::Backbone;
 use crate::error::{Error, Result};
-use crate::export::{
-    Agreement, Exported, Extra, Metrics, TOLERANCE, TokenizerRecord, Verification, card, fuse, replaceable_card,
-};
+use crate::export::{Agreement, Exported, Extra, Metrics, TokenizerRecord, Verification, card, fuse, replaceable_card};
 use crate::features::FeatureSet;
 use crate::file::{self, AtomicFolder};
 use crate::head::{HeadFile, Scored};
-use crate::onnx::{Model, external_paths, read_model, signature, write_model};
+use crate::onnx::{Model, external_paths, read_model, signature, stored_bytes, weights_beside, write_model};
 use crate::progress::Progress;
 use crate::source::Entry;
 
@@ -24,6 +21,8 @@ use crate::source::Entry;
 pub(in super::super) struct Files {
     pub(in super::super) model: PathBuf,
     pub(in super::super) card: PathBuf,
+    /// Of a model that is too large for one file.
+    weights: PathBuf,
     /// Of texts.
     pub(in super::super) tokenizer: Option<PathBuf>,
 }
@@ -40,7 +39,7 @@ impl Files {
         let card = model.with_extension("md");
         // Its refusal names --overwrite, which does not help against this one.
         replaceable_card(&card)?;
-        Ok(Self { model: model.to_path_buf(), card, tokenizer: None })
+        Ok(Self { model: model.to_path_buf(), card, weights: weights_beside(model), tokenizer: None })
     }
 
     /// The same with the tokenizer that the backbone has.
@@ -49,15 +48,20 @@ impl Files {
         Self { tokenizer, ..self }
     }
 
-    pub(in super::super) fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.model, &self.card].into_iter().chain(&self.tokenizer)
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.model, &self.card, &self.weights].into_iter().chain(&self.tokenizer)
     }
 
-    /// Fails where one of them is there.
-    pub(in super::super) fn are_new(&self) -> Result<()> {
+    /// Fails where something is there that must stay: one of the `sources`, told as what it is, or, unless `overwrite`, anything.
+    pub(in super::super) fn may_write(&self, sources: &[(&Path, &str)], overwrite: bool) -> Result<()> {
+        for (source, what) in sources {
+            if let Some(file) = self.all().find(|file| same_file::is_same_file(file, source).unwrap_or(false)) {
+                return Err(Error::in_the_way(file, format!("it is {what}: give another -o")));
+            }
+        }
         match self.all().find(|path| path.exists()) {
-            Some(path) => Err(Error::Exists(path.clone())),
-            None => Ok(()),
+            Some(path) if !overwrite => Err(Error::Exists(path.clone())),
+            _ => Ok(()),
         }
     }
 }
@@ -84,9 +88,10 @@ impl<'a> Delivery<'a> {
         let delivery = Self { context, source, files, staging };
         let record = match (&backbone.tokenizer, &files.tokenizer) {
             (Some(from), Some(to)) => {
-                std::fs::copy(from, delivery.staged(to)).map_err(Error::io("write", to))?;
+                let tokenizer = file::read(from)?;
+                file::write_atomic(&delivery.staged(to), &tokenizer).map_err(|error| delivery.told(error))?;
                 let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Some(TokenizerRecord { file: name, sha256: file::sha256_file(from)? })
+                Some(TokenizerRecord { file: name, sha256: file::sha256_hex(&tokenizer) })
             }
             _ => None,
         };
@@ -128,7 +133,7 @@ impl<'a> Delivery<'a> {
         let exported = Exported::read(&self.model()).map_err(|error| self.told(error))?;
         self.context.console.note("verifying: the same samples through the file");
         let said = self.through(&exported, entries, ids)?;
-        let agreement = Agreement::of(ids, expected, &said, TOLERANCE)?;
+        let agreement = Agreement::of(ids, expected, &said, tolerance)?;
         if !agreement.holds(tolerance) {
             self.context.console.say(&worst(&agreement, &exported.head));
             return Err(refused(&self.files.model, &agreement, tolerance));
@@ -160,7 +165,7 @@ impl<'a> Delivery<'a> {
     ) -> Result<u64> {
         let (staged, output) = (self.model(), &self.files.model);
         let told = |error| self.told(error);
-        let size = size(&staged).map_err(told)?;
+        let size = stored_bytes(&staged).map_err(told)?;
         let graph = read_model(&staged).map_err(told)?;
         let name = output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = exported.head.attached(METRICS)?;
@@ -171,12 +176,17 @@ impl<'a> Delivery<'a> {
         let weights: Vec<PathBuf> =
             weights.iter().map(|path| output.with_file_name(path.file_name().unwrap_or_default())).collect();
         // An old model must not be seen with what belongs to the new one; the new one comes last: where it is, all is.
-        if !weights.is_empty() {
+        let left_over = weights.is_empty() && self.files.weights.exists();
+        if left_over || !weights.is_empty() || self.files.tokenizer.is_some() {
             file::remove_if_there("replace", output)?;
+        }
+        if left_over {
+            file::remove_if_there("replace", &self.files.weights)?;
         }
         for path in weights.iter().chain(&self.files.tokenizer).chain([&self.files.card, output]) {
             std::fs::rename(self.staged(path), path).map_err(Error::io("rename", path))?;
         }
+        file::sync_names(output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")));
         Ok(size)
     }
 }

@@ -17,7 +17,7 @@ use crate::export::{
 use crate::extract::Sink;
 use crate::features::{FeatureSet, Part as Rows, Provenance};
 use crate::head::{Link, Scored};
-use crate::onnx::{Model, OBSERVED, WeightRange, external_paths, read_model, write_model};
+use crate::onnx::{Model, OBSERVED, WeightRange, stored_bytes, write_model};
 use crate::progress::{Progress, Unstaged};
 use crate::source::Entry;
 
@@ -41,6 +41,9 @@ pub(super) struct ShrinkArgs {
     /// How the ranges of int8 are found: min-max, percentile or entropy
     #[arg(long, value_name = "HOW", default_value = "min-max", value_parser = json_word::<Calibration>)]
     calibration: Calibration,
+    /// Ranges of int8 that the file finds at each run instead, for texts unlike any at hand: what a text gets depends on its batch
+    #[arg(long, conflicts_with = "calibration")]
+    dynamic: bool,
     /// Weights of int8 in seven bits, for x86 processors without VNNI: with eight, sums of products are cut off there
     #[arg(long)]
     reduce_range: bool,
@@ -58,12 +61,15 @@ impl ShrinkArgs {
 
     /// Refuses flags that do not go together.
     pub(super) fn check(&self, context: &Context) -> Result<()> {
-        match (self.precision, self.reduce_range) {
-            (ExportPrecision::Int8, false) if !adds_bytes_exactly() => context.console.say(
-                "warning: this processor has no VNNI: ONNX Runtime cuts off sums of int8 products here; --reduce-range avoids it",
-            ),
-            (ExportPrecision::Int8, _) | (_, false) => {}
-            (_, true) => return Err(Error::Usage("--reduce-range is for --precision int8".to_owned())),
+        let only_int8 = [("--reduce-range", self.reduce_range), ("--dynamic", self.dynamic)];
+        if self.precision == ExportPrecision::Int8 {
+            if !self.reduce_range && !adds_bytes_exactly() {
+                context.console.say(
+                    "warning: this processor has no VNNI: ONNX Runtime cuts off sums of int8 products here; --reduce-range avoids it",
+                );
+            }
+        } else if let Some((flag, _)) = only_int8.into_iter().find(|(_, given)| *given) {
+            return Err(Error::Usage(format!("{flag} is for --precision int8")));
         }
         Ok(())
     }
@@ -78,6 +84,8 @@ impl ShrinkArgs {
 #[derive(Debug, Serialize)]
 pub(super) struct Smaller {
     precision: ExportPrecision,
+    /// Whether each run finds the ranges of int8.
+    dynamic: bool,
     /// Bytes of the model in f32.
     size_f32: u64,
     #[serde(flatten)]
@@ -102,7 +110,10 @@ impl ShrinkArgs {
         let Whole { model, exported, entries, features, scored } = whole;
         let name = exported.path.display().to_string();
         let weights = if self.reduce_range { WeightRange::Reduced } else { WeightRange::Full };
-        let shrinker = Shrinker::new(model, &exported.record, self.precision, &name)?.with_weights(weights);
+        let mut shrinker = Shrinker::new(model, &exported.record, self.precision, &name)?.with_weights(weights);
+        if self.dynamic {
+            shrinker = shrinker.dynamic()?;
+        }
         let samples = Samples::of(entries, features, exported);
         if samples.truth.is_none() {
             context.console.say(match exported.head.link {
@@ -125,21 +136,15 @@ impl ShrinkArgs {
         let tensors = shrinker.tensors()?;
         if !tensors.is_empty() {
             context.console.begin(&format!("calibrating on {}", counted(samples.calibrating.len(), "sample")), None);
+            let ranges = calibrate(model, &tensors, self.calibration, &mut runner, &name)?;
+            context.console.end();
+            shrinker = shrinker.with_ranges(ranges);
         }
-        let ranges = calibrate(model, &tensors, self.calibration, &mut runner, &name)?;
-        context.console.end();
-        let shrinker = shrinker.with_ranges(ranges);
-        let size_f32 = size(&exported.path)?;
+        let size_f32 = stored_bytes(&exported.path)?;
         let Shrunk { model, layers, kept } = search(&shrinker, &contract, &trial, &mut runner, &context.console)?;
         write_model(&model, &exported.path)?;
-        Ok(Smaller { precision: self.precision, size_f32, kept, layers })
+        Ok(Smaller { precision: self.precision, dynamic: self.dynamic, size_f32, kept, layers })
     }
-}
-
-/// Bytes of a model with the files of its weights.
-pub(super) fn size(path: &Path) -> Result<u64> {
-    let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io("read", path));
-    external_paths(&read_model(path)?, path)?.iter().try_fold(size(path)?, |sum, beside| Ok(sum + size(beside)?))
 }
 
 /// Which entry does what; all are places among the entries.
@@ -268,8 +273,9 @@ impl Smaller {
             Accuracy::Agreement => "agreement with the labels of f32",
         };
         let in_f32 = self.layers.iter().filter(|layer| layer.in_f32).count();
+        let dynamic = if self.dynamic { " with the ranges of each batch" } else { "" };
         format!(
-            "{}: {:.1} MB for {:.1} MB in f32 ({:.3}); {of} {:.2} % for {:.2} % on {} (lost {:.2} points, 95 % interval {low:.2} to \
+            "{}{dynamic}: {:.1} MB for {:.1} MB in f32 ({:.3}); {of} {:.2} % for {:.2} % on {} (lost {:.2} points, 95 % interval {low:.2} to \
              {high:.2}); {in_f32} of {} in f32",
             self.precision.name(),
             size as f64 / 1e6,

@@ -29,7 +29,8 @@ pub(super) struct Tunable {
 pub(super) fn tunable(model: &Model, anatomy: &Anatomy) -> Vec<Tunable> {
     let view = view(model);
     let refused: Vec<bool> = view.nodes.iter().map(|node| supported(node, view.opset).is_err()).collect();
-    let begins = blocks(model);
+    // Where there are too many cuts, none is listed either.
+    let begins = blocks(model).unwrap_or_default();
     let of = |cut: &Cut| {
         let mut behind = HashSet::from([cut.at.tensor.as_str()]);
         let mut not_supported = BTreeSet::new();

@@ -60,7 +60,7 @@ impl Subject {
         let output = known.into_iter().find(|port| port.name == backbone.output.tensor);
         let output =
             output.ok_or_else(|| Error::model(&name, format!("it has no output {}", backbone.output.tensor)))?;
-        let begins = blocks(&of_backbone(&model, &output, &name)?);
+        let begins = blocks(&of_backbone(&model, &output, &name)?).map_err(|reason| Error::model(&name, reason))?;
         let cut = match at {
             CutAt::Tensor(tensor) => tensor.clone(),
             CutAt::Blocks(count) => begin(&begins, *count, &name)?,

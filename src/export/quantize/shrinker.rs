@@ -6,7 +6,7 @@ use super::super::pooling::EMBEDDING;
 use super::super::record::{ExportPrecision, ExportRecord};
 use crate::error::{Error, Result};
 use crate::onnx::{
-    CutPoint, DataType, Layer, Model, Port, WeightRange, cut, cut_between, described, layers, observed,
+    Activations, CutPoint, DataType, Layer, Model, Port, WeightRange, cut, cut_between, described, layers, observed,
     outputs_of_nodes, quantize, to_half,
 };
 
@@ -20,7 +20,7 @@ pub struct Shrinker<'a> {
     layers: Vec<Layer>,
     /// Nodes that compute in f32 in any case, by their first output.
     single: HashSet<String>,
-    ranges: HashMap<String, [f32; 2]>,
+    activations: Activations,
     weights: WeightRange,
 }
 
@@ -39,7 +39,23 @@ impl<'a> Shrinker<'a> {
         if layers.is_empty() {
             return Err(Error::model(name, "it has no convolution, matrix product or table that could be smaller"));
         }
-        Ok(Self { whole, record, name, precision, layers, single, ranges: HashMap::new(), weights: WeightRange::Full })
+        let activations = Activations::Calibrated(HashMap::new());
+        Ok(Self { whole, record, name, precision, layers, single, activations, weights: WeightRange::Full })
+    }
+
+    /// The same with ranges that each run of an int8 model finds: convolutions stay in f32.
+    ///
+    /// # Errors
+    /// When nothing else could be smaller.
+    pub fn dynamic(self) -> Result<Self> {
+        let layers: Vec<Layer> = self.layers.into_iter().filter(|layer| layer.dynamic).collect();
+        match layers.is_empty() {
+            true => Err(Error::model(
+                self.name,
+                "it has no matrix product or table, and convolutions need calibrated ranges",
+            )),
+            false => Ok(Self { layers, activations: Activations::Dynamic, ..self }),
+        }
     }
 
     /// What may be made smaller, in the order of the graph.
@@ -47,22 +63,22 @@ impl<'a> Shrinker<'a> {
         &self.layers
     }
 
-    /// The tensors whose ranges [`Self::with_ranges`] wants: none but for int8.
+    /// The tensors whose ranges [`Self::with_ranges`] wants: none but for int8 that is not dynamic.
     ///
     /// # Errors
     /// When the model cannot be quantised.
     pub fn tensors(&self) -> Result<Vec<String>> {
-        match self.precision {
-            ExportPrecision::Int8 => {
+        match (self.precision, &self.activations) {
+            (ExportPrecision::Int8, Activations::Calibrated(_)) => {
                 observed(self.whole, &self.layers.iter().map(|layer| layer.name.as_str()).collect(), self.name)
             }
-            ExportPrecision::F32 | ExportPrecision::F16 => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         }
     }
 
     /// The same with the ranges of tensors.
     pub fn with_ranges(self, ranges: HashMap<String, [f32; 2]>) -> Self {
-        Self { ranges, ..self }
+        Self { activations: Activations::Calibrated(ranges), ..self }
     }
 
     /// The same with these codes for weights in int8; [`WeightRange::Full`] if not told.
@@ -85,7 +101,7 @@ impl<'a> Shrinker<'a> {
             ExportPrecision::Int8 => {
                 let names = self.layers.iter().map(|layer| layer.name.as_str());
                 let chosen = names.filter(|name| !left_out.contains(name)).collect();
-                quantize(whole, &chosen, &self.ranges, self.weights, self.name)?
+                quantize(whole, &chosen, &self.activations, self.weights, self.name)?
             }
         };
         ExportRecord { precision: self.precision, ..self.record.clone() }.attach(&mut model)?;

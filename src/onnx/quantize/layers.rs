@@ -18,6 +18,8 @@ pub struct Layer {
     pub op: String,
     /// How many weights it has.
     pub weights: usize,
+    /// Whether it can be had with ranges that each run finds: products and tables, not convolutions.
+    pub dynamic: bool,
 }
 
 /// How a layer is quantised.
@@ -32,6 +34,12 @@ pub(super) enum Form {
     },
     /// A table that rows are taken from, with a scale for each row.
     Table,
+}
+
+impl Form {
+    pub(super) fn is_dynamic(self) -> bool {
+        matches!(self, Self::Product { .. } | Self::Table)
+    }
 }
 
 /// The float constants of a graph by name; those without values are none.
@@ -78,13 +86,15 @@ pub fn layers(model: &ModelProto) -> Vec<Layer> {
     lift_constants(&mut graph);
     let constants = constants(&graph);
     let layer = |node: &NodeProto| {
-        let weights = match form(node, &constants)? {
+        let form = form(node, &constants)?;
+        let weights = match form {
             Form::Table => node.input.first(),
             Form::Convolution | Form::Product { .. } => node.input.get(1),
         };
         let weights = count(constants.get(weights?.as_str())?);
         let name = node.output.first()?.clone();
-        Some(Layer { name, op: node.op_type().to_owned(), weights: usize::try_from(weights).ok()? })
+        let weights = usize::try_from(weights).ok()?;
+        Some(Layer { name, op: node.op_type().to_owned(), weights, dynamic: form.is_dynamic() })
     };
     graph.node.iter().filter_map(layer).collect()
 }

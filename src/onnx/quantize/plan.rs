@@ -14,10 +14,10 @@ const SAME_RANGE: [&str; 1] = ["MaxPool"];
 /// What becomes of a graph's nodes and tensors.
 #[derive(Debug, Default)]
 pub(super) struct Plan<'a> {
+    /// Whether activations are given codes by what each run finds: convolutions stay floats then, and no codes flow on.
+    pub(super) dynamic: bool,
     /// Layers by the name of their output.
     pub(super) layers: HashMap<&'a str, Form>,
-    /// Nodes that take and give codes, by the name of their output.
-    pub(super) chained: HashSet<&'a str>,
     /// Outputs of nodes that are rounded as the output of the activation behind them: that alone is seen by others, and codes
     /// saturate where it does, so it is left out.
     pub(super) folded: HashMap<&'a str, &'a str>,
@@ -30,21 +30,21 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// For the layers that `chosen` names.
+    /// For the layers that `chosen` names, with ranges that are known.
     pub(super) fn of(graph: &'a GraphProto, chosen: &HashSet<&str>) -> Self {
         let constants = constants(graph);
-        let mut plan = Plan::default();
-        for node in &graph.node {
-            if let (Some(form), Some(output)) = (form(node, &constants), node.output.first())
-                && chosen.contains(output.as_str())
-            {
-                plan.layers.insert(output, form);
-            }
-        }
+        let mut plan = Plan { layers: layers_of(graph, &constants, chosen), ..Plan::default() };
         let flow = Flow::of(graph, constants);
         let wanted = plan.wanted(graph, &flow);
         plan.follow(graph, &flow, &wanted);
         plan
+    }
+
+    /// For the layers that `chosen` names, with ranges that each run finds.
+    pub(super) fn dynamic(graph: &'a GraphProto, chosen: &HashSet<&str>) -> Self {
+        let mut layers = layers_of(graph, &constants(graph), chosen);
+        layers.retain(|_, form| form.is_dynamic());
+        Plan { dynamic: true, layers, ..Plan::default() }
     }
 
     /// Tensors that layers, or what leads to them, take as codes.
@@ -88,9 +88,6 @@ impl<'a> Plan<'a> {
                 Some(Form::Table) => false,
                 None => chained,
             };
-            if chained {
-                self.chained.insert(output);
-            }
             if !gives_codes {
                 continue;
             }
@@ -98,13 +95,23 @@ impl<'a> Plan<'a> {
                 self.folded.insert(output, target);
                 self.left_out.insert(target);
             }
-            let source = inputs.first().filter(|_| SAME_RANGE.contains(&node.op_type()));
+            // What a folded activation cuts off is not in the codes of what it is folded into: those have a range of their own.
+            let source = inputs.first().filter(|_| target == output && SAME_RANGE.contains(&node.op_type()));
             let range = source.and_then(|input| self.rounded.iter().find(|(tensor, _)| tensor == input));
             self.rounded.push((target, range.map_or(target, |(_, range)| range)));
             self.made.insert(target);
             known.insert(target);
         }
     }
+}
+
+fn layers_of<'a>(
+    graph: &'a GraphProto,
+    constants: &HashMap<&str, &TensorProto>,
+    chosen: &HashSet<&str>,
+) -> HashMap<&'a str, Form> {
+    let layer = |node: &'a NodeProto| Some((node.output.first()?.as_str(), form(node, constants)?));
+    graph.node.iter().filter_map(layer).filter(|(output, _)| chosen.contains(output)).collect()
 }
 
 /// Who reads what.

@@ -19,11 +19,11 @@ pub(super) struct Rewriter<'a> {
     plan: &'a Plan<'a>,
     constants: HashMap<&'a str, &'a TensorProto>,
     codes: HashMap<&'a str, Affine>,
-    weights: WeightRange,
+    pub(super) weights: WeightRange,
     /// Tensors of floats whose codes are there already.
-    rounded: HashSet<&'a str>,
-    nodes: Vec<NodeProto>,
-    added: Vec<TensorProto>,
+    pub(super) rounded: HashSet<&'a str>,
+    pub(super) nodes: Vec<NodeProto>,
+    pub(super) added: Vec<TensorProto>,
 }
 
 impl<'a> Rewriter<'a> {
@@ -52,6 +52,7 @@ impl<'a> Rewriter<'a> {
             match self.plan.layers.get(output) {
                 Some(Form::Table) => self.table(node, output)?,
                 Some(Form::Convolution) => self.layer(node, output, 0)?,
+                Some(Form::Product { axis }) if self.plan.dynamic => self.dynamic_product(node, output, *axis)?,
                 Some(Form::Product { axis }) => self.layer(node, output, *axis)?,
                 None => self.passed(node.clone(), output),
             }
@@ -96,7 +97,7 @@ impl<'a> Rewriter<'a> {
         name
     }
 
-    fn floats(&self, name: &str) -> Result<FloatTensor, String> {
+    pub(super) fn floats(&self, name: &str) -> Result<FloatTensor, String> {
         let found = self.constants.get(name).ok_or_else(|| format!("there is no constant {name}"))?;
         let floats = read_floats(found).map_err(|reason| format!("tensor {name} {reason}"))?;
         match floats.values.iter().all(|value| value.is_finite()) {
@@ -117,8 +118,7 @@ impl<'a> Rewriter<'a> {
         };
         let Channels { codes, scales } = Channels::of(&weights, axis, self.weights, least);
         let mut new = NodeProto { input: vec![self.read(input)], ..old.clone() };
-        let bytes = codes.iter().map(|code| code.to_ne_bytes()[0]).collect();
-        let constant = tensor(&format!("{output}/weight/i8"), &dims(&weights.dims), DataType::Int8, bytes);
+        let constant = tensor(&format!("{output}/weight/i8"), &dims(&weights.dims), DataType::Int8, bytes(&codes));
         new.input.push(self.constant(constant, &scales, axis, &format!("{output}/weight/rounded")));
         if let Some(bias) = bias {
             let scales: Vec<f32> = scales.iter().map(|scale| scale * step).collect();
@@ -150,10 +150,9 @@ impl<'a> Rewriter<'a> {
         let [table, indices] = &old.input[..] else { return Err(format!("{output} takes no rows of a table")) };
         let values = self.floats(table)?;
         let Channels { codes, scales } = Channels::of(&values, 0, WeightRange::Full, |_| 0.0);
-        let bytes = codes.iter().map(|code| code.to_ne_bytes()[0]).collect();
         let [names, steps, rows, floats, scale] =
             ["table/i8", "table/scale", "i8", "codes", "scale"].map(|part| format!("{output}/{part}"));
-        self.added.push(tensor(&names, &dims(&values.dims), DataType::Int8, bytes));
+        self.added.push(tensor(&names, &dims(&values.dims), DataType::Int8, bytes(&codes)));
         self.added.push(tensor_f32(&steps, &[scales.len() as i64, 1], &scales));
         self.nodes.push(node("Gather", &[&names, indices], &[&rows], vec![]));
         self.nodes.push(node("Cast", &[&rows], &[&floats], vec![attr_int("to", DataType::Float as i64)]));
@@ -163,6 +162,10 @@ impl<'a> Rewriter<'a> {
     }
 }
 
-fn dims(sizes: &[usize]) -> Vec<i64> {
+pub(super) fn bytes(codes: &[i8]) -> Vec<u8> {
+    codes.iter().map(|code| code.to_ne_bytes()[0]).collect()
+}
+
+pub(super) fn dims(sizes: &[usize]) -> Vec<i64> {
     sizes.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
 }

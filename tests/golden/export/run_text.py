@@ -1,4 +1,4 @@
-"""Labels of an exported text model: tokenizers and onnxruntime alone. Arguments: model.onnx, a table with a column `text`."""
+"""Labels and probabilities of an exported text model: tokenizers and onnxruntime alone. Arguments: model.onnx, a table with a column `text`."""
 
 import csv
 import json
@@ -16,8 +16,10 @@ about = session.get_modelmeta().custom_metadata_map
 tokenizer = Tokenizer.from_file(str(model.parent / json.loads(about["engraft.export"])["tokenizer"]["file"]))
 tokenizer.no_padding()
 tokenizer.enable_truncation(json.loads(about["engraft.provenance"])["preprocessing"]["text"]["max_length"])
+results = []
 for row in csv.DictReader(open(table, encoding="utf-8")):
     tokens = tokenizer.encode(row["text"])
     inputs = {"input_ids": [tokens.ids], "attention_mask": [tokens.attention_mask], "token_type_ids": [tokens.type_ids]}
-    (label,) = session.run(["label"], inputs)
-    print(label[0])
+    label, probabilities = session.run(["label", "probabilities"], inputs)
+    results.append({"label": label[0], "probability": float(probabilities[0].max())})
+print(json.dumps(results))
