@@ -13,7 +13,7 @@ use engraft::head::{HeadFile, Scored};
 use engraft::onnx::{float_constant, metadata, read_model, replace_constant, signature, write_model};
 use ndarray::Array2;
 use serde_json::Value;
-use support::{engraft, json, outside, says, some_emoji};
+use support::{by_its_card, engraft, json, outside, says, some_emoji};
 
 /// The JSON lines that a command writes.
 fn lines(command: &mut assert_cmd::Command) -> Vec<Value> {
@@ -201,6 +201,11 @@ fn texts_and_their_tokenizer_travel_together() {
 
     // Outside engraft: Hugging Face's tokenizers and Python's onnxruntime.
     assert_agree(&predicted, &outside(&model, &path("test.csv")));
+    // What the card shows is enough, for texts too that the tokenizer itself would cut elsewhere.
+    let long = "great ".repeat(200);
+    std::fs::write(path("long.csv"), format!("id,text\n1,{long}\n")).unwrap();
+    let said = lines(engraft().arg("predict").arg(&model).arg(path("long.csv")).args(["--id-column", "id"]));
+    assert_eq!(by_its_card(&model, ("a text", &long), &["tokenizers==0.23.3"]), said[0]["label"].as_str().unwrap());
 
     // A tokenizer that is there, too, is replaced only on demand.
     let again = |flags: &[&str]| {
@@ -219,7 +224,11 @@ fn texts_and_their_tokenizer_travel_together() {
 
     // Another tokenizer under its name is noticed.
     std::fs::write(path("model.tokenizer.json"), "{}").unwrap();
-    says(engraft().arg("predict").arg(&model).arg(path("test.csv")), 1, &["model.tokenizer.json", "do not match"]);
+    says(
+        engraft().arg("predict").arg(&model).arg(path("test.csv")),
+        1,
+        &["model.tokenizer.json", "is not the tokenizer that it was exported with"],
+    );
 }
 
 /// Pillow and Python's onnxruntime on real images, and the checker of the onnx package on the whole file.

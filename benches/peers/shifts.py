@@ -177,7 +177,7 @@ def markdown(results):
     lines += ["", f"Of gaps above 5 points {mean(closed):.2f} is closed on average; the worst pair loses {-100 * worst:.1f} points.", ""]
     methods = list(dict.fromkeys(method for result in results.values() for method in accuracies(result)))
     peers = list(next(iter(results.values()))["skada"])
-    lines += [row(["source → target", *methods, *(f"skada {peer}" for peer in peers)]), row(["---"] * (1 + len(methods) + len(peers)))]
+    lines += [row(["source → target", *methods, *(f"skada {peer}, seed 0" for peer in peers)]), row(["---"] * (1 + len(methods) + len(peers)))]
     for pair, seeds in by_pair.items():
         ours = [[accuracies(seed)[m] for seed in seeds if m in accuracies(seed)] for m in methods]
         theirs = [[seed["skada"][peer] for seed in seeds if seed["skada"].get(peer) is not None] for peer in peers]

@@ -80,6 +80,11 @@ impl Group {
     pub fn moves_rows(self) -> bool {
         matches!(self, Self::Moments | Self::Subspace | Self::Transport)
     }
+
+    /// Whether its methods map all rows alike: adapting back again undoes that, whether it was right or not.
+    pub fn is_undone_by_adapting_back(self) -> bool {
+        matches!(self, Self::Moments | Self::Subspace)
+    }
 }
 
 impl Method {

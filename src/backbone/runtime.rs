@@ -82,6 +82,9 @@ fn find(option: Option<&Path>, home: &Home) -> Result<Runtime> {
     let variable = std::env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
     for (place, path) in [(Place::Option, option.map(Path::to_path_buf)), (Place::Variable, variable)] {
         if let Some(path) = path {
+            // The loader would look for a bare name in the system's folders.
+            let here = Path::new(".").join(&path);
+            let path = if path.components().count() == 1 && here.exists() { here } else { path };
             return open(&path, place)
                 .map_err(|reason| Error::Runtime(format!("{place} names {}: {reason}", path.display())));
         }

@@ -349,7 +349,13 @@ impl Tried {
     fn text(&self, chosen: &str) -> String {
         let (header, rows) = self.cells(chosen);
         let passed = self.passed.iter().map(|passed| format!("\n{}: {}", passed.method, passed.reason));
-        table(&header, rows) + &passed.collect::<String>()
+        let decides = match self.reason {
+            Reason::KnownRows => "",
+            Reason::Unsupervised | Reason::NothingBetter => {
+                "\ncircular decides; of standardize, coral, linear-ot, subspace and tca it says nothing: adapting back undoes them"
+            }
+        };
+        table(&header, rows) + decides + &passed.collect::<String>()
     }
 
     /// The header and the rows of a table of all that was tried.

@@ -15,9 +15,10 @@ use super::model_args::ModelArgs;
 use super::results::table;
 use super::{Context, Status};
 use crate::backbone::Backbone;
+use crate::counted::counted;
 use crate::error::{Error, Result};
 use crate::eval::Interval;
-use crate::export::{ExportPrecision, built_in};
+use crate::export::{ExportPrecision, Exported, built_in};
 use crate::extract::latency;
 use crate::head::Link;
 use crate::onnx::stored_bytes;
@@ -89,13 +90,24 @@ impl Bench {
         self.seconds()?;
         let mut all = match &self.models[..] {
             [only] => vec![self.measure(context, only)?],
-            several => several.iter().map(|model| self.alone(context, model)).collect::<Result<_>>()?,
+            several => {
+                // What cannot be measured is told before any time is spent.
+                several.iter().try_for_each(|model| self.exported(model).map(|_| ()))?;
+                several.iter().map(|model| self.alone(context, model)).collect::<Result<_>>()?
+            }
         };
         for i in 0..all.len() {
             all[i].pareto = !all.iter().any(|other| other.beats(&all[i]));
         }
         context.result(&all, || text(&all))?;
         Ok(Status::Done)
+    }
+
+    fn exported(&self, path: &Path) -> Result<Exported> {
+        match Classifier::read(path, &self.model)? {
+            Classifier::Exported(exported) => Ok(exported),
+            Classifier::Head(..) => Err(Error::Usage(format!("{} is a head: export it first", path.display()))),
+        }
     }
 
     fn seconds(&self) -> Result<Duration> {
@@ -126,7 +138,7 @@ impl Bench {
             let reason = reason.trim().trim_start_matches("engraft: ").to_owned();
             return Err(match output.status.code() {
                 Some(2) => Error::Usage(reason),
-                _ => Error::model(model.display(), reason),
+                _ => Error::Data(reason),
             });
         }
         let found: Result<[Measured; 1], _> = serde_json::from_slice(&output.stdout);
@@ -134,10 +146,9 @@ impl Bench {
     }
 
     fn measure(&self, context: &Context, path: &Path) -> Result<Measured> {
-        let classifier = Classifier::read(path, &self.model)?;
-        let Classifier::Exported(exported) = &classifier else {
-            return Err(Error::Usage(format!("{} is a head: export it first", path.display())));
-        };
+        let exported = self.exported(path)?;
+        let precision = exported.record.precision;
+        let classifier = Classifier::Exported(exported);
         let backbone = classifier.backbone(&self.model, context)?;
         let samples = self.samples(context, &backbone)?;
         let seconds = self.seconds()?;
@@ -150,7 +161,7 @@ impl Bench {
         let (accuracy, accuracy_interval) = self.accuracy(context, &classifier)?.unzip();
         Ok(Measured {
             model: path.to_path_buf(),
-            precision: exported.record.precision,
+            precision,
             size: stored_bytes(path)?,
             latency_p50_ms: one.p50_ms,
             latency_p99_ms: one.p99_ms,
@@ -188,6 +199,13 @@ impl Bench {
         let backbone = || classifier.backbone(&self.model, context);
         let features = inputs::load(context, &self.data, &self.source, backbone)?.features;
         let known = features.rows_labelled(&head.labels);
+        if known.len() < features.len() {
+            context.console.say(&format!(
+                "warning: of {} {} no label that the model knows: the accuracy is of the others",
+                counted(features.len(), "row"),
+                features.len() - known.len()
+            ));
+        }
         if known.is_empty() {
             return Ok(None);
         }

@@ -102,7 +102,8 @@ pub(super) fn check_same_backbone(
     (path, head): (&Path, &HeadFile),
     (inputs, features): (&[PathBuf], &FeatureSet),
 ) -> Result<()> {
-    let (head_file, files) = (path.display(), inputs::names(inputs));
+    let (head_file, files) =
+        (path.display(), if inputs.is_empty() { "samples".to_owned() } else { inputs::names(inputs) });
     if head.provenance.is_none() || features.provenance.is_none() {
         let which = if head.provenance.is_none() { head_file.to_string() } else { files };
         context.console.note(&format!(

@@ -1,5 +1,6 @@
 //! What the user sees while work goes on: a bar on a terminal, notes on stderr, and Ctrl-C.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +29,7 @@ pub(super) enum Verbosity {
 pub(super) struct Console {
     verbosity: Verbosity,
     bar: Mutex<Option<ProgressBar>>,
+    noted: Mutex<HashSet<String>>,
 }
 
 impl Console {
@@ -39,7 +41,7 @@ impl Console {
             }
         });
         handler.map_err(|e| Error::Runtime(format!("cannot watch for Ctrl-C: {e}")))?;
-        Ok(Self { verbosity, bar: Mutex::new(None) })
+        Ok(Self { verbosity, bar: Mutex::new(None), noted: Mutex::default() })
     }
 
     /// What was asked to stop has stopped, and what must follow goes on; another Ctrl-C asks anew.
@@ -105,7 +107,9 @@ impl Progress for Console {
     }
 
     fn note(&self, message: &str) {
-        self.say(message);
+        if self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(message.to_owned()) {
+            self.say(message);
+        }
     }
 
     fn interrupted(&self) -> bool {

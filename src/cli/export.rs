@@ -46,6 +46,7 @@ const MOST_PIXELS: usize = 64;
 ///   engraft export head.onnx -o model.onnx
 ///   engraft export head.onnx -o model.onnx --samples photos/
 ///   engraft export head.onnx -o model.onnx --with-preprocess
+///   engraft export head.onnx -o model.onnx --precision int8 --samples other-labelled-photos/
 ///   engraft predict model.onnx new-photos/
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -59,7 +60,8 @@ pub(super) struct Export {
     /// Replace the model if it is there, and what lies beside it: MODEL.md, and MODEL.tokenizer.json for texts
     #[arg(long)]
     overwrite: bool,
-    /// Images or texts to verify with [default: drawn pictures, common sentences]
+    /// Images or texts to verify with; for f16 and int8 labelled ones that the head was not trained on [default: drawn pictures, common
+    /// sentences]
     #[arg(long, value_name = "INPUT")]
     samples: Vec<PathBuf>,
     /// How many of them, drawn at random [default: 64, and 1,024 for f16 and int8]
@@ -88,6 +90,7 @@ struct Written {
     tokenizer: Option<PathBuf>,
     /// Bytes of the model.
     size: u64,
+    /// In f32, whatever the precision.
     agreement: Agreement,
     /// Of f16 and int8.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -149,7 +152,7 @@ impl Export {
         });
         let smaller = smaller.transpose().map_err(told)?;
         if let Some(smaller) = &smaller {
-            context.console.say(&smaller.table());
+            context.console.say(&smaller.told());
             exported = Exported::read(&delivery.model()).map_err(told)?;
         }
         if let Some(spec) = images {
@@ -235,6 +238,7 @@ impl Written {
     fn text(&self, samples: &str) -> String {
         let Agreement { samples: n, greatest_difference, other_labels, ties, .. } = &self.agreement;
         let smaller = self.smaller.as_ref().map(|smaller| format!("\n{}", smaller.text(self.size))).unwrap_or_default();
+        let of = if self.smaller.is_some() { " in f32" } else { "" };
         let beside = self.tokenizer.iter().chain([&self.card]).map(|path| path.display().to_string());
         let preprocessed = self.preprocessed.as_ref().map(|Preprocessed { pixels, agreement }| {
             format!(
@@ -247,7 +251,7 @@ impl Written {
             )
         });
         format!(
-            "verified on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} \
+            "verified{of} on {n} {samples}: logits within {greatest_difference:.1e} of the greatest, {other_labels} other labels, {ties} \
              ties{smaller}{}\n{:.1} MB: {}\nbeside it: {}",
             preprocessed.unwrap_or_default(),
             self.size as f64 / 1e6,

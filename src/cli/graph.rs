@@ -114,10 +114,13 @@ fn summary(model: &Anatomy) -> String {
         say("functions", model.functions.to_string());
     }
     if model.folded_nodes != nodes {
-        say("folded", format!("{} when constants are folded", counted(model.folded_nodes, "node")));
+        say("folded", format!("{} are left when constants are folded", counted(model.folded_nodes, "node")));
     }
     let alone = model.cuts.iter().filter(|cut| cut.companions.is_empty()).count();
-    say("cuts", format!("at {}, at {alone} of them without anything besides", counted(model.cuts.len(), "tensor")));
+    say(
+        "cuts",
+        format!("at {}; {alone} of them alone carry all that is needed behind", counted(model.cuts.len(), "tensor")),
+    );
     table(&["", ""], lines).trim_start().to_owned()
 }
 

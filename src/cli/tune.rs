@@ -46,7 +46,7 @@ const VERIFIED: usize = 64;
 ///
 /// A fifth of the rows is held out, and a fifth of the rest tells when to stop. A linear probe is fitted and fused with the backbone;
 /// what lies before the cut is run once by ONNX Runtime and kept on disk, and everything behind it, the probe included, is trained
-/// from there (AdamW, the best weights kept) and written back. Before and after, engraft's own arithmetic is held against ONNX
+/// from there (AdamW, the best weights kept) and written back, the head divided by the temperature at which the validation rows' loss is least. Before and after, engraft's own arithmetic is held against ONNX
 /// Runtime: above 1e-4 nothing is written. At the end the tuned model and the probe of `train` are compared on the held-out rows.
 ///
 /// Where tuning was no better on the validation rows – a lower loss, and no lower accuracy – the file is the probe's. What is needed
@@ -284,11 +284,12 @@ impl Tune {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(context.threads.get()).build();
         let pool = pool.map_err(|e| Error::Data(format!("cannot start {} threads: {e}", context.threads)))?;
         let fit = || training.fit(program, paces, examples, Some((&checkpoint, &run.training)), console);
-        let tuned = pool.install(fit)?;
+        let mut tuned = pool.install(fit)?;
         if tuned.end == End::Interrupted {
             console.go_on();
             console.say("interrupted: keeping the best so far; another Ctrl-C gives up");
         }
+        tuned.cool(&trainee.head());
         subject.take(&trainee, &tuned.program)?;
         let (after, _) = subject.gate(context, (&feed, first), &gate)?;
         Ok(Trained { subject, tuned, gates: [before, after] })

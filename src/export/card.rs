@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::agreement::Agreement;
 use super::pixels::PixelAgreement;
-use super::record::{ExportInput, ExportPrecision, ExportRecord};
+use super::record::{ExportInput, ExportPrecision, ExportRecord, TokenizerRecord};
 use crate::error::{Error, Result};
 use crate::file::beginning;
 use crate::head::{HeadFile, Link};
 use crate::onnx::{Dimension, Port, Signature};
+use crate::preprocess::{Exif, ImageSpec, Preprocessing, TextSpec, Transparency};
 
 /// By this a card is told from a file that must not be replaced.
 const MADE: &str = "One ONNX file from input to label, exported by engraft";
@@ -78,10 +79,10 @@ pub fn card(
             let _ = write!(text, "\n## {title}\n\n{}\n", body.trim_end());
         }
     };
-    section("Inputs", ports(&signature.inputs) + &fed(record));
+    section("Inputs", ports(&signature.inputs) + &fed(name, head, record));
     section("Outputs", ports(&signature.outputs));
     section("Classes", classes(head));
-    section("How good it is", metrics.map_or_else(String::new, figures));
+    section("How good it is", metrics.map_or_else(String::new, |metrics| figures(metrics, record.precision)));
     section("What it is made of", made_of(head, record));
     section("Verified", verified(verification, record.precision));
     text
@@ -95,20 +96,58 @@ fn ports(ports: &[Port]) -> String {
     ports.iter().map(line).collect()
 }
 
-fn fed(record: &ExportRecord) -> String {
-    match (record.input, &record.tokenizer) {
+fn fed(name: &str, head: &HeadFile, record: &ExportRecord) -> String {
+    let preprocessing = head.provenance.as_ref().map(|provenance| &provenance.preprocessing);
+    match (record.input, preprocessing) {
         (ExportInput::Pixels, _) => {
-            "\nPixels must be prepared as `engraft.provenance` in the file's metadata says; `engraft predict` does it.\n".into()
+            "\nPixels must be prepared as `engraft.provenance` in the file's metadata says; `engraft predict` does it, and a file by \
+             `engraft export --with-preprocess` does it itself.\n"
+                .into()
         }
-        (ExportInput::RawImages, _) => {
-            "\nRGB images of any size, one size a batch, as decoders give them: resizing, cropping and normalising are in the file.\n".into()
+        (ExportInput::RawImages, Some(Preprocessing::Image(spec))) => decoded(name, spec),
+        (ExportInput::Tokens, Some(Preprocessing::Text(spec))) => {
+            record.tokenizer.as_ref().map_or_else(String::new, |tokenizer| tokens(name, spec, tokenizer))
         }
-        (ExportInput::Tokens, Some(tokenizer)) => format!(
-            "\nTokens of `{}` beside the model (sha256 {}), which Hugging Face's tokenizers read in every language.\n",
-            tokenizer.file, tokenizer.sha256
-        ),
-        (ExportInput::Tokens, None) => String::new(),
+        _ => String::new(),
     }
+}
+
+/// How Pillow and onnxruntime feed images to a model with its preprocessing.
+fn decoded(name: &str, spec: &ImageSpec) -> String {
+    let (turned, open) = match spec.exif {
+        Exif::Apply => {
+            ("turned upright by their EXIF orientation", "ImageOps.exif_transpose(Image.open(\"photo.png\"))")
+        }
+        Exif::Ignore => ("as they are stored", "Image.open(\"photo.png\")"),
+    };
+    let (ground, flat) = match spec.transparency {
+        Transparency::White => (
+            ", what is transparent on white",
+            "image = Image.alpha_composite(Image.new(\"RGBA\", image.size, \"white\"), image.convert(\"RGBA\"))\n",
+        ),
+        Transparency::Drop => ("", ""),
+    };
+    format!(
+        "\nRGB images of any size, one size a batch, {turned}{ground}: resizing, cropping and normalising are in the file.\n\n\
+         ```python\nimport numpy, onnxruntime\nfrom PIL import Image, ImageOps\n\nimage = {open}\n{flat}\
+         pixels = numpy.asarray(image.convert(\"RGB\"))[None]\nsession = onnxruntime.InferenceSession(\"{name}.onnx\")\n\
+         label, probabilities = session.run([\"label\", \"probabilities\"], {{\"image\": pixels}})\n```\n"
+    )
+}
+
+/// How Hugging Face's tokenizers and onnxruntime feed texts to a model.
+fn tokens(name: &str, spec: &TextSpec, TokenizerRecord { file, sha256 }: &TokenizerRecord) -> String {
+    let most = spec.max_length;
+    format!(
+        "\nTokens of `{file}` beside the model (sha256 {sha256}), which Hugging Face's tokenizers read in every language: of each text \
+         {most} at most, whatever the file says of that, and not padded, or padded with a mask of 0.\n\n\
+         ```python\nimport onnxruntime\nfrom tokenizers import Tokenizer\n\ntokenizer = Tokenizer.from_file(\"{file}\")\n\
+         tokenizer.enable_truncation({most})\ntokenizer.no_padding()\ntokens = tokenizer.encode(\"a text\")\n\
+         given = {{\"input_ids\": tokens.ids, \"attention_mask\": tokens.attention_mask, \"token_type_ids\": tokens.type_ids}}\n\
+         session = onnxruntime.InferenceSession(\"{name}.onnx\")\n\
+         inputs = {{port.name: [given[port.name]] for port in session.get_inputs()}}\n\
+         label, probabilities = session.run([\"label\", \"probabilities\"], inputs)\n```\n"
+    )
 }
 
 fn classes(head: &HeadFile) -> String {
@@ -122,8 +161,9 @@ fn classes(head: &HeadFile) -> String {
     format!("{kind} {}: {named}{rest}", head.labels.len())
 }
 
-fn figures(metrics: &Metrics) -> String {
-    let mut text = format!("On {} {}, which the head had not seen:\n\n", metrics.n, metrics.judged);
+fn figures(metrics: &Metrics, precision: ExportPrecision) -> String {
+    let file = if precision == ExportPrecision::F32 { "" } else { ", by backbone and head in f32" };
+    let mut text = format!("On {} {}, which the head had not seen{file}:\n\n", metrics.n, metrics.judged);
     text += "| figure | value | 95 % interval |\n| --- | --- | --- |\n";
     for Metric { name, value, interval } in &metrics.figures {
         let interval = interval.map_or_else(String::new, |[low, high]| format!("{low:.4} to {high:.4}"));
@@ -143,7 +183,7 @@ fn made_of(head: &HeadFile, record: &ExportRecord) -> String {
         let _ = writeln!(text, "- backbone: {} (sha256 {})", p.backbone, p.backbone_sha256);
     }
     let licence = record.licence.as_deref().unwrap_or("not known");
-    let _ = writeln!(text, "- licence of the backbone: {licence}\n- precision: {}", record.precision.name());
+    let _ = writeln!(text, "- licence of the backbone: {licence}\n- precision: {}", record.told());
     text
 }
 

@@ -91,10 +91,20 @@ impl Exported {
             return Err(Error::malformed(&self.path, format!("its tokenizer is in {name:?}, outside its folder")));
         }
         let path = self.path.with_file_name(name);
+        if !path.exists() {
+            let reason = format!(
+                "its tokenizer must lie beside it, under the name that it was exported with: {}",
+                path.display()
+            );
+            return Err(Error::malformed(&self.path, reason));
+        }
         let got = file::sha256_file(&path)?;
         if got != *sha256 {
-            let what = format!("the tokenizer {} of {}", path.display(), self.path.display());
-            return Err(Error::Mismatch { what, expected: sha256.clone(), got });
+            let reason = format!(
+                "{} is not the tokenizer that it was exported with (sha256 {sha256}), but another (sha256 {got})",
+                path.display()
+            );
+            return Err(Error::malformed(&self.path, reason));
         }
         Ok(path)
     }

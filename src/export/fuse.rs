@@ -58,6 +58,8 @@ pub fn fuse(backbone: &Backbone, tokenizer: Option<TokenizerRecord>, head: &Head
         tokenizer,
         licence: backbone.licence.clone(),
         precision: ExportPrecision::F32,
+        reduced_range: false,
+        dynamic: false,
     };
     record.attach(&mut whole)?;
     whole.producer_name = Some("engraft".to_owned());

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::head::EXPORT_KEY;
+use crate::head::{EXPORT_KEY, HEAD_KEY};
 use crate::onnx::{Model, metadata, set_metadata};
 
 /// What an exported file takes, and what it was verified with: JSON under `engraft.export`.
@@ -19,6 +19,16 @@ pub struct ExportRecord {
     pub licence: Option<String>,
     /// Of the backbone's weights and arithmetic; the head's are f32.
     pub precision: ExportPrecision,
+    /// Of int8: whether weights have seven bits, which is exact on every processor.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reduced_range: bool,
+    /// Of int8: whether each run finds the ranges of its activations.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dynamic: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What the backbone of an exported file computes in.
@@ -48,8 +58,22 @@ impl ExportPrecision {
 impl ExportRecord {
     /// Of an exported model, or why there is none.
     pub(super) fn of(model: &Model) -> Result<Self, String> {
-        let record = metadata(model, EXPORT_KEY).ok_or("it is not a model that engraft exported")?;
+        let record = metadata(model, EXPORT_KEY).ok_or(match metadata(model, HEAD_KEY) {
+            Some(_) => "it is a head: `engraft export` makes one file of it and its backbone",
+            None => "it is not a model that engraft exported",
+        })?;
         serde_json::from_str(record).map_err(|e| format!("its {EXPORT_KEY} cannot be read: {e}"))
+    }
+
+    /// The precision in words.
+    pub(super) fn told(&self) -> String {
+        let bits = match (self.precision, self.reduced_range) {
+            (ExportPrecision::Int8, true) => ", weights of seven bits: exact on every processor",
+            (ExportPrecision::Int8, false) => ", weights of eight bits: for x86 processors with VNNI, and ARM",
+            _ => "",
+        };
+        let ranges = if self.dynamic { "; ranges of each batch, which what a row gets depends on" } else { "" };
+        format!("{}{bits}{ranges}", self.precision.name())
     }
 
     /// Puts it into the model's metadata.

@@ -96,6 +96,8 @@ pub struct HeadFile {
 
 /// What tells an exported model, in which a head is only the last part.
 pub(crate) const EXPORT_KEY: &str = "engraft.export";
+/// And that tells the kind of a head.
+pub(crate) const HEAD_KEY: &str = "engraft.head";
 
 /// Keys of the metadata that are not attachments.
 const OWN: [&str; 9] =
@@ -182,7 +184,7 @@ impl HeadFile {
     pub fn to_model(&self) -> Result<Model> {
         self.check().map_err(Error::Data)?;
         let mut model = graph::write(&self.head, self.link, self.calibrator(), self.detector.as_ref());
-        set_metadata(&mut model, "engraft.head", as_text(&self.kind)?.trim_matches('"'));
+        set_metadata(&mut model, HEAD_KEY, as_text(&self.kind)?.trim_matches('"'));
         set_metadata(&mut model, "engraft.labels", as_text(&self.labels)?);
         set_metadata(&mut model, "engraft.link", as_text(&self.link)?.trim_matches('"'));
         if let Some(provenance) = &self.provenance {
@@ -235,7 +237,7 @@ impl HeadFile {
 
     /// The head that a model is, or the reason why it is none.
     pub(crate) fn from_model(model: &Model) -> Result<Self, String> {
-        let kind = metadata(model, "engraft.head").ok_or("it is not a head that engraft trained (no engraft.head)")?;
+        let kind = metadata(model, HEAD_KEY).ok_or("it is not a head that engraft trained (no engraft.head)")?;
         let kind = word(kind).ok_or_else(|| format!("it is a head of a kind this version does not know: {kind:?}"))?;
         let link = match metadata(model, "engraft.link") {
             Some(link) => word(link).ok_or_else(|| format!("its engraft.link is unknown: {link:?}"))?,

@@ -35,7 +35,7 @@ pub use centroid::{Centroid, Distance};
 pub use certificate::Certificate;
 pub use detector::{Detector, Strangeness};
 pub use fitted::Head;
-pub(crate) use head_onnx::EXPORT_KEY;
+pub(crate) use head_onnx::{EXPORT_KEY, HEAD_KEY};
 pub use head_onnx::{HeadFile, HeadKind, Scored};
 pub use knn::{CheckedKnn, FittedKnn, Knn, KnnHead, KnnPoint, Neighbours};
 pub use linear::{Input, LinearHead};

@@ -23,7 +23,11 @@ const MAX_BYTES: u64 = i32::MAX as u64;
 /// values fill.
 pub fn read_model(path: &Path) -> Result<ModelProto> {
     let bytes = Bytes::from(file::read_at_most(path, MAX_BYTES)?);
-    let model = ModelProto::decode(bytes).map_err(|e| Error::malformed(path, format!("not an ONNX model ({e})")))?;
+    if bytes.is_empty() {
+        return Err(Error::malformed(path, "the file is empty"));
+    }
+    let model = ModelProto::decode(bytes)
+        .map_err(|e| Error::malformed(path, format!("not an ONNX model, or one that is cut off or damaged ({e})")))?;
     if model.graph.is_none() {
         return Err(Error::malformed(path, "an ONNX model without a graph"));
     }

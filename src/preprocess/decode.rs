@@ -81,6 +81,9 @@ fn unreadable(format: ImageFormat, error: &ImageError) -> String {
         ImageFormat::WebP => "WebP".to_owned(),
         other => format!("{other:?}").to_uppercase(),
     };
+    if !cfg!(feature = "full") && matches!(error, ImageError::Unsupported(_)) {
+        return format!("this build of engraft reads no {name}: give png or jpg");
+    }
     let cause = match error {
         // What stands around the source says the format again.
         ImageError::Decoding(e) => e.source().map(ToString::to_string),

@@ -33,13 +33,13 @@ pub(super) fn training(history: &[Epoch]) -> Result<Option<Markup>> {
         Ok(())
     })?;
     let named = |ink: Ink, name: &str| html! { strong style=(format!("color:{}", ink.variable())) { (name) } };
-    let Epoch { held_out_loss, held_out_accuracy, .. } = history[best];
+    let Epoch { held_out_loss, temperature, held_out_accuracy, .. } = history[best];
     Ok(Some(html! { section #training {
        h2 { "Training" }
        p .note {
            "Mean cross-entropy of each epoch in " (named(WRONG, "training")) ", and on the " (named(RIGHT, "validation rows"))
-           " after it; epoch 0 is the probe. Least after epoch " (best) " (circled): loss "
-           (format!("{held_out_loss:.4}")) ", accuracy " (format!("{:.1} %", 100.0 * held_out_accuracy)) "."
+           " after it, there of logits divided by the temperature, of 1 or more, at which it is least; epoch 0 is the probe. Least after epoch " (best) " (circled): loss "
+           (format!("{held_out_loss:.4}")) " at a temperature of " (format!("{temperature:.2}")) ", accuracy " (format!("{:.1} %", 100.0 * held_out_accuracy)) "."
        }
        (drawn)
     } }))

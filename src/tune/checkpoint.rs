@@ -65,9 +65,10 @@ impl Checkpoint {
                 bytes(&flat, |v| v.to_le_bytes()),
             ));
         }
-        let line = |e: &Epoch| [e.training_loss.unwrap_or(f64::NAN), e.held_out_loss, e.held_out_accuracy];
+        let line =
+            |e: &Epoch| [e.training_loss.unwrap_or(f64::NAN), e.held_out_loss, e.temperature, e.held_out_accuracy];
         let history: Vec<f64> = self.state.history.iter().flat_map(line).collect();
-        parts.push((HISTORY.to_owned(), Dtype::F64, vec![history.len() / 3, 3], bytes(&history, |v| v.to_le_bytes())));
+        parts.push((HISTORY.to_owned(), Dtype::F64, vec![history.len() / 4, 4], bytes(&history, |v| v.to_le_bytes())));
         let mut views: Vec<(&str, TensorView)> = Vec::with_capacity(parts.len());
         for (name, dtype, shape, data) in &parts {
             views.push((name, TensorView::new(*dtype, shape.clone(), data).map_err(|e| wrong(&e))?));
@@ -98,9 +99,10 @@ impl Checkpoint {
             return Err(Error::Mismatch { what, expected: expected.fingerprint.clone(), got: state.fingerprint });
         }
         let history = tensors.tensor(HISTORY).map_err(|e| wrong(&e))?;
-        let epoch = |&[training, held_out_loss, held_out_accuracy]: &[f64; 3]| Epoch {
+        let epoch = |&[training, held_out_loss, temperature, held_out_accuracy]: &[f64; 4]| Epoch {
             training_loss: (!training.is_nan()).then_some(training),
             held_out_loss,
+            temperature,
             held_out_accuracy,
         };
         let numbers: Vec<f64> = history.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
@@ -141,7 +143,7 @@ mod tests {
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");
-        let epoch = Epoch { training_loss: None, held_out_loss: 0.1 + 0.2, held_out_accuracy: 0.75 };
+        let epoch = Epoch { training_loss: None, held_out_loss: 0.1 + 0.2, temperature: 1.5, held_out_accuracy: 0.75 };
         let state = State {
             fingerprint: "f".into(),
             names: vec!["a".into(), "b".into()],

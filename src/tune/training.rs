@@ -5,6 +5,7 @@ mod tests;
 
 use std::path::Path;
 
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use super::activations::Activations;
@@ -16,6 +17,7 @@ use super::optimiser::{Optimiser, Pace, clip};
 use super::program::{Leaf, Program};
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
+use crate::eval::{Calibration, Method};
 use crate::progress::Progress;
 
 /// How a tail is trained.
@@ -90,8 +92,11 @@ pub struct Examples<'a> {
 pub struct Epoch {
     /// The mean loss over the epoch, with smoothed labels, dropout and mixup; none before the first.
     pub training_loss: Option<f64>,
-    /// The mean cross-entropy in nats on what is held out.
+    /// The mean cross-entropy in nats on what is held out, of logits divided by [`temperature`](Self::temperature): a network that learns
+    /// from few rows grows too sure of itself long before it stops getting better.
     pub held_out_loss: f64,
+    /// The temperature, of 1 or more, at which that is least (Guo et al. 2017).
+    pub temperature: f64,
     /// The share of it that is classified rightly.
     pub held_out_accuracy: f64,
 }
@@ -117,6 +122,17 @@ pub struct Tuned {
     pub best: usize,
     /// Why it ended.
     pub end: End,
+}
+
+impl Tuned {
+    /// Divides the leaves of these names – matrix and intercepts of the last layer – by the temperature of the best epoch: the logits
+    /// of the program are then those whose loss was told.
+    pub fn cool(&mut self, names: &[&str]) {
+        let inverse = self.history.get(self.best).map_or(1.0, |best| 1.0 / best.temperature) as f32;
+        for leaf in self.program.leaves_mut().iter_mut().filter(|leaf| names.contains(&leaf.name())) {
+            leaf.values_mut().into_iter().for_each(|values| values.values_mut().iter_mut().for_each(|v| *v *= inverse));
+        }
+    }
 }
 
 /// Why a training ended.
@@ -305,21 +321,28 @@ impl Training {
 
     /// How the program does on what is held out.
     fn judged(&self, program: &Program<f32>, examples: &Examples, training_loss: Option<f64>) -> Result<Epoch> {
-        let (mut loss, mut right) = (0.0, 0);
+        let (mut said, mut truth, mut right) = (Vec::new(), Vec::new(), 0);
         for samples in batches(examples.activations, examples.held_out, self.batch) {
             let mut inputs = examples.activations.batch(&samples)?;
             inputs.extend(self.dropout.map(|_| Value::Real(Array::scalar(1.0))));
             inputs.extend(self.mixup.map(|_| Value::Real(identity(samples.len()))));
             let outputs = program.run(inputs)?;
             let logits = logits(&outputs)?;
-            let labels: Vec<usize> = samples.iter().map(|&i| examples.labels[i]).collect();
-            let shares = smoothed(&labels, examples.classes, 0.0);
-            loss += cross_entropy(logits, &shares).map_err(Error::Data)?.0 * samples.len() as f64;
+            let labels = samples.iter().map(|&i| examples.labels[i]);
             let rows = logits.values().chunks_exact(examples.classes);
-            right += rows.zip(&labels).filter(|(row, label)| is_first_maximum(row, **label)).count();
+            right += rows.zip(labels.clone()).filter(|(row, label)| is_first_maximum(row, *label)).count();
+            said.extend_from_slice(logits.values());
+            truth.extend(labels);
         }
-        let n = examples.held_out.len() as f64;
-        Ok(Epoch { training_loss, held_out_loss: loss / n, held_out_accuracy: right as f64 / n })
+        let n = truth.len();
+        let said = ArrayView2::from_shape((n, examples.classes), &said).map_err(|e| Error::Data(e.to_string()))?;
+        let fitted = Calibration::fit(Method::Temperature, said, &truth)?;
+        let temperature = fitted.temperature().unwrap_or(1.0).max(1.0);
+        let cooled =
+            Array::new(vec![n, examples.classes], said.iter().map(|z| (f64::from(*z) / temperature) as f32).collect());
+        let shares = smoothed(&truth, examples.classes, 0.0);
+        let (held_out_loss, _) = cooled.and_then(|cooled| cross_entropy(&cooled, &shares)).map_err(Error::Data)?;
+        Ok(Epoch { training_loss, held_out_loss, temperature, held_out_accuracy: right as f64 / n as f64 })
     }
 }
 

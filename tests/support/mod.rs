@@ -148,6 +148,16 @@ pub fn outside(model: &Path, input: &Path) -> Vec<serde_json::Value> {
     serde_json::from_str(&python(&[&PEERS[..], &[package]].concat(), script, &[model, input])).expect("JSON")
 }
 
+/// What the Python in the card of an exported model says, with `input` in the place of its example: the label.
+pub fn by_its_card(model: &Path, (example, input): (&str, &str), packages: &[&str]) -> String {
+    let card = std::fs::read_to_string(model.with_extension("md")).expect("a card");
+    let script = card.split("```").find_map(|part| part.strip_prefix("python\n")).expect("Python in the card");
+    assert!(script.contains(example), "{script}");
+    let folder = model.parent().expect("a folder").display().to_string();
+    let script = format!("import os\nos.chdir({folder:?})\n{}print(label[0])\n", script.replace(example, input));
+    python(&[&PEERS[..], packages].concat(), &script, &[]).trim().to_owned()
+}
+
 /// What is directly in a folder, by name.
 pub fn sorted(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =

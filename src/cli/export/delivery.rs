@@ -36,6 +36,9 @@ impl Files {
         if model.extension().is_none_or(|extension| extension != "onnx") {
             return Err(Error::Usage(format!("a model is an ONNX file: name it .onnx, not {}", model.display())));
         }
+        if model.is_dir() {
+            return Err(Error::in_the_way(model, "it is a folder: give another -o"));
+        }
         let card = model.with_extension("md");
         // Its refusal names --overwrite, which does not help against this one.
         replaceable_card(&card)?;
@@ -170,7 +173,10 @@ impl<'a> Delivery<'a> {
         let name = output.file_stem().unwrap_or_default().to_string_lossy();
         let metrics: Option<Metrics> = exported.head.attached(METRICS)?;
         let about = (&exported.head, &exported.record, metrics.as_ref());
-        let text = card(&name, about, &signature(&graph), verification) + &more(size);
+        let digest = file::sha256_file(&staged).map_err(told)?;
+        let text = card(&name, about, &signature(&graph), verification)
+            + &more(size)
+            + &format!("\nsha256 of {name}.onnx: {digest}\n");
         file::write_atomic(&self.staged(&self.files.card), text.as_bytes()).map_err(told)?;
         let weights = external_paths(&graph, &staged).map_err(told)?;
         let weights: Vec<PathBuf> =

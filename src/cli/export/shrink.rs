@@ -23,6 +23,8 @@ use crate::source::Entry;
 
 /// Of the samples every so-manieth is for calibrating.
 const CALIBRATES: usize = 4;
+/// Points of accuracy that may be lost unless it is told otherwise.
+const MAX_DROP: f64 = 0.5;
 /// And so many at most.
 const MOST: usize = 128;
 /// Samples with which single layers are tried.
@@ -35,12 +37,13 @@ pub(super) struct ShrinkArgs {
     /// Precision of the backbone in the file: f32, f16 or int8; the head stays in f32
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = json_word::<ExportPrecision>)]
     pub(super) precision: ExportPrecision,
-    /// Points of accuracy that f16 or int8 may cost: the most sensitive layers stay in f32 until it holds, else no file is written
-    #[arg(long, value_name = "POINTS", default_value = "0.5", value_parser = points)]
-    max_drop: f64,
-    /// How the ranges of int8 are found: min-max, percentile or entropy
-    #[arg(long, value_name = "HOW", default_value = "min-max", value_parser = json_word::<Calibration>)]
-    calibration: Calibration,
+    /// Points of accuracy on --samples that f16 or int8 may cost: the most sensitive layers stay in f32 until it holds, else no file is
+    /// written [default: 0.5]
+    #[arg(long, value_name = "POINTS", value_parser = points)]
+    max_drop: Option<f64>,
+    /// How the ranges of int8 are found: min-max, percentile or entropy [default: min-max]
+    #[arg(long, value_name = "HOW", value_parser = json_word::<Calibration>)]
+    calibration: Option<Calibration>,
     /// Ranges of int8 that the file finds at each run instead, for texts unlike any at hand: what a text gets depends on its batch
     #[arg(long, conflicts_with = "calibration")]
     dynamic: bool,
@@ -61,7 +64,14 @@ impl ShrinkArgs {
 
     /// Refuses flags that do not go together.
     pub(super) fn check(&self, context: &Context) -> Result<()> {
-        let only_int8 = [("--reduce-range", self.reduce_range), ("--dynamic", self.dynamic)];
+        let only_int8 = [
+            ("--reduce-range", self.reduce_range),
+            ("--dynamic", self.dynamic),
+            ("--calibration", self.calibration.is_some()),
+        ];
+        if self.precision == ExportPrecision::F32 && self.max_drop.is_some() {
+            return Err(Error::Usage("--max-drop is for --precision f16 or int8".to_owned()));
+        }
         if self.precision == ExportPrecision::Int8 {
             if !self.reduce_range && !adds_bytes_exactly() {
                 context.console.say(
@@ -117,6 +127,9 @@ impl ShrinkArgs {
         let samples = Samples::of(entries, features, exported);
         if samples.truth.is_none() {
             context.console.say(match exported.head.link {
+                Link::Softmax if features.labels.iter().any(Option::is_some) => {
+                    "warning: the head knows none of the labels of --samples: the accuracy is only how often the label is that of f32"
+                }
                 Link::Softmax => {
                     "warning: without labelled --samples of your own the accuracy is only how often the label is that of f32"
                 }
@@ -130,13 +143,13 @@ impl ShrinkArgs {
         };
         let truth = samples.truth.as_deref();
         let judged = single(&samples.judged);
-        let contract = Contract::new(truth, &judged, exported.head.link, self.max_drop / 100.0);
+        let contract = Contract::new(truth, &judged, exported.head.link, self.max_drop.unwrap_or(MAX_DROP) / 100.0);
         let trial = single(&samples.trial);
         let mut runner = Runner { context, source, path: &exported.path, entries, samples: &samples };
         let tensors = shrinker.tensors()?;
         if !tensors.is_empty() {
             context.console.begin(&format!("calibrating on {}", counted(samples.calibrating.len(), "sample")), None);
-            let ranges = calibrate(model, &tensors, self.calibration, &mut runner, &name)?;
+            let ranges = calibrate(model, &tensors, self.calibration.unwrap_or_default(), &mut runner, &name)?;
             context.console.end();
             shrinker = shrinker.with_ranges(ranges);
         }
@@ -253,8 +266,24 @@ impl Sink for Shown<'_> {
 }
 
 impl Smaller {
-    /// The table of the layers.
-    pub(super) fn table(&self) -> String {
+    /// The layers: as a table where some stayed in f32, with a hint where too little was known of them.
+    pub(super) fn told(&self) -> String {
+        let in_f32 = self.layers.iter().filter(|layer| layer.in_f32).count();
+        let few = match self.kept.accuracy_is {
+            Accuracy::Agreement if in_f32 > 0 => format!(
+                "\nto keep the label of {}, {} stayed in f32: --samples of your own with labels would tell more",
+                counted(self.kept.comparison.n, "sample"),
+                counted(in_f32, "layer")
+            ),
+            _ => String::new(),
+        };
+        match in_f32 {
+            0 => format!("all {} in {}", counted(self.layers.len(), "layer"), self.precision.name()),
+            _ => self.table() + &few,
+        }
+    }
+
+    fn table(&self) -> String {
         let precision = self.precision.name();
         let row = |layer: &LayerReport| {
             let kept = if layer.in_f32 { "f32" } else { precision };

@@ -48,6 +48,18 @@ pub(super) struct Trainee {
     adapters: Vec<Adapter>,
 }
 
+impl Trainee {
+    /// The names of the head's weights.
+    pub(super) fn head(&self) -> Vec<&str> {
+        names(&self.tail)
+            .into_iter()
+            .zip(&self.depths)
+            .filter(|(_, depth)| **depth == 0)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
 impl Subject {
     /// Fuses backbone and head and cuts them.
     ///

@@ -206,7 +206,14 @@ mod tests {
     }
 
     fn record() -> ExportRecord {
-        ExportRecord { input: ExportInput::Pixels, tokenizer: None, licence: None, precision: ExportPrecision::F32 }
+        ExportRecord {
+            input: ExportInput::Pixels,
+            tokenizer: None,
+            licence: None,
+            precision: ExportPrecision::F32,
+            reduced_range: false,
+            dynamic: false,
+        }
     }
 
     fn single() -> Scored {

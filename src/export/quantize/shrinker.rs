@@ -104,7 +104,14 @@ impl<'a> Shrinker<'a> {
                 quantize(whole, &chosen, &self.activations, self.weights, self.name)?
             }
         };
-        ExportRecord { precision: self.precision, ..self.record.clone() }.attach(&mut model)?;
+        let is_int8 = self.precision == ExportPrecision::Int8;
+        let record = ExportRecord {
+            precision: self.precision,
+            reduced_range: is_int8 && self.weights == WeightRange::Reduced,
+            dynamic: is_int8 && self.activations == Activations::Dynamic,
+            ..self.record.clone()
+        };
+        record.attach(&mut model)?;
         Ok(model)
     }
 }

@@ -6,6 +6,7 @@ use super::super::activations::{ActivationWriter, Kept};
 use super::super::roles::Role;
 use super::super::tail::{FACTOR, Tail};
 use super::*;
+use crate::close::{Tolerance, assert_close};
 use crate::onnx::build::Dim;
 use crate::onnx::{DataType, GraphBuilder, view};
 
@@ -83,6 +84,26 @@ fn where_nothing_is_better_the_start_is_kept() {
     let tuned = fit(&Training { patience: 2, ..training() }, &tail(), &data, None, &());
     assert_eq!((tuned.best, tuned.end, tuned.history.len()), (0, End::Patience, 3));
     assert_eq!(tuned.program.leaves()[0].values().unwrap().values(), [0.0; 12]);
+}
+
+#[test]
+fn the_loss_is_told_at_its_best_temperature_which_the_head_is_divided_by() {
+    let data = Data::new();
+    // As good as it gets, and far too sure.
+    let mut sure = fit(&training(), &tail(), &data, None, &());
+    for leaf in sure.program.leaves_mut() {
+        leaf.values_mut().into_iter().for_each(|values| values.values_mut().iter_mut().for_each(|v| *v *= 50.0));
+    }
+    let judged = training().judged(&sure.program, &data.examples(), None).unwrap();
+    assert!(judged.temperature > 5.0, "{judged:?}");
+    (sure.history, sure.best) = (vec![judged], 0);
+    sure.cool(&["w", "b"]);
+    let cooled = training().judged(&sure.program, &data.examples(), None).unwrap();
+    assert_close([cooled.held_out_loss, cooled.temperature], [judged.held_out_loss, 1.0], Tolerance::Approximate);
+    assert_eq!(cooled.held_out_accuracy, judged.held_out_accuracy);
+    // What is not sure enough stays as it is.
+    let unsure = training().judged(&tail().program(&["w", "b"]).unwrap(), &data.examples(), None).unwrap();
+    assert_close([unsure.held_out_loss, unsure.temperature], [3.0_f64.ln(), 1.0], Tolerance::Approximate);
 }
 
 /// Asks to stop when it was asked so often.
