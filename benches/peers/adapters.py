@@ -1,8 +1,9 @@
 """Seconds that skada's and POT's adapters take for two domains: one line of JSON, method -> seconds or why not.
 
-    python benches/peers/adapters.py SOURCE.npy TARGET.npy CLASSES METHOD...
+    python benches/peers/adapters.py SOURCE.npy TARGET.npy CLASSES GAMMA METHOD...
 
-Row i is of class i modulo CLASSES. skada 0.6.0's defaults but for what engraft's defaults say too; the seconds are of fitting and of
+Row i is of class i modulo CLASSES. GAMMA is of Gaussian kernels. skada 0.6.0's defaults but for what engraft's defaults say
+too; the seconds are of fitting and of
 moving or weighing the source rows.
 """
 
@@ -35,14 +36,15 @@ def adapter(make):
     return run
 
 
+GAMMA = float(sys.argv[4])
 METHODS = {
     "coral": adapter(skada.CORALAdapter),
     "linear-ot": adapter(skada.LinearOTMappingAdapter),
     "subspace": adapter(lambda: skada.SubspaceAlignmentAdapter(n_components=50)),
     "tca": adapter(lambda: skada.TransferComponentAnalysisAdapter(kernel="linear", n_components=50)),
     "discriminator": adapter(skada.DiscriminatorReweightAdapter),
-    "kliep": adapter(lambda: skada.KLIEPReweightAdapter(gamma=1.0)),
-    "kmm": adapter(lambda: skada.KMMReweightAdapter(gamma=1.0)),
+    "kliep": adapter(lambda: skada.KLIEPReweightAdapter(gamma=GAMMA)),
+    "kmm": adapter(lambda: skada.KMMReweightAdapter(gamma=GAMMA)),
     "sinkhorn": lpl1,
 }
 
@@ -51,7 +53,7 @@ def main():
     source, target = (np.load(path).astype(np.float64) for path in sys.argv[1:3])
     labels = np.arange(len(source)) % int(sys.argv[3])
     seconds = {}
-    for method in sys.argv[4:]:
+    for method in sys.argv[5:]:
         started = time.perf_counter()
         try:
             METHODS[method](source, labels, target)
