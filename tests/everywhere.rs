@@ -43,7 +43,8 @@ impl Prepared {
         engraft().arg("train").arg(path("train")).args(model).arg(path("head.onnx")).assert().success();
         let mut export = engraft();
         export.arg("export").arg(path("head.onnx")).arg("-o").arg(path("model.onnx")).arg("--with-preprocess");
-        export.args(precision).args(["--max-drop", "20", "--samples"]).arg(path("train")).assert().success();
+        let most: &[&str] = if precision == F32 { &[] } else { &["--max-drop", "20"] };
+        export.args(precision).args(most).arg("--samples").arg(path("train")).assert().success();
         let mut predict = engraft();
         let predicted =
             predict.arg("predict").arg(path("model.onnx")).arg(path("images")).arg("--json").assert().success();

@@ -165,7 +165,7 @@ fn kept(head: &Path, model: &Path, written: &Value, most: f64) {
     assert!(card.contains("through the file in f32 that this one was made of"), "{card}");
 }
 
-/// Python says the same of these inputs, one by one; sums of bytes that are cut off, and ranges of a batch, may differ a little.
+/// Python says the same of these inputs, one by one; sums of bytes that are cut off may differ a little.
 fn agrees_outside(model: &Path, input: &Path, count: usize) {
     let predicted = engraft().arg("predict").arg(model).arg(input).arg("--json").assert().success();
     let predicted = String::from_utf8(predicted.get_output().stdout.clone()).unwrap();
@@ -233,7 +233,6 @@ fn a_text_encoder_becomes_small_and_says_the_same() {
     };
     std::fs::write(path("train.csv"), rows(0..600)).unwrap();
     std::fs::write(path("samples.csv"), rows(600..900)).unwrap();
-    std::fs::write(path("few.csv"), rows(900..930)).unwrap();
     let head = path("head.onnx");
     let train = ["-m", "all-minilm-l6-v2", "--id-column", "id", "-o"];
     engraft().arg("train").arg(path("train.csv")).args(train).arg(&head).assert().success();
@@ -253,7 +252,12 @@ fn a_text_encoder_becomes_small_and_says_the_same() {
             let fused: &[&str] = if dynamic { &["DynamicQuantizeMatMul", "MatMulIntegerToFloat"] } else { &["QGemm"] };
             let fused: u64 = fused.iter().filter_map(|operator| said["operators"][operator].as_u64()).sum();
             assert_eq!(fused, 36 - in_f32 as u64, "{said}");
-            agrees_outside(&model, &path("few.csv"), 30);
+            // With the ranges of a batch a text gets other numbers beside others: one by one.
+            let sets = if dynamic { (900..906).map(|row| row..row + 1).collect() } else { vec![900..930] };
+            for set in sets {
+                std::fs::write(path("few.csv"), rows(set.clone())).unwrap();
+                agrees_outside(&model, &path("few.csv"), set.len());
+            }
         }
     }
 }
