@@ -3,8 +3,7 @@
     python benches/peers/adapters.py SOURCE.npy TARGET.npy CLASSES GAMMA METHOD...
 
 Row i is of class i modulo CLASSES. GAMMA is of Gaussian kernels. skada 0.6.0's defaults but for what engraft's defaults say
-too; the seconds are of fitting and of
-moving or weighing the source rows.
+too; the seconds are of fitting and of moving or weighing the source rows.
 """
 
 import json
