@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use ndarray::Axis;
+use ndarray::{Array2, Axis};
 
 use super::super::Context;
 use super::super::fit::{Fitted, HeadArgs};
@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::features::FeatureSet;
 use crate::head::{HeadFile, HeadKind};
 use crate::source::{Entry, Sample, Split};
+
+/// Share of the greatest deviation of a column below which one says nothing.
+const STILL: f32 = 1e-6;
 
 /// Rows to train on – to learn from, and to validate with – and rows that are held out.
 pub(super) struct Parts {
@@ -69,7 +72,8 @@ impl Parts {
     pub(super) fn starting_probe(&self, context: &Context) -> Result<HeadFile> {
         let Known { x, labels, .. } = self.divided.known();
         let rows = &self.split.train;
-        let (x, labels): (_, Vec<usize>) = (x.select(Axis(0), rows), rows.iter().map(|&row| labels[row]).collect());
+        let (mut x, labels): (_, Vec<usize>) = (x.select(Axis(0), rows), rows.iter().map(|&row| labels[row]).collect());
+        still(&mut x);
         self.probe(context, Known { x: x.view(), labels: &labels, groups: None })
     }
 
@@ -87,5 +91,31 @@ impl Parts {
     pub(super) fn held_out(&self) -> FeatureSet {
         let rows: Vec<usize> = (self.divided.n_train..self.divided.classes.len()).collect();
         self.divided.features.select(&rows)
+    }
+}
+
+/// Makes columns zero whose deviation is next to nothing beside the greatest: standardised, they would have weights by which the smallest
+/// step of the backbone becomes a leap. Sentence encoders are known to have one whose values are all near 1e-33.
+fn still(x: &mut Array2<f32>) {
+    let deviations = x.std_axis(Axis(0), 0.0);
+    let least = STILL * deviations.iter().copied().fold(0.0, f32::max);
+    for (mut column, deviation) in x.columns_mut().into_iter().zip(deviations) {
+        if deviation < least {
+            column.fill(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn columns_that_hardly_move_stand_still() {
+        let mut x = array![[1.0_f32, 3e-33, 5.0], [2.0, -1e-33, 5.0], [4.0, 2e-33, 5.001]];
+        still(&mut x);
+        assert_eq!(x, array![[1.0, 0.0, 5.0], [2.0, 0.0, 5.0], [4.0, 0.0, 5.001]]);
     }
 }
