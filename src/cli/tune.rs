@@ -46,8 +46,10 @@ const VERIFIED: usize = 64;
 ///
 /// A fifth of the rows is held out, and a fifth of the rest tells when to stop. A linear probe is fitted and fused with the backbone;
 /// what lies before the cut is run once by ONNX Runtime and kept on disk, and everything behind it, the probe included, is trained
-/// from there (AdamW, the best weights kept) and written back, the head divided by the temperature at which the validation rows' loss is least. Before and after, engraft's own arithmetic is held against ONNX
-/// Runtime: above 1e-4 nothing is written. At the end the tuned model and the probe of `train` are compared on the held-out rows.
+/// from there (AdamW; the weights, averaged over the steps of about an epoch, that do best on the validation rows) and written back,
+/// the head divided by the temperature at which the loss of the validation rows is least. Before and after, engraft's own arithmetic is
+/// held against ONNX Runtime: above 1e-4 nothing is written. At the end the tuned model and the probe of `train` are compared on the
+/// held-out rows.
 ///
 /// Where tuning was no better on the validation rows – a lower loss, and no lower accuracy – the file is the probe's. What is needed
 /// to go on lies in MODEL.tuning beside the output until it is finished: the same command goes on. Ctrl-C while it trains keeps the
@@ -55,7 +57,7 @@ const VERIFIED: usize = 64;
 ///
 /// Examples:
 ///   engraft tune photos/ --model efficientnet-lite0 -o model.onnx
-///   engraft tune reviews.csv --model all-minilm-l6-v2 --label-column stars --blocks 2 -o model.onnx
+///   engraft tune reviews.csv --model all-minilm-l6-v2 --label-column stars --blocks 4 -o model.onnx
 ///   engraft tune photos/ --model efficientnet-lite0 --from block13/add --epochs 20 -o model.onnx
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]

@@ -13,14 +13,16 @@ use crate::file;
 /// Of each epoch: the loss in training, not a number before the first; loss and accuracy on what is held out.
 const HISTORY: &str = "history";
 const STATE: &str = "engraft.tune";
-/// As much as an ONNX file may hold, for two sets of weights and their moments in 64 bits.
-const MAX_BYTES: u64 = 12 << 30;
+/// As much as an ONNX file may hold, for three sets of weights and their moments in 64 bits.
+const MAX_BYTES: u64 = 14 << 30;
 
 /// All that the next epoch depends on, for the weights in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Checkpoint {
     pub(super) state: State,
     pub(super) weights: Vec<Vec<f32>>,
+    /// The weights averaged.
+    pub(super) average: Vec<Vec<f32>>,
     pub(super) best: Vec<Vec<f32>>,
     pub(super) moments: Vec<Vec<[f64; 2]>>,
 }
@@ -49,14 +51,12 @@ impl Checkpoint {
         let wrong = |e: &dyn std::fmt::Display| Error::malformed(path, e);
         let mut parts: Vec<Part> = Vec::new();
         for (i, name) in self.state.names.iter().enumerate() {
-            let (weights, best, moments) = (&self.weights[i], &self.best[i], &self.moments[i]);
-            parts.push((
-                format!("weights.{name}"),
-                Dtype::F32,
-                vec![weights.len()],
-                bytes(weights, |v| v.to_le_bytes()),
-            ));
-            parts.push((format!("best.{name}"), Dtype::F32, vec![best.len()], bytes(best, |v| v.to_le_bytes())));
+            let floats = [("weights", &self.weights), ("average", &self.average), ("best", &self.best)];
+            for (prefix, values) in floats.map(|(prefix, all)| (prefix, &all[i])) {
+                let data = bytes(values, |v| v.to_le_bytes());
+                parts.push((format!("{prefix}.{name}"), Dtype::F32, vec![values.len()], data));
+            }
+            let moments = &self.moments[i];
             let flat: Vec<f64> = moments.iter().flatten().copied().collect();
             parts.push((
                 format!("moments.{name}"),
@@ -129,9 +129,9 @@ impl Checkpoint {
             let flat: Vec<f64> = data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
             Ok(flat.as_chunks::<2>().0.to_vec())
         };
-        let (weights, best) = (floats("weights")?, floats("best")?);
+        let (weights, average, best) = (floats("weights")?, floats("average")?, floats("best")?);
         let moments = state.names.iter().zip(sizes).map(moments).collect::<Result<_>>()?;
-        Ok(Some(Self { state, weights, best, moments }))
+        Ok(Some(Self { state, weights, average, best, moments }))
     }
 }
 
@@ -153,6 +153,7 @@ mod tests {
         };
         let checkpoint = Checkpoint {
             weights: vec![vec![1.0, 2.5], vec![-3.0]],
+            average: vec![vec![0.5, 2.25], vec![-3.5]],
             best: vec![vec![0.0, 2.5], vec![-4.0]],
             moments: vec![vec![[1.0, 0.1], [2.0, 0.2]], vec![[3.0, 0.3]]],
             state,

@@ -7,6 +7,7 @@ mod activations;
 mod adapter;
 mod array;
 mod attributes;
+mod average;
 mod broadcast;
 mod checkpoint;
 mod loss;

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::activations::Activations;
 use super::array::{Array, Value};
+use super::average::{Average, values};
 use super::checkpoint::{Checkpoint, State};
 use super::loss::{cross_entropy, smoothed};
 use super::mixup::{Mixup, identity, mixed};
 use super::optimiser::{Optimiser, Pace, clip};
-use super::program::{Leaf, Program};
+use super::program::Program;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::eval::{Calibration, Method};
@@ -35,6 +36,8 @@ pub struct Training {
     pub label_smoothing: f64,
     /// The length that all gradients together are cut to. Default 1.
     pub clip: f64,
+    /// Epochs that weights are averaged over: the averages are what is judged and kept; 0 averages none. Default 1.
+    pub average: f64,
     /// Epochs without a better loss on what is held out, after which training ends. Default 3.
     pub patience: usize,
     /// Dropout before the head. Default: none.
@@ -64,6 +67,7 @@ impl Default for Training {
             warm_up: 0.1,
             label_smoothing: 0.0,
             clip: 1.0,
+            average: 1.0,
             patience: 3,
             dropout: None,
             mixup: None,
@@ -169,7 +173,13 @@ impl Training {
         positive("the limit of gradients", self.clip)?;
         positive("the number of epochs", self.epochs as f64)?;
         positive("the batch size", self.batch as f64)?;
-        positive("patience", self.patience as f64)
+        positive("patience", self.patience as f64)?;
+        match self.average >= 0.0 && self.average.is_finite() {
+            true => Ok(()),
+            false => {
+                Err(Error::Usage(format!("the average is over {} epochs, and must be over 0 or more", self.average)))
+            }
+        }
     }
 
     /// Trains the leaves of `program`, each at its pace; the program gives `[n, classes]` logits. With a checkpoint, the
@@ -191,6 +201,7 @@ impl Training {
         self.check_examples(&examples)?;
         let first: Vec<usize> = examples.train.iter().map(|views| views[0]).collect();
         let steps_an_epoch = batches(examples.activations, &first, self.batch).len();
+        let mut average = Average::new(&program, self.average * steps_an_epoch as f64);
         let mut optimiser = Optimiser::new(&program, paces, steps_an_epoch);
         let mut state = State {
             fingerprint: checkpoint.map_or_else(String::new, |(_, fingerprint)| fingerprint.to_owned()),
@@ -205,6 +216,7 @@ impl Training {
         if let Some(found) = found {
             set(&mut program, &found.weights)?;
             optimiser.restore(found.moments, found.state.steps);
+            average.restore(found.average);
             (best, state) = (found.best, found.state);
         } else {
             state.history.push(self.judged(&program, &examples, None)?);
@@ -220,24 +232,28 @@ impl Training {
                 end = End::Patience;
                 break;
             }
-            let epoch = match self.epoch(&mut program, &mut optimiser, &examples, &state.history, progress) {
+            let moving = (&mut program, &mut optimiser, &mut average);
+            let loss = match self.epoch(moving, &examples, &state.history, progress) {
                 Err(Error::Interrupted) => {
                     end = End::Interrupted;
                     break;
                 }
-                epoch => epoch?,
+                loss => loss?,
             };
+            average.exchange(&mut program);
+            let epoch = self.judged(&program, &examples, Some(loss))?;
             let least = state.history[state.best_epoch].held_out_loss;
             state.history.push(epoch);
             if epoch.held_out_loss < least {
                 state.best_epoch = state.history.len() - 1;
                 best = values(&program);
             }
+            average.exchange(&mut program);
             state.steps = optimiser.steps();
             if let Some((path, _)) = checkpoint {
                 let moments = optimiser.moments().to_vec();
-                Checkpoint { state: state.clone(), weights: values(&program), best: best.clone(), moments }
-                    .write(path)?;
+                let (weights, average) = (values(&program), average.weights().to_vec());
+                Checkpoint { state: state.clone(), weights, average, best: best.clone(), moments }.write(path)?;
             }
             progress.advance(1);
             progress.note(&format!("epoch {}: {epoch}", state.history.len() - 1));
@@ -268,15 +284,15 @@ impl Training {
         }
     }
 
-    /// The epoch after these, of which the first is the state before training. What is drawn depends on the seed and the epoch alone.
+    /// The epoch after these, of which the first is the state before training: its mean loss. What is drawn depends on the seed and
+    /// the epoch alone.
     fn epoch(
         &self,
-        program: &mut Program<f32>,
-        optimiser: &mut Optimiser,
+        (program, optimiser, average): (&mut Program<f32>, &mut Optimiser, &mut Average),
         examples: &Examples,
         before: &[Epoch],
         progress: &dyn Progress,
-    ) -> Result<Epoch> {
+    ) -> Result<f64> {
         let epoch = before.len();
         let mut rng =
             fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(epoch as u64));
@@ -310,13 +326,14 @@ impl Training {
             optimiser.withhold(&mut gradients);
             clip(&mut gradients, self.clip);
             optimiser.step(program, &gradients, self.rate * schedule.at((epoch - 1) * batches.len() + i));
+            average.take(program, optimiser.steps());
             total += loss * samples.len() as f64;
             let last =
                 before.last().map_or_else(String::new, |last| format!(", held out {:.4}", last.held_out_accuracy));
             let done = (epoch - 1) as f64 + (i + 1) as f64 / batches.len() as f64;
             progress.state(&format!("epoch {epoch}, loss {loss:.4}{last}"), Some(done / self.epochs as f64));
         }
-        self.judged(program, examples, Some(total / examples.train.len() as f64))
+        Ok(total / examples.train.len() as f64)
     }
 
     /// How the program does on what is held out.
@@ -370,12 +387,6 @@ fn batches(activations: &Activations, order: &[usize], size: usize) -> Vec<Vec<u
     let mut by_shape: std::collections::BTreeMap<usize, Vec<usize>> = Default::default();
     order.iter().for_each(|&sample| by_shape.entry(activations.shape(sample)).or_default().push(sample));
     by_shape.values().flat_map(|samples| samples.chunks(size).map(<[usize]>::to_vec)).collect()
-}
-
-/// The values of each leaf; none of an input.
-fn values(program: &Program<f32>) -> Vec<Vec<f32>> {
-    let of = |leaf: &Leaf<f32>| leaf.values().map_or_else(Vec::new, |values| values.values().to_vec());
-    program.leaves().iter().map(of).collect()
 }
 
 fn set(program: &mut Program<f32>, values: &[Vec<f32>]) -> Result<()> {

@@ -12,9 +12,10 @@ use crate::tune::{Dropout, Kept, Mixup, Pace, Training, Weight};
 #[command(next_help_heading = "Tuning")]
 pub(super) struct TuningArgs {
     /// Tune the last N blocks. A block begins at a tensor that all values go through and where a residual connection leaves, with a
-    /// product or a convolution behind it; of transformers attention and what follows it are one
-    #[arg(long, value_name = "N", value_parser = count, default_value = "1", conflicts_with = "from")]
-    blocks: NonZeroUsize,
+    /// product or a convolution behind it; of transformers attention and what follows it are one [default: 3, or all where there are
+    /// fewer]
+    #[arg(long, value_name = "N", value_parser = count, conflicts_with = "from")]
+    blocks: Option<NonZeroUsize>,
     /// Tune everything behind this tensor instead, one of `engraft graph --cuts`
     #[arg(long, value_name = "TENSOR")]
     from: Option<String>,
@@ -58,6 +59,9 @@ pub(super) struct TuningArgs {
     /// Views of each image to learn from: as it is, and others cut out and mirrored at random; each takes as much disk
     #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
     views: NonZeroUsize,
+    /// Epochs of steps that weights are averaged over: the averages are what is validated and delivered; 0 averages none
+    #[arg(long, value_name = "EPOCHS", default_value_t = 1.0)]
+    average: f64,
     /// Epochs without a better loss on the validation rows after which training ends
     #[arg(long, value_name = "N", value_parser = count, default_value = "3")]
     patience: NonZeroUsize,
@@ -95,7 +99,11 @@ impl TuningArgs {
     }
 
     pub(super) fn cut_at(&self) -> CutAt {
-        self.from.clone().map_or(CutAt::Blocks(self.blocks.get()), CutAt::Tensor)
+        match (&self.from, self.blocks) {
+            (Some(tensor), _) => CutAt::Tensor(tensor.clone()),
+            (None, Some(count)) => CutAt::Blocks(count.get()),
+            (None, None) => CutAt::UsualBlocks,
+        }
     }
 
     /// The training of a head that reads embeddings of this width.
@@ -105,6 +113,7 @@ impl TuningArgs {
             batch: self.batch.get(),
             rate: self.rate,
             label_smoothing: self.label_smoothing,
+            average: self.average,
             patience: self.patience.get(),
             dropout: (self.dropout != 0.0).then_some(Dropout { share: self.dropout, width }),
             mixup: (self.mixup != 0.0).then_some(Mixup { alpha: self.mixup }),

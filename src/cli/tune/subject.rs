@@ -25,7 +25,12 @@ pub(super) enum CutAt {
     Tensor(String),
     /// Where the last so many blocks begin.
     Blocks(usize),
+    /// Where the last [`USUAL`] begin, or the first block where there are fewer.
+    UsualBlocks,
 }
+
+/// Blocks that are tuned where nothing else is said: of MiniLM, three brought more than twice what one did.
+const USUAL: usize = 3;
 
 /// A fused model and its tail.
 pub(super) struct Subject {
@@ -76,6 +81,7 @@ impl Subject {
         let cut = match at {
             CutAt::Tensor(tensor) => tensor.clone(),
             CutAt::Blocks(count) => begin(&begins, *count, &name)?,
+            CutAt::UsualBlocks => begin(&begins, USUAL.min(begins.len()).max(1), &name)?,
         };
         let find = |model: &Model| Tail::find(view(model), &cut, TARGET, &name);
         let mut tail = find(&model)?;

@@ -59,6 +59,20 @@ impl Axis {
         self.stride
     }
 
+    pub(super) fn dilation(&self) -> usize {
+        self.dilation
+    }
+
+    /// Places of the padding before the input.
+    pub(super) fn before(&self) -> usize {
+        self.before
+    }
+
+    /// Places of the input and the padding.
+    pub(super) fn padded(&self) -> usize {
+        self.before + self.input + self.behind
+    }
+
     /// How many places of window `o` lie inside, or inside of the padding too.
     pub(super) fn places(&self, o: usize, padding: Counted) -> usize {
         let limit = |k: &usize| {

@@ -1,42 +1,76 @@
-//! Groups of one channel, without matrices: each filter slides over one plane.
+//! Groups of one channel, without matrices. Each plane is laid into its padding: there a place of the kernel is a shift of the whole
+//! plane, and a filter a sum of shifted planes, of which only the values where windows begin are used.
 
 use rayon::prelude::*;
 
 use super::Plan;
-use crate::tune::broadcast::sum;
+use crate::tune::ops::norm::dot;
 use crate::tune::scalar::Scalar;
 
-/// One place of the kernel, and the stretches of rows that it pairs.
-struct Stretch {
-    /// The place in the kernel.
-    tap: usize,
-    /// Where it begins in the plane of the result, and in that of the input.
-    output: usize,
-    input: usize,
+/// Values that all shifts are summed over before the next: they stay in the cache.
+const BLOCK: usize = 1024;
+
+/// How planes lie in their padding.
+struct Sheet<'a> {
+    plan: &'a Plan,
+    /// Values with the padding.
+    size: usize,
+    /// Where each place of the kernel lies in the first window.
+    shifts: Vec<usize>,
+    /// From the beginning of the first window to that of the last.
+    span: usize,
 }
 
-impl Plan {
-    /// Calls `f` for each place of the kernel and each row of the result: with the stretch, its length, and the step in the input.
-    fn stretches(&self, mut f: impl FnMut(Stretch, usize, usize)) {
-        for ky in 0..self.height.kernel {
-            let (rows, mut y) = self.height.inside(ky);
-            for row in rows {
-                for kx in 0..self.width.kernel {
-                    let (columns, x) = self.width.inside(kx);
-                    let stretch = Stretch {
-                        tap: ky * self.width.kernel + kx,
-                        output: row * self.width.output + columns.start,
-                        input: y * self.width.input + x,
-                    };
-                    if !columns.is_empty() {
-                        f(stretch, columns.len(), self.width.stride());
-                    }
-                }
-                y += self.height.stride();
-            }
+impl<'a> Sheet<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let (height, width) = (&plan.height, &plan.width);
+        let row = width.padded();
+        let along = |ky: usize| (0..width.kernel).map(move |kx| ky * height.dilation() * row + kx * width.dilation());
+        let last = |axis: &super::Axis| axis.output.saturating_sub(1) * axis.stride();
+        Self {
+            plan,
+            size: height.padded() * row,
+            shifts: (0..height.kernel).flat_map(along).collect(),
+            span: last(height) * row + last(width) + 1,
         }
     }
 
+    /// Where each row of the plane begins.
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        let (height, width) = (&self.plan.height, &self.plan.width);
+        let (first, step) = (height.before() * width.padded() + width.before(), width.padded());
+        (0..height.input).map(move |y| first + y * step)
+    }
+
+    /// Lays a plane; the padding stays as it is.
+    fn lay<T: Copy>(&self, plane: &[T], sheet: &mut [T]) {
+        let width = self.plan.width.input;
+        self.rows()
+            .zip(plane.chunks_exact(width.max(1)))
+            .for_each(|(at, row)| sheet[at..at + width].copy_from_slice(row));
+    }
+
+    /// The plane that lies there.
+    fn take<T: Copy>(&self, sheet: &[T], plane: &mut [T]) {
+        let width = self.plan.width.input;
+        self.rows()
+            .zip(plane.chunks_exact_mut(width.max(1)))
+            .for_each(|(at, row)| row.copy_from_slice(&sheet[at..at + width]));
+    }
+
+    /// Where windows begin, in the order of the result.
+    fn windows(&self) -> impl Iterator<Item = usize> {
+        let (height, width) = (self.plan.height, self.plan.width);
+        let row = height.stride() * width.padded();
+        (0..height.output).flat_map(move |y| (0..width.output).map(move |x| y * row + x * width.stride()))
+    }
+
+    fn zeros<T: Scalar>(&self) -> (Vec<T>, Vec<T>) {
+        (vec![T::zero(); self.size], vec![T::zero(); self.span])
+    }
+}
+
+impl Plan {
     fn plane(&self) -> usize {
         self.height.input * self.width.input
     }
@@ -47,64 +81,76 @@ impl Plan {
 }
 
 pub(super) fn forward<T: Scalar>(plan: &Plan, x: &[T], w: &[T]) -> Vec<T> {
+    let sheet = Sheet::new(plan);
     let mut out = vec![T::zero(); plan.images * plan.all_filters() * plan.places()];
-    out.par_chunks_mut(plan.places().max(1)).enumerate().for_each(|(i, out)| {
-        let (image, filter) = (i / plan.all_filters(), i % plan.all_filters());
-        let plane = &x[(image * plan.groups + filter / plan.filters) * plan.plane()..][..plan.plane()];
-        let taps = &w[filter * plan.filter()..][..plan.filter()];
-        pulp::Arch::new().dispatch(|| {
-            plan.stretches(|at, n, step| {
-                let (tap, out) = (taps[at.tap], &mut out[at.output..at.output + n]);
-                match step {
-                    1 => out.iter_mut().zip(&plane[at.input..at.input + n]).for_each(|(o, x)| *o += tap * *x),
-                    _ => out.iter_mut().zip(plane[at.input..].iter().step_by(step)).for_each(|(o, x)| *o += tap * *x),
+    out.par_chunks_mut(plan.places().max(1)).enumerate().for_each_init(
+        || sheet.zeros(),
+        |(laid, sums), (i, out)| {
+            let (image, filter) = (i / plan.all_filters(), i % plan.all_filters());
+            sheet.lay(&x[(image * plan.groups + filter / plan.filters) * plan.plane()..][..plan.plane()], laid);
+            let taps = &w[filter * plan.filter()..][..plan.filter()];
+            pulp::Arch::new().dispatch(|| {
+                for (block, sums) in sums.chunks_mut(BLOCK).enumerate() {
+                    sums.fill(T::zero());
+                    for (tap, shift) in taps.iter().zip(&sheet.shifts) {
+                        let values = &laid[block * BLOCK + shift..][..sums.len()];
+                        sums.iter_mut().zip(values).for_each(|(s, x)| *s += *tap * *x);
+                    }
                 }
             });
-        });
-    });
+            out.iter_mut().zip(sheet.windows()).for_each(|(o, at)| *o = sums[at]);
+        },
+    );
     out
 }
 
 pub(super) fn by_input<T: Scalar>(plan: &Plan, w: &[T], gradient: &[T]) -> Vec<T> {
+    let sheet = Sheet::new(plan);
     let mut out = vec![T::zero(); plan.images * plan.groups * plan.plane()];
-    out.par_chunks_mut(plan.plane().max(1)).enumerate().for_each(|(i, out)| {
-        let (image, group) = (i / plan.groups, i % plan.groups);
-        for filter in group * plan.filters..(group + 1) * plan.filters {
-            let gradient = &gradient[(image * plan.all_filters() + filter) * plan.places()..][..plan.places()];
-            let taps = &w[filter * plan.filter()..][..plan.filter()];
-            pulp::Arch::new().dispatch(|| {
-                plan.stretches(|at, n, step| {
-                    let (tap, gradient) = (taps[at.tap], &gradient[at.output..at.output + n]);
-                    match step {
-                        1 => out[at.input..at.input + n].iter_mut().zip(gradient).for_each(|(o, g)| *o += tap * *g),
-                        _ => out[at.input..].iter_mut().step_by(step).zip(gradient).for_each(|(o, g)| *o += tap * *g),
+    out.par_chunks_mut(plan.plane().max(1)).enumerate().for_each_init(
+        || sheet.zeros(),
+        |(sums, spread), (i, out)| {
+            let (image, group) = (i / plan.groups, i % plan.groups);
+            sums.fill(T::zero());
+            for filter in group * plan.filters..(group + 1) * plan.filters {
+                let gradient = &gradient[(image * plan.all_filters() + filter) * plan.places()..][..plan.places()];
+                // Between the windows it stays zero.
+                sheet.windows().zip(gradient).for_each(|(at, g)| spread[at] = *g);
+                let taps = &w[filter * plan.filter()..][..plan.filter()];
+                pulp::Arch::new().dispatch(|| {
+                    for (block, values) in spread.chunks(BLOCK).enumerate() {
+                        for (tap, shift) in taps.iter().zip(&sheet.shifts) {
+                            let sums = &mut sums[block * BLOCK + shift..][..values.len()];
+                            sums.iter_mut().zip(values).for_each(|(s, g)| *s += *tap * *g);
+                        }
                     }
                 });
-            });
-        }
-    });
+            }
+            sheet.take(sums, out);
+        },
+    );
     out
 }
 
 pub(super) fn by_weight<T: Scalar>(plan: &Plan, x: &[T], gradient: &[T]) -> Vec<T> {
+    let sheet = Sheet::new(plan);
     let mut out = vec![T::zero(); plan.all_filters() * plan.filter()];
-    out.par_chunks_mut(plan.filter().max(1)).enumerate().for_each(|(filter, taps)| {
-        let mut products = vec![T::zero(); plan.width.output];
-        for image in 0..plan.images {
-            let plane = &x[(image * plan.groups + filter / plan.filters) * plan.plane()..][..plan.plane()];
-            let gradient = &gradient[(image * plan.all_filters() + filter) * plan.places()..][..plan.places()];
-            pulp::Arch::new().dispatch(|| {
-                plan.stretches(|at, n, step| {
-                    let (products, gradient) = (&mut products[..n], &gradient[at.output..at.output + n]);
-                    let pairs = products.iter_mut().zip(gradient);
-                    match step {
-                        1 => pairs.zip(&plane[at.input..at.input + n]).for_each(|((p, g), x)| *p = *g * *x),
-                        _ => pairs.zip(plane[at.input..].iter().step_by(step)).for_each(|((p, g), x)| *p = *g * *x),
+    out.par_chunks_mut(plan.filter().max(1)).enumerate().for_each_init(
+        || sheet.zeros(),
+        |(laid, spread), (filter, taps)| {
+            for image in 0..plan.images {
+                sheet.lay(&x[(image * plan.groups + filter / plan.filters) * plan.plane()..][..plan.plane()], laid);
+                let gradient = &gradient[(image * plan.all_filters() + filter) * plan.places()..][..plan.places()];
+                sheet.windows().zip(gradient).for_each(|(at, g)| spread[at] = *g);
+                pulp::Arch::new().dispatch(|| {
+                    for (block, values) in spread.chunks(BLOCK).enumerate() {
+                        for (tap, shift) in taps.iter_mut().zip(&sheet.shifts) {
+                            *tap += dot(values, &laid[block * BLOCK + shift..][..values.len()]);
+                        }
                     }
-                    taps[at.tap] += sum(products);
                 });
-            });
-        }
-    });
+            }
+        },
+    );
     out
 }
