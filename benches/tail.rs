@@ -26,12 +26,13 @@ struct Subject {
     name: &'static str,
     cut: &'static str,
     target: &'static str,
-    dims: [usize; 3],
+    /// Of the tensor at the cut.
+    dims: &'static [usize],
 }
 
 const SUBJECTS: [Subject; 2] = [
-    Subject { name: "all-minilm-l6-v2", cut: "layer5", target: "last_hidden_state", dims: [TOKENS, 384, 1] },
-    Subject { name: "efficientnet-lite0", cut: "block13/add", target: "features", dims: [192, 7, 7] },
+    Subject { name: "all-minilm-l6-v2", cut: "layer5", target: "last_hidden_state", dims: &[BATCH, TOKENS, 384] },
+    Subject { name: "efficientnet-lite0", cut: "block13/add", target: "features", dims: &[BATCH, 192, 7, 7] },
 ];
 
 /// Of a step: wall and processor seconds; and the peak of the process's memory in MiB.
@@ -63,18 +64,17 @@ fn cost(subject: &Subject) -> Cost {
     let names: Vec<&str> = tail.weights().iter().map(|weight| weight.name.as_str()).collect();
     let program = tail.program::<f32>(&names).expect("a program");
     let ones = |_: &str| Value::Int(Array::new(vec![BATCH, TOKENS], vec![1; BATCH * TOKENS]).expect("tokens"));
-    let wave = |dims: Vec<usize>, step: f64| {
+    let wave = |dims: &[usize], step: f64| {
         let values = (0..dims.iter().product()).map(|i: usize| (step * i as f64).sin() as f32).collect();
-        Array::new(dims, values).expect("values")
+        Array::new(dims.to_vec(), values).expect("values")
     };
-    let [a, b, c] = subject.dims;
-    let dims = if c == 1 { vec![BATCH, a, b] } else { vec![BATCH, a, b, c] };
-    let given = |name: &String| if name == subject.cut { wave(dims.clone(), 0.37).into() } else { ones(name) };
+    let given = |name: &String| if name == subject.cut { wave(subject.dims, 0.37).into() } else { ones(name) };
     let boundary: Vec<Value<f32>> = tail.boundary().iter().map(given).collect();
+    let output = program.run(boundary.clone()).expect("forwards");
+    let seed = wave(output[0].real().expect("floats").dims(), 1.0);
     let step = || {
         let trace = program.record(boundary.clone()).expect("forwards");
-        let seed = wave(trace.outputs()[0].dims().to_vec(), 1.0);
-        std::hint::black_box(program.backward(trace, vec![Some(seed)]).expect("backwards"));
+        std::hint::black_box(program.backward(trace, vec![Some(seed.clone())]).expect("backwards"));
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
     pool.install(|| {

@@ -141,7 +141,7 @@ fn refusals(images: &Path, features: &Path, there: &Path) {
     refused(images, &out, &["--validation", "1"], 2, &["--validation"]);
     refused(images, &out, &["--block-rate", "0"], 2, &["--block-rate"]);
     refused(images, &out, &["--mixup=-1"], 2, &["mixup"]);
-    refused(images, &out, &["--average=-1"], 2, &["average", "0 or more"]);
+    refused(images, &out, &["--average=-1"], 2, &["averaged over are -1", "0 or more"]);
     refused(images, &out, &["--lora", "2000"], 2, &["rank 2000"]);
     refused(images, &out, &["--from", "x", "--blocks", "1"], 2, &["cannot be used with"]);
     refused(images, &out, &["--from", "nowhere"], 1, &["no tensor nowhere"]);
@@ -155,7 +155,7 @@ fn refusals(images: &Path, features: &Path, there: &Path) {
 }
 
 #[test]
-fn the_last_layer_of_a_text_backbone_is_tuned() {
+fn the_last_layers_of_a_text_backbone_are_tuned() {
     let folder = tempfile::tempdir().unwrap();
     let (table, model) = (folder.path().join("t.csv"), folder.path().join("m.onnx"));
     some_tweets(100, &table);
@@ -164,7 +164,7 @@ fn the_last_layer_of_a_text_backbone_is_tuned() {
     println!("{told}");
     // Three layers where nothing is said.
     assert_eq!((&told["from"], &told["trained_tensors"]), (&"layer3".into(), &50.into()));
-    // A dimension of this model hardly moves: a step of the head for it would be a leap of all logits.
+    // A dimension of this model hardly moves: were it scaled up for the head, a step of the backbone would be a leap of all logits.
     let losses = told["history"].as_array().unwrap().iter().skip(1).map(|epoch| number(epoch, "training_loss"));
     assert!(losses.clone().all(|loss| loss < 2.0), "{:?}", losses.collect::<Vec<f64>>());
     assert_eq!((&told["n_held_out"], &told["n_validation"]), (&20.into(), &16.into()));

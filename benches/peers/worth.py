@@ -3,7 +3,7 @@
     python benches/peers/worth.py FOLDER ENGRAFT [SEEDS] [FLAG ...]
 
 FOLDER is that of shifts.py, whose data this uses and makes if need be. Of each set and seed 1,200 rows are drawn, half of them held out, and
-tuned with the default settings and FLAGs. Writes FOLDER/worth.json, prints Markdown: means over seeds with 95 % intervals of the mean difference.
+tuned with the default settings and FLAGs. Writes FOLDER/worth.json – remove it after engraft has changed – and prints Markdown: means over seeds with 95 % intervals of the mean difference.
 """
 
 import csv
@@ -39,11 +39,11 @@ def drawn(root, name, seed, folder):
     return [folder / "texts.csv", "--id-column", "id", "--model", "all-minilm-l6-v2"]
 
 
-def markdown(results):
+def markdown(results, flags):
     cells = ["set", "seeds", "held out", "probe", "tuned", "difference", "delivered less probe", "log loss", "tuned's", "best epochs", "delivered"]
     lines = [shifts.row(cells), shifts.row(["---"] * len(cells))]
     for name in [*IMAGES, *TEXTS]:
-        runs = [run for key, run in results.items() if key.rsplit(" ", 1)[0] == name]
+        runs = [run for key, run in results.items() if key.split(" ")[0] == name and key.split(" ")[2:] == flags]
         if not runs:
             continue
         of = lambda which, figure: [run[which][figure] for run in runs]
@@ -61,24 +61,25 @@ def markdown(results):
 
 def main():
     root, engraft, seeds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    flags = sys.argv[4:]
     root.mkdir(parents=True, exist_ok=True)
     shifts.embed(root, engraft)
     file = root / "worth.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     for seed in range(seeds):
         for name in [*IMAGES, *TEXTS]:
-            key = f"{name} {seed}"
+            key = " ".join([name, str(seed), *flags])
             if key in results:
                 continue
             with tempfile.TemporaryDirectory() as temp:
                 temp = Path(temp)
                 tune = [engraft, "tune", *drawn(root, name, seed, temp), "-o", temp / "model.onnx", "--holdout", "0.5"]
-                tune += ["--seed", str(seed), "--json", "-q", *sys.argv[4:]]
-                results[key] = json.loads(subprocess.run(tune, check=True, capture_output=True).stdout)
+                tune += ["--seed", str(seed), "--json", "-q", *flags]
+                results[key] = json.loads(subprocess.run(tune, check=True, stdout=subprocess.PIPE).stdout)
             file.write_text(json.dumps(results))
             difference = results[key]["tuned"]["accuracy"] - results[key]["probe"]["accuracy"]
             print(key, results[key]["delivered"], f"{difference:+.4f}", file=sys.stderr, flush=True)
-    print(markdown(results))
+    print(markdown(results, flags))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ pub(super) fn training(history: &[Epoch]) -> Result<Option<Markup>> {
        h2 { "Training" }
        p .note {
            "Mean cross-entropy of each epoch in " (named(WRONG, "training")) ", and on the " (named(RIGHT, "validation rows"))
-           " after it, there of logits divided by the temperature, of 1 or more, at which it is least; epoch 0 is the probe. Least after epoch " (best) " (circled): loss "
+           " after it, there of the averaged weights and of logits divided by the temperature, of 1 or more, at which it is least; epoch 0 is the probe. Least after epoch " (best) " (circled): loss "
            (format!("{held_out_loss:.4}")) " at a temperature of " (format!("{temperature:.2}")) ", accuracy " (format!("{:.1} %", 100.0 * held_out_accuracy)) "."
        }
        (drawn)

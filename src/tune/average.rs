@@ -30,14 +30,15 @@ impl Average {
         self.weights = weights;
     }
 
-    /// Counts in the weights after `step` steps: at first all alike, those of the beginning too.
-    pub(super) fn take(&mut self, program: &Program<f32>, step: i32) {
-        let share = self.share.max(1.0 / (f64::from(step) + 1.0)) as f32;
-        for (average, leaf) in self.weights.iter_mut().zip(program.leaves()) {
+    /// Counts in the weights, each of which has taken so many steps: at first all alike, those of the beginning too.
+    pub(super) fn take(&mut self, program: &Program<f32>, steps: impl Iterator<Item = i32>) {
+        for ((average, leaf), steps) in self.weights.iter_mut().zip(program.leaves()).zip(steps) {
             let Some(newest) = leaf.values() else { continue };
+            let share = self.share.max(1.0 / (f64::from(steps) + 1.0)) as f32;
             let pieces = average.par_chunks_mut(PIECE).zip(newest.values().par_chunks(PIECE));
-            pieces
-                .for_each(|(average, newest)| average.iter_mut().zip(newest).for_each(|(a, w)| *a += share * (w - *a)));
+            pieces.for_each(|(average, newest)| {
+                average.iter_mut().zip(newest).for_each(|(a, w)| *a = (1.0 - share) * *a + share * w)
+            });
         }
     }
 
@@ -73,7 +74,7 @@ mod tests {
         let mut want = 1.0;
         for (step, weight) in [4.0_f32, 7.0, 2.0, 6.0, -1.0].into_iter().enumerate() {
             program.leaves_mut()[0].values_mut().unwrap().values_mut()[0] = weight;
-            average.take(&program, step as i32 + 1);
+            average.take(&program, [step as i32 + 1].into_iter());
             want += (weight - want) * (1.0 / (step as f32 + 2.0)).max(0.25);
             if step == 2 {
                 assert_close([average.weights()[0][0]], [3.5], Tolerance::Approximate);
@@ -83,8 +84,8 @@ mod tests {
         average.exchange(&mut program);
         assert_eq!((values(&program)[0][0], average.weights()[0][0]), (want, -1.0));
         let mut none = Average::new(&program, 0.0);
-        program.leaves_mut()[0].values_mut().unwrap().values_mut()[0] = 9.0;
-        none.take(&program, 1);
-        assert_eq!(none.weights()[0], [9.0]);
+        program.leaves_mut()[0].values_mut().unwrap().values_mut()[0] = 1e-9;
+        none.take(&program, [1].into_iter());
+        assert_eq!(none.weights()[0], [1e-9]);
     }
 }

@@ -61,6 +61,11 @@ impl Optimiser {
         self.steps
     }
 
+    /// How many steps each weight has taken: fewer than all where it began later.
+    pub(super) fn steps_of_each(&self) -> impl Iterator<Item = i32> {
+        self.paces.iter().map(|pace| self.own_steps(pace, self.steps).unwrap_or(0))
+    }
+
     pub(super) fn moments(&self) -> &[Vec<Moments>] {
         &self.moments
     }

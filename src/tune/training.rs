@@ -1,4 +1,4 @@
-//! Training a tail: epochs over cached activations, the best weights kept.
+//! Training a tail: epochs over cached activations, the best average of the weights kept.
 
 #[cfg(test)]
 mod tests;
@@ -117,7 +117,7 @@ impl std::fmt::Display for Epoch {
 /// A trained tail.
 #[derive(Debug)]
 pub struct Tuned {
-    /// The program with the weights of the best epoch.
+    /// The program with the averaged weights of the best epoch.
     pub program: Program<f32>,
     /// The state before training, then every epoch.
     pub history: Vec<Epoch>,
@@ -176,9 +176,10 @@ impl Training {
         positive("patience", self.patience as f64)?;
         match self.average >= 0.0 && self.average.is_finite() {
             true => Ok(()),
-            false => {
-                Err(Error::Usage(format!("the average is over {} epochs, and must be over 0 or more", self.average)))
-            }
+            false => Err(Error::Usage(format!(
+                "the epochs that weights are averaged over are {}, and must be 0 or more",
+                self.average
+            ))),
         }
     }
 
@@ -326,7 +327,7 @@ impl Training {
             optimiser.withhold(&mut gradients);
             clip(&mut gradients, self.clip);
             optimiser.step(program, &gradients, self.rate * schedule.at((epoch - 1) * batches.len() + i));
-            average.take(program, optimiser.steps());
+            average.take(program, optimiser.steps_of_each());
             total += loss * samples.len() as f64;
             let last =
                 before.last().map_or_else(String::new, |last| format!(", held out {:.4}", last.held_out_accuracy));

@@ -217,6 +217,20 @@ fn convolutions(all: &mut Vec<Case>) {
         &[4, 1, 5, 3],
         vec![i("group", 2), ints("pads", &[4, 2, 4, 2]), ints("dilations", &[2, 2])],
     ));
+    all.push(conv(
+        &[1, 2, 35, 38],
+        &[4, 1, 3, 2],
+        vec![i("group", 2), ints("pads", &[0, 1, 2, 0]), ints("strides", &[2, 1]), ints("dilations", &[1, 2])],
+    ));
+    all.push(conv(&[1, 2, 40], &[2, 1, 3], vec![i("group", 2), ints("pads", &[9, 390]), ints("strides", &[30])]));
+    all.push(conv(&[1, 2, 1300], &[2, 1, 3], vec![i("group", 2), ints("pads", &[0, 2])]));
+    for auto in ["SAME_UPPER", "SAME_LOWER"] {
+        all.push(conv(
+            &[1, 3, 6, 5],
+            &[3, 1, 3, 2],
+            vec![i("group", 3), text("auto_pad", auto), ints("strides", &[2, 2])],
+        ));
+    }
     all.push(conv(&[2, 1, 4, 4], &[3, 1, 2, 2], vec![]));
     all.push(conv(&[2, 3, 5, 5], &[2, 3, 1, 1], vec![ints("strides", &[2, 2])]));
     for auto in ["SAME_UPPER", "SAME_LOWER", "VALID"] {

@@ -17,7 +17,7 @@ use crate::head::{HeadFile, HeadKind};
 use crate::source::{Entry, Sample, Split};
 
 /// Share of the greatest deviation of a column below which one says nothing.
-const STILL: f32 = 1e-6;
+const STILL: f64 = 1e-6;
 
 /// Rows to train on – to learn from, and to validate with – and rows that are held out.
 pub(super) struct Parts {
@@ -97,8 +97,8 @@ impl Parts {
 /// Makes columns zero whose deviation is next to nothing beside the greatest: standardised, they would have weights by which the smallest
 /// step of the backbone becomes a leap. Sentence encoders are known to have one whose values are all near 1e-33.
 fn still(x: &mut Array2<f32>) {
-    let deviations = x.std_axis(Axis(0), 0.0);
-    let least = STILL * deviations.iter().copied().fold(0.0, f32::max);
+    let deviations = x.mapv(f64::from).std_axis(Axis(0), 0.0);
+    let least = STILL * deviations.iter().copied().fold(0.0, f64::max);
     for (mut column, deviation) in x.columns_mut().into_iter().zip(deviations) {
         if deviation < least {
             column.fill(0.0);

@@ -12,8 +12,8 @@ use crate::tune::{Dropout, Kept, Mixup, Pace, Training, Weight};
 #[command(next_help_heading = "Tuning")]
 pub(super) struct TuningArgs {
     /// Tune the last N blocks. A block begins at a tensor that all values go through and where a residual connection leaves, with a
-    /// product or a convolution behind it; of transformers attention and what follows it are one [default: 3, or all where there are
-    /// fewer]
+    /// product or a convolution behind it; of transformers attention and what follows it are one [default: 3, or as many
+    /// as there are and can be tuned]
     #[arg(long, value_name = "N", value_parser = count, conflicts_with = "from")]
     blocks: Option<NonZeroUsize>,
     /// Tune everything behind this tensor instead, one of `engraft graph --cuts`
@@ -59,7 +59,8 @@ pub(super) struct TuningArgs {
     /// Views of each image to learn from: as it is, and others cut out and mirrored at random; each takes as much disk
     #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
     views: NonZeroUsize,
-    /// Epochs of steps that weights are averaged over: the averages are what is validated and delivered; 0 averages none
+    /// Epochs of steps that weights – with --lora the factors – are averaged over: the averages are what is validated and delivered; 0
+    /// averages none
     #[arg(long, value_name = "EPOCHS", default_value_t = 1.0)]
     average: f64,
     /// Epochs without a better loss on the validation rows after which training ends

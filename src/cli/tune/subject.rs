@@ -25,7 +25,7 @@ pub(super) enum CutAt {
     Tensor(String),
     /// Where the last so many blocks begin.
     Blocks(usize),
-    /// Where the last [`USUAL`] begin, or the first block where there are fewer.
+    /// Where the last [`USUAL`] begin, or fewer where there are no more, or none that can be tuned.
     UsualBlocks,
 }
 
@@ -81,7 +81,13 @@ impl Subject {
         let cut = match at {
             CutAt::Tensor(tensor) => tensor.clone(),
             CutAt::Blocks(count) => begin(&begins, *count, &name)?,
-            CutAt::UsualBlocks => begin(&begins, USUAL.min(begins.len()).max(1), &name)?,
+            CutAt::UsualBlocks => {
+                let can = |count: &usize| {
+                    begin(&begins, *count, &name).is_ok_and(|cut| Tail::find(view(&model), &cut, TARGET, &name).is_ok())
+                };
+                let count = (1..=USUAL).rev().find(can).unwrap_or(1);
+                begin(&begins, count, &name)?
+            }
         };
         let find = |model: &Model| Tail::find(view(model), &cut, TARGET, &name);
         let mut tail = find(&model)?;

@@ -28,6 +28,9 @@ struct Conv {
     window: Window,
 }
 
+/// How many times as many values as those of a plane and of its result may be computed for them.
+const SPARE: usize = 4;
+
 /// The sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -49,6 +52,12 @@ impl Plan {
     /// Places of the result.
     fn places(&self) -> usize {
         self.height.output * self.width.output
+    }
+
+    /// Groups of one channel, in which neither padding nor strides leave much out of what is computed.
+    fn is_depthwise(&self) -> bool {
+        let padded = self.height.padded().saturating_mul(self.width.padded());
+        self.channels == 1 && self.groups > 1 && padded <= SPARE * (self.input() + self.places())
     }
 
     /// Values of one filter.
@@ -74,9 +83,9 @@ impl<T: Scalar> Operator<T> for Conv {
     fn forward(&self, inputs: Inputs<T>) -> Result<Output<T>, String> {
         let (x, w) = (inputs.real(0)?, inputs.real(1)?);
         let plan = self.plan(x.dims(), w.dims())?;
-        let out = match plan.channels {
-            1 => depthwise::forward(&plan, x.values(), w.values()),
-            _ => general::forward(&plan, x.values(), w.values()),
+        let out = match plan.is_depthwise() {
+            true => depthwise::forward(&plan, x.values(), w.values()),
+            false => general::forward(&plan, x.values(), w.values()),
         };
         let mut dims = vec![plan.images, plan.groups * plan.filters];
         dims.extend((x.rank() == 4).then_some(plan.height.output));
@@ -93,16 +102,16 @@ impl<T: Scalar> Operator<T> for Conv {
         let plan = self.plan(x.dims(), w.dims())?;
         let gradient = first(gradients)?.values();
         let by_x = || {
-            let out = match plan.channels {
-                1 => depthwise::by_input(&plan, w.values(), gradient),
-                _ => general::by_input(&plan, w.values(), gradient),
+            let out = match plan.is_depthwise() {
+                true => depthwise::by_input(&plan, w.values(), gradient),
+                false => general::by_input(&plan, w.values(), gradient),
             };
             Array::new(x.dims().to_vec(), out)
         };
         let by_w = || {
-            let out = match plan.channels {
-                1 => depthwise::by_weight(&plan, x.values(), gradient),
-                _ => general::by_weight(&plan, x.values(), gradient),
+            let out = match plan.is_depthwise() {
+                true => depthwise::by_weight(&plan, x.values(), gradient),
+                false => general::by_weight(&plan, x.values(), gradient),
             };
             Array::new(w.dims().to_vec(), out)
         };

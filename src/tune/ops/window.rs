@@ -79,7 +79,7 @@ impl Axis {
             let place = o * self.stride + k * self.dilation;
             match padding {
                 Counted::Inside => place >= self.before && place < self.before + self.input,
-                Counted::Padding => place < self.before + self.input + self.behind,
+                Counted::Padding => place < self.padded(),
             }
         };
         (0..self.kernel).filter(limit).count()

@@ -27,12 +27,11 @@ impl<'a> Sheet<'a> {
         let row = width.padded();
         let along = |ky: usize| (0..width.kernel).map(move |kx| ky * height.dilation() * row + kx * width.dilation());
         let last = |axis: &super::Axis| axis.output.saturating_sub(1) * axis.stride();
-        Self {
-            plan,
-            size: height.padded() * row,
-            shifts: (0..height.kernel).flat_map(along).collect(),
-            span: last(height) * row + last(width) + 1,
-        }
+        let shifts: Vec<usize> = (0..height.kernel).flat_map(along).collect();
+        let span = last(height) * row + last(width) + 1;
+        // Rounded up, the last window may reach beyond the padding.
+        let size = (height.padded() * row).max(span + shifts.last().unwrap_or(&0));
+        Self { plan, size, shifts, span }
     }
 
     /// Where each row of the plane begins.
