@@ -62,6 +62,7 @@ fn is_as_told(told: &Value, model: &Path, backbone: &str, [changed, same]: [&str
     let tuned = told["delivered"] == "tuned";
     assert_eq!(values(&before, changed) != values(&after, changed), tuned, "{changed}");
     assert_eq!(values(&before, same), values(&after, same));
+    assert_eq!(exported.head.certificate.is_none(), tuned);
     let provenance = exported.head.provenance.unwrap();
     assert_eq!(provenance.backbone.contains("tuned from"), tuned, "{}", provenance.backbone);
 }

@@ -110,7 +110,7 @@ impl std::fmt::Display for Epoch {
         if let Some(loss) = self.training_loss {
             write!(f, "training loss {loss:.4}, ")?;
         }
-        write!(f, "held-out loss {:.4}, accuracy {:.4}", self.held_out_loss, self.held_out_accuracy)
+        write!(f, "validation loss {:.4}, accuracy {:.4}", self.held_out_loss, self.held_out_accuracy)
     }
 }
 
@@ -330,7 +330,7 @@ impl Training {
             average.take(program, optimiser.steps_of_each());
             total += loss * samples.len() as f64;
             let last =
-                before.last().map_or_else(String::new, |last| format!(", held out {:.4}", last.held_out_accuracy));
+                before.last().map_or_else(String::new, |last| format!(", validation {:.4}", last.held_out_accuracy));
             let done = (epoch - 1) as f64 + (i + 1) as f64 / batches.len() as f64;
             progress.state(&format!("epoch {epoch}, loss {loss:.4}{last}"), Some(done / self.epochs as f64));
         }

@@ -90,7 +90,7 @@ impl Outcome {
         let history = table(&header, self.history.iter().enumerate().map(row));
         let compared = self.compared.as_ref().map_or_else(
             || "no rows were held out, so nothing says whether tuning paid".to_owned(),
-            |compared| compared.text(self.n_held_out),
+            |compared| compared.text(self.n_held_out, self.best_epoch),
         );
         let what = match self.delivered {
             Delivered::Tuned => "the tuned model",
@@ -113,7 +113,7 @@ impl Outcome {
 }
 
 impl Compared {
-    fn text(&self, n: usize) -> String {
+    fn text(&self, n: usize, best_epoch: usize) -> String {
         let row = |name: &str, figures: &Figures| {
             let [low, high] = figures.accuracy_interval;
             vec![
@@ -125,6 +125,12 @@ impl Compared {
         };
         let on = format!("on {n} held-out rows");
         let header = [on.as_str(), "accuracy and 95 % interval", "macro F1", "log loss"];
+        if best_epoch == 0 {
+            let table = table(&header, [row("probe", &self.probe)]);
+            return format!(
+                "{table}\nno epoch was better on the validation rows than the probe that tuning started from"
+            );
+        }
         let rows = [row("probe", &self.probe), row("tuned", &self.tuned)];
         let PairedComparison { difference, difference_interval: [low, high], .. } = self.comparison;
         let verdict = match (low > 0.0, high < 0.0) {

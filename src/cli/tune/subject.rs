@@ -196,6 +196,8 @@ fn of_backbone(model: &Model, output: &Port, name: &str) -> Result<Model> {
     let inside = Port { name: TOKENS.to_owned(), ..output.clone() };
     let point = CutPoint { tensor: TOKENS.to_owned(), token: None, output: inside };
     let mut backbone = cut(model.clone(), &[point], name)?;
+    // What is told of the head there is not the backbone's, nor any longer true of a head that was tuned.
+    backbone.metadata_props.retain(|entry| !entry.key().starts_with("engraft."));
     rename_tensor(&mut backbone, TOKENS, &output.name);
     Ok(backbone)
 }
