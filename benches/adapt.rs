@@ -6,6 +6,8 @@
 //! of moving or weighing the source rows, for ROWS (1,000) rows of each domain and 384 columns. The last line is CORAL of 20,000 and 20,000
 //! rows and 768 columns, without a peer.
 
+mod support;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -16,6 +18,7 @@ use engraft::adapt::{
 use engraft::features::{Existing, FeatureSet};
 use engraft::head::{Logistic, Samples};
 use ndarray::{Array2, ArrayView2};
+use support::median;
 
 const CLASSES: usize = 5;
 const ROUNDS: usize = 3;
@@ -79,11 +82,6 @@ fn method(name: &str, gamma: f64) -> Method {
     }
 }
 
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
-}
-
 fn compared(python: &str, rows: usize) {
     let (source, target) = (domain(rows, 384, false), domain(rows, 384, true));
     let labels: Vec<usize> = (0..rows).map(|row| row % CLASSES).collect();
@@ -116,10 +114,10 @@ fn compared(python: &str, rows: usize) {
                 Err(why) => failed = Some(why),
             }
         }
-        let ours = median(ours);
+        let ours = median(&ours);
         match failed {
             None => {
-                let theirs = median(theirs);
+                let theirs = median(&theirs);
                 println!("| {name} | {ours:.3} | {theirs:.3} | {:.1} |", theirs / ours);
             }
             Some(why) => println!("| {name} | {ours:.3} | {why} | |"),
@@ -136,5 +134,5 @@ fn main() {
     let labels: Vec<usize> = (0..source.nrows()).map(|row| row % CLASSES).collect();
     let domains = Domains::new(source.view(), &labels, target.view()).expect("domains");
     let taken: Vec<f64> = (0..ROUNDS).map(|_| seconds(&Method::named("coral").expect("a method"), &domains)).collect();
-    println!("\ncoral, 20,000 + 20,000 × 768: {:.2} s", median(taken));
+    println!("\ncoral, 20,000 + 20,000 × 768: {:.2} s", median(&taken));
 }

@@ -16,6 +16,7 @@ use engraft::extract::{Extraction, Options, Sink};
 use engraft::features::{Part, Provenance};
 use engraft::preprocess::{ImagePreprocessor, Preprocessing, Scratch};
 use engraft::source::{Modality, SourceOptions, open_all};
+use support::median;
 
 const CPU: Device = Device::Only(Provider::Cpu);
 
@@ -113,12 +114,6 @@ impl Bench {
         assert_eq!(counter.0, self.paths.len());
         summary.rows_per_second.expect("something ran")
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 fn main() {

@@ -13,6 +13,7 @@ use std::time::Instant;
 use engraft::backbone::{Device, Provider, Runtime, Session, SessionOptions, registry};
 use engraft::onnx::build::{Dim, attr_int};
 use engraft::onnx::{DataType, GraphBuilder, write_model};
+use support::median;
 
 /// Words of the tiny tokenizer, and rows of the table of its backbone.
 const WORDS: i64 = 1000;
@@ -53,11 +54,6 @@ fn table(path: &Path, rows: usize) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn rows(home: &Path, most: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
@@ -81,7 +77,7 @@ fn rows(home: &Path, most: usize) {
             peaks.push(peak);
             again.push(support::watched(&mut embed()).0);
         }
-        let (wall, peak, again) = (median(seconds), median(peaks), median(again));
+        let (wall, peak, again) = (median(&seconds), median(&peaks), median(&again));
         println!("| {rows} | {wall:.2} | {:.2} | {peak:.0} MiB | {again:.2} s |", wall * 1e6 / rows as f64);
     }
 }
@@ -104,7 +100,7 @@ fn cold(home: &Path) {
         Session::open(runtime, &backbone.model, &backbone.output.tensor, &options).expect("a session");
         session.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    let (whole, session) = (median(whole), median(session));
+    let (whole, session) = (median(&whole), median(&session));
     println!(
         "\none image, cold: {whole:.0} ms; opening the session alone: {session:.0} ms; above it: {:.0} ms",
         whole - session

@@ -16,6 +16,7 @@ use engraft::onnx::{read_model, view};
 use engraft::tune::{Array, Tail, Value};
 use serde::{Deserialize, Serialize};
 use support::fetched::home;
+use support::{median, peak};
 
 const BATCH: usize = 16;
 const TOKENS: usize = 128;
@@ -50,12 +51,6 @@ fn processor_seconds() -> f64 {
     fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
 }
 
-fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    line.trim().trim_end_matches(" kB").parse::<f64>().expect("kB") / 1024.0
-}
-
 fn cost(subject: &Subject) -> Cost {
     let backbone = registry::resolve(subject.name, &Default::default(), &home(), &()).expect("a backbone");
     let model = read_model(&backbone.model).expect("a model");
@@ -82,7 +77,11 @@ fn cost(subject: &Subject) -> Cost {
         let (started, before) = (Instant::now(), processor_seconds());
         (0..STEPS).for_each(|_| step());
         let each = |seconds: f64| seconds / f64::from(STEPS);
-        Cost { wall: each(started.elapsed().as_secs_f64()), cpu: each(processor_seconds() - before), peak: peak() }
+        Cost {
+            wall: each(started.elapsed().as_secs_f64()),
+            cpu: each(processor_seconds() - before),
+            peak: peak("self").expect("Linux"),
+        }
     })
 }
 
@@ -90,12 +89,6 @@ fn told(command: &mut Command) -> Cost {
     let output = command.output().expect("started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
-fn median(costs: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
-    let mut values: Vec<f64> = costs.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn main() {
@@ -114,7 +107,10 @@ fn main() {
             ours.push(told(Command::new(std::env::current_exe().expect("a path")).arg(subject.name)));
             theirs.push(told(Command::new(python).arg(&script).arg(&model).arg(STEPS.to_string())));
         }
-        let of = |costs: &[Cost]| [median(costs, |c| c.wall), median(costs, |c| c.cpu), median(costs, |c| c.peak)];
+        let of = |costs: &[Cost]| {
+            let medians = [|cost: &Cost| cost.wall, |cost: &Cost| cost.cpu, |cost: &Cost| cost.peak];
+            medians.map(|value| median(&costs.iter().map(value).collect::<Vec<f64>>()))
+        };
         let ([wall, cpu, peak], [their_wall, their_cpu, their_peak]) = (of(&ours), of(&theirs));
         println!(
             "| {} | {:.0} | {:.0} | {peak:.0} | {:.0} | {:.0} | {their_peak:.0} | {:.2} | {:.2} |",

@@ -28,17 +28,28 @@ pub fn jpeg() -> Vec<u8> {
 pub fn watched(command: &mut Command) -> (f64, f64) {
     let started = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("engraft");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
+    let process = child.id().to_string();
+    let mut most = 0.0_f64;
     loop {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
+        most = most.max(peak(&process).unwrap_or(0.0));
         if let Some(exit) = child.try_wait().expect("a child") {
             assert!(exit.success(), "{exit}");
-            return (started.elapsed().as_secs_f64(), peak);
+            return (started.elapsed().as_secs_f64(), most);
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+}
+
+/// The peak of the resident memory of a process, or of `self`, in MiB.
+pub fn peak(process: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
+}
+
+/// The middle one, or the upper of the two.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }

@@ -70,10 +70,6 @@ impl<'a> Sheet<'a> {
 }
 
 impl Plan {
-    fn plane(&self) -> usize {
-        self.height.input * self.width.input
-    }
-
     fn all_filters(&self) -> usize {
         self.groups * self.filters
     }
@@ -86,7 +82,7 @@ pub(super) fn forward<T: Scalar>(plan: &Plan, x: &[T], w: &[T]) -> Vec<T> {
         || sheet.zeros(),
         |(laid, sums), (i, out)| {
             let (image, filter) = (i / plan.all_filters(), i % plan.all_filters());
-            sheet.lay(&x[(image * plan.groups + filter / plan.filters) * plan.plane()..][..plan.plane()], laid);
+            sheet.lay(&x[(image * plan.groups + filter / plan.filters) * plan.input()..][..plan.input()], laid);
             let taps = &w[filter * plan.filter()..][..plan.filter()];
             pulp::Arch::new().dispatch(|| {
                 for (block, sums) in sums.chunks_mut(BLOCK).enumerate() {
@@ -105,8 +101,8 @@ pub(super) fn forward<T: Scalar>(plan: &Plan, x: &[T], w: &[T]) -> Vec<T> {
 
 pub(super) fn by_input<T: Scalar>(plan: &Plan, w: &[T], gradient: &[T]) -> Vec<T> {
     let sheet = Sheet::new(plan);
-    let mut out = vec![T::zero(); plan.images * plan.groups * plan.plane()];
-    out.par_chunks_mut(plan.plane().max(1)).enumerate().for_each_init(
+    let mut out = vec![T::zero(); plan.images * plan.groups * plan.input()];
+    out.par_chunks_mut(plan.input().max(1)).enumerate().for_each_init(
         || sheet.zeros(),
         |(sums, spread), (i, out)| {
             let (image, group) = (i / plan.groups, i % plan.groups);
@@ -138,7 +134,7 @@ pub(super) fn by_weight<T: Scalar>(plan: &Plan, x: &[T], gradient: &[T]) -> Vec<
         || sheet.zeros(),
         |(laid, spread), (filter, taps)| {
             for image in 0..plan.images {
-                sheet.lay(&x[(image * plan.groups + filter / plan.filters) * plan.plane()..][..plan.plane()], laid);
+                sheet.lay(&x[(image * plan.groups + filter / plan.filters) * plan.input()..][..plan.input()], laid);
                 let gradient = &gradient[(image * plan.all_filters() + filter) * plan.places()..][..plan.places()];
                 sheet.windows().zip(gradient).for_each(|(at, g)| spread[at] = *g);
                 pulp::Arch::new().dispatch(|| {
